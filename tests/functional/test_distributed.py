@@ -184,6 +184,9 @@ def test_a_copy_between_two_roles_a_move_and_a_deletion(
     assert (within.outputs["count"], len(keys(s3, "kept"))) == (COUNT, COUNT)
     again = step("s3.copy", target="s3://ours/in/", if_exists="skip_same", **fields)
     assert (again.outputs["count"], again.outputs["skipped"]) == (0, COUNT)
+    s3["ours"].put_object(Bucket="ours", Key="in/extra", Body=b"x")
+    mirrored = step("s3.copy", target="s3://ours/in/", delete_extra=True, max_delete=1, **fields)
+    assert (mirrored.outputs["deleted"], len(keys(s3, "ours"))) == (1, COUNT)
     moved = step("s3.copy", target="s3://kept/in/", move=True, **fields)
     assert (moved.outputs["count"], keys(s3, "theirs"), len(keys(s3, "kept"))) == (
         COUNT,

@@ -74,6 +74,22 @@ STEPS: dict[str, dict[str, Any]] = {
         "source": "s3://source-bucket/in/",
         "target": "s3://target-bucket/out/",
     },
+    "mirrored-copy": {
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/there/",
+        "delete_extra": True,
+        "max_delete": 5,
+    },
+    "mirrored-relay": {
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/there/",
+        "source_role": READER,
+        "target_role": WRITER,
+        "delete_extra": True,
+        "max_delete": 5,
+    },
     "move": {
         "action": "s3.copy",
         "source": "s3://source-bucket/in/",

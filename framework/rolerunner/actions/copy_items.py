@@ -8,9 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.extra_objects import find_extra_objects
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.errors import AccessDenied, StepError
 from rolerunner.model import S3Uri
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
+from rolerunner.selection.names import NameSet
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
 
@@ -57,11 +60,8 @@ class CopyItems:
             if looks
             else None
         )
-        for info in self.objects:
-            if info.deleted:
-                continue
+        for info, target in self.targets():
             uri = self.objects.uri(info)
-            target = self.target_of(info)
             try:
                 there = existing.find(target) if existing is not None else None
             except StepError as error:
@@ -86,9 +86,49 @@ class CopyItems:
                 there,
             )
 
-    def target_of(self, info: ObjectInfo) -> S3Uri:
-        """Returns the target of an object."""
-        return self.place.join(self.objects.relative(info)) if self.place.is_prefix else self.place
+    def targets(self) -> Iterator[tuple[ObjectInfo, S3Uri]]:
+        """Yields each object with its target."""
+        for info in self.objects:
+            if not info.deleted:
+                yield (
+                    info,
+                    self.place.join(self.objects.relative(info))
+                    if self.place.is_prefix
+                    else self.place,
+                )
+
+
+class CopyMirror:
+    """The target of a copy with ``delete_extra``: it keeps what any object of the source is there.
+
+    Filters do not remove an object from the source, so ``add_left_out`` takes what they leave out.
+    """
+
+    def __init__(self, action: S3Copy, context: StepContext) -> None:
+        self._action = action
+        self._context = context
+        self._place = action.place()
+        self._kept = NameSet()
+
+    def add_left_out(self, info: ObjectInfo, relative: str) -> None:
+        """Adds an object that the filters leave out."""
+        del info
+        self._kept.add(self._place.join(relative).key)
+
+    def find_extra(self, copies: CopyItems, *, most: int) -> ObjectList:
+        """Lists what the source does not have. Raises StepError if there are more than ``most``."""
+        if not self._action.delete_extra:
+            return EMPTY_LIST
+        for _, uri in copies.targets():
+            self._kept.add(uri.key)
+        return find_extra_objects(
+            self._place,
+            lambda key, _: key in self._kept,
+            self._action.selection(),
+            most,
+            copies.target,
+            self._context,
+        )
 
 
 @dataclass(frozen=True)

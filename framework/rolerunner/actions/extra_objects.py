@@ -1,58 +1,107 @@
-"""The objects under a target that the source of an upload does not have."""
+"""The objects under a target that the source of a step does not have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
+from typing import Optional
 
 from rolerunner.actions.base import StepContext
-from rolerunner.actions.upload_items import target_object
+from rolerunner.actions.outcomes import deletion_limit_error
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
+from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.selection.names import name_digest
+from rolerunner.selection.names import NameSet
 from rolerunner.selection.source_files import SourceFile
-from rolerunner.storage.protocol import ObjectInfo, Storage
+from rolerunner.storage.protocol import Storage
+
+IsKept = Callable[[str, str], bool]
+"""Returns True if the source has the object of a key, which is also given relative to the target.
+"""
+_CANCEL_EVERY = 1000
 
 
 class SourceKeys:
     """The keys of a source's files; below an unreadable folder any key may be one."""
 
-    def __init__(self, files: Iterable[SourceFile], place: S3Uri) -> None:
-        self._keys: set[bytes] = set()
+    def __init__(self) -> None:
+        self._keys = NameSet()
         self._unreadable: set[str] = set()
-        for file in files:
-            self._keys.add(name_digest(target_object(place, file.relative).key))
-            if file.problem is not None:
-                self._unreadable.add(file.relative)
+
+    def add_file(self, file: SourceFile, key: str) -> None:
+        """Adds a file, which would be stored under ``key``."""
+        self._keys.add(key)
+        if file.problem is not None:
+            self._unreadable.add(file.relative)
 
     def __bool__(self) -> bool:
         return bool(self._keys)
 
     def has(self, key: str, relative: str) -> bool:
         """Returns True unless the source has no such file for certain."""
-        if name_digest(key) in self._keys or "" in self._unreadable:
+        if key in self._keys or "" in self._unreadable:
             return True
         return bool(self._unreadable) and any(
             relative[:at] in self._unreadable for at, each in enumerate(relative) if each == "/"
         )
 
 
+def find_extra_objects(
+    place: S3Uri,
+    is_kept: IsKept,
+    selection: Selection,
+    most: int,
+    storage: Storage,
+    context: StepContext,
+) -> ObjectList:
+    """Lists to disk what ``place`` has and the source does not.
+
+    Objects whose names the globs leave out are kept, and so is the marker of the folder itself.
+    Raises StepError if there are more than ``most``.
+    """
+    with context.manifest(".extra") as manifest:
+        listed = storage.list(place, cancel=context.cancel) if place.is_prefix else ()
+        for number, info in enumerate(listed, 1):
+            relative = info.key[len(place.key) :]
+            if relative and selection.matches_name(relative) and not is_kept(info.key, relative):
+                manifest.add_object(info)
+                if manifest.count > most:
+                    raise deletion_limit_error(
+                        manifest.count, most, "object", f" or more under {place}"
+                    )
+            if number % _CANCEL_EVERY == 0:
+                context.cancel.stop_if_set()
+    return manifest.objects(place)
+
+
 def delete_extra_objects(
-    extra: Mapping[str, ObjectInfo], stored: ObjectList, storage: Storage, context: StepContext
+    extra: ObjectList, storage: Storage, context: StepContext, stored: Optional[ObjectList] = None
 ) -> int:
-    """Deletes extra objects, except those stored meanwhile, and returns their number.
+    """Deletes extra objects, except those ``stored`` meanwhile, and returns their number.
 
     Raises StepError if some could not be deleted.
     """
-    if not extra:
+    if not extra.count:
         return 0
-    own = {info.key for info in stored if info.key in extra}
-    doomed = [info for key, info in extra.items() if key not in own]
-    outcomes = list(storage.delete(doomed, stored.prefix.bucket, context.cancel))
-    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if failed:
-        first = failed[0]
+    own = _find_common_keys(extra, stored) if stored is not None else frozenset()
+    doomed = (info for info in extra if info.key not in own)
+    count = failed = 0
+    first: Optional[StepError] = None
+    for outcome in storage.delete(doomed, extra.prefix.bucket, context.cancel):
+        count += 1
+        if outcome.error is not None:
+            failed += 1
+            first = first or outcome.error
+    if first is not None:
         raise StepError(
-            f"{len(failed):,} of {len(doomed):,} extra objects were not deleted: {first.message}",
+            f"{failed:,} of {count:,} extra objects were not deleted: {first.message}",
             hint=first.hint,
             type=first.type,
         )
-    return len(doomed)
+    context.cancel.stop_if_set()
+    return count
+
+
+def _find_common_keys(extra: ObjectList, stored: ObjectList) -> frozenset[str]:
+    names = NameSet()
+    for info in extra:
+        names.add(info.key)
+    return frozenset(info.key for info in stored if info.key in names)

@@ -9,7 +9,10 @@ from rolerunner.common.wording import format_count
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.storage.protocol import Outcome, Storage
+from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
+
+OnLeftOut = Callable[[ObjectInfo, str], None]
+"""Takes an object and its key relative to the source."""
 
 
 def check_one_source(source: Optional[S3Uri], objects: Any, action: str) -> None:
@@ -52,11 +55,11 @@ def collect_source(
     context: StepContext,
     *,
     versions: bool = False,
-    on_left_out: Optional[Callable[[str], None]] = None,
+    on_left_out: Optional[OnLeftOut] = None,
 ) -> SourceObjects:
     """Lists the selected objects to disk. Raises StepError if the listing is not complete.
 
-    ``on_left_out`` is called with the relative key of each object that the filters leave out.
+    ``on_left_out`` is called with each object that the filters leave out.
     """
     if isinstance(objects, ObjectList) and chosen.selects_everything:
         return SourceObjects(objects)
@@ -78,7 +81,7 @@ def collect_source(
             if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
             elif on_left_out is not None and not info.deleted:
-                on_left_out(listed.relative(info))
+                on_left_out(info, listed.relative(info))
             if number % 1000 == 0:
                 context.cancel.stop_if_set()
     return SourceObjects(manifest.objects(prefix, flat=flat), tuple(refused))

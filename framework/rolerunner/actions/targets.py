@@ -1,6 +1,6 @@
 """Refuses copies that would lose objects: two on one target, or a target that is a source."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Optional
 
@@ -15,7 +15,8 @@ from rolerunner.spec.expressions import Expression, Template
 from rolerunner.spec.reader import iter_templates
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
-TargetOf = Callable[[ObjectInfo], S3Uri]
+Targets = Callable[[], Iterable[tuple[ObjectInfo, S3Uri]]]
+"""Yields each object to copy with its target, the same ones on each call."""
 _PROBED = 5
 """Objects by which two names of buckets are seen to be names of one."""
 _GLOB_CHARACTERS = frozenset("*?[]{}\\\0")
@@ -101,7 +102,7 @@ def _overlap_error(inner: str, outer: str, shared: str) -> OverlapError:
     return OverlapError(message, f"name a target apart from the source{exclude}")
 
 
-def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, move: bool) -> None:
+def check_copies(objects: ObjectList, target: S3Uri, targets: Targets, *, move: bool) -> None:
     """Raises StepError if two objects have one target, or a target is another listed object.
 
     A sorted list of one prefix whose target lies elsewhere is not read: its targets differ as its
@@ -112,10 +113,8 @@ def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, mov
         return
 
     def names() -> Iterator[tuple[str, Optional[ObjectInfo]]]:
-        for info in objects:
-            if info.deleted:
-                continue
-            key = target_of(info).key
+        for info, uri in targets():
+            key = uri.key
             yield key, info
             if (info.bucket or objects.prefix.bucket) == target.bucket:
                 if info.key != key:
@@ -151,7 +150,7 @@ def _describe_origin(info: ObjectInfo, objects: ObjectList) -> str:
     return f"{objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
 
 
-def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext) -> None:
+def claim_targets(objects: ObjectList, targets: Targets, context: StepContext) -> None:
     """Raises UnsafeKey if another item of the step's for_each has the target of an object.
 
     Only the list is read.
@@ -160,11 +159,7 @@ def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext
         return
     found = context.target_claims.claim(
         str(context.workdir),
-        (
-            (str(target_of(info)), _describe_origin(info, objects))
-            for info in objects
-            if not info.deleted
-        ),
+        ((str(uri), _describe_origin(info, objects)) for info, uri in targets()),
     )
     if found is not None:
         hint = (
@@ -176,11 +171,11 @@ def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext
         )
 
 
-def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> None:
-    """Raises StepError for a move within one bucket under two names, if the two overlap.
+def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage, option: str) -> None:
+    """Raises StepError if source and target overlap in one bucket that has two names.
 
     The name of an access point does not show its bucket. If objects of the source appear under the
-    target's name with the same ETag and time, a move would delete what it has just stored.
+    target's name with the same ETag and time, ``option`` would delete them.
     """
     if (
         not (_is_access_point(target.bucket) or _is_access_point(objects.prefix.bucket))
@@ -201,11 +196,11 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> N
     if probed and all(probed):
         message = (
             f"{objects.prefix} and {target} show the same objects, so they seem to be the"
-            " same bucket: a move would delete what it stored"
+            f" same bucket: {option} would delete objects of the source"
         )
         raise StepError(
             message,
-            hint="nothing was moved; name a target apart from the source",
+            hint="nothing was done; name a target apart from the source",
             type="TargetInSource",
         )
 

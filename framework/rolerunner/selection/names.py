@@ -2,7 +2,12 @@
 
 import hashlib
 import unicodedata
+from array import array
+from bisect import bisect_left
 from datetime import datetime, timezone
+
+_PARTITIONS = 256
+"""A partition is sorted at the first look-up: 4,000 digests of a million."""
 
 
 def format_timestamp(moment: datetime) -> str:
@@ -29,18 +34,34 @@ def fold_name(name: str) -> str:
 
 
 class NameSet:
-    """Digests of file names. With ``folds``, names that differ only in case are one file."""
+    """Digests of names, 8 MB for a million, none of which is removed.
 
-    def __init__(self, *, folds: bool) -> None:
+    With ``folds``, names that differ only in case are one.
+    """
+
+    def __init__(self, *, folds: bool = False) -> None:
         self.folds = folds
-        self._digests: set[bytes] = set()
+        self._partitions = [array("Q") for _ in range(_PARTITIONS)]
+        self._unsorted: set[int] = set()
 
     def add(self, name: str) -> None:
         """Adds a name."""
-        self._digests.add(name_digest(fold_name(name) if self.folds else name))
+        number = self._number_of(name)
+        self._partitions[number % _PARTITIONS].append(number)
+        self._unsorted.add(number % _PARTITIONS)
 
     def __contains__(self, name: str) -> bool:
-        return name_digest(fold_name(name) if self.folds else name) in self._digests
+        number = self._number_of(name)
+        index = number % _PARTITIONS
+        if index in self._unsorted:
+            self._partitions[index] = array("Q", sorted(self._partitions[index]))
+            self._unsorted.remove(index)
+        partition = self._partitions[index]
+        place = bisect_left(partition, number)
+        return place < len(partition) and partition[place] == number
 
     def __bool__(self) -> bool:
-        return bool(self._digests)
+        return any(self._partitions)
+
+    def _number_of(self, name: str) -> int:
+        return int.from_bytes(name_digest(fold_name(name) if self.folds else name), "big")

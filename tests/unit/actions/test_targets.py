@@ -14,7 +14,7 @@ from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rolerunner.selection.manifest import ObjectList
 
@@ -27,8 +27,11 @@ def listed(path: Path, infos: Sequence[ObjectInfo]) -> ObjectList:
 
 
 def problem(objects: ObjectList, target: S3Uri, *, move: bool = True) -> str:
+    def targets() -> Iterator[tuple[ObjectInfo, S3Uri]]:
+        return ((info, target.join(objects.relative(info))) for info in objects if not info.deleted)
+
     try:
-        check_copies(objects, target, lambda info: target.join(objects.relative(info)), move=move)
+        check_copies(objects, target, targets, move=move)
     except StepError as error:
         return f"{error.type}: {error.message}"
     return ""

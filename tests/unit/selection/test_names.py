@@ -54,3 +54,12 @@ def test_a_set_of_names(folds: bool) -> None:
     assert "In/A" in names
     assert ("in/a" in names) is folds
     assert "in" not in names
+
+
+def test_names_can_be_added_after_the_first_look() -> None:
+    names = NameSet()
+    for number in range(2000):
+        names.add(str(number))
+        assert str(number) in names
+    assert all(str(number) in names for number in range(2000))
+    assert not any(str(number) in names for number in range(2000, 4000))

@@ -1,5 +1,6 @@
 """Defines the action ``s3.copy``."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Optional
@@ -7,7 +8,9 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.copy_items import CopyItems
+from rolerunner.actions.copy_items import CopyItems, CopyMirror
+from rolerunner.actions.extra_objects import delete_extra_objects
+from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
 from rolerunner.actions.moves import delete_copied_sources
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
@@ -22,7 +25,7 @@ from rolerunner.actions.shared_fields import (
     OnEmpty,
     TransferFields,
 )
-from rolerunner.actions.source_objects import check_one_source, collect_source
+from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import (
     OverlapError,
     check_copies,
@@ -34,6 +37,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
 from rolerunner.spec.field_types import (
+    PARTIAL_VALUES,
     TEMPLATES_ALLOWED,
     Account,
     Bytes,
@@ -49,7 +53,7 @@ MAX_SINGLE = 5_000_000_000
 """A single CopyObject takes no more than 5 GB (S3 user guide)."""
 
 
-class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action):
+class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, DistributionFields, Action):
     """Copy objects within S3, under one role or from one role to another.
 
     With one role S3 copies the objects itself, large ones in parts; metadata and tags are kept
@@ -57,7 +61,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
     permission, bytes are streamed through bounded memory, nothing is written to disk, and the
     source's checksum is verified on the way. With ``move: true`` a source is deleted only after its
     copy has been verified, and only if it is still the object that was copied: the deletion carries
-    its ETag (or version).
+    its ETag (or version). With ``delete_extra: true`` the target becomes a mirror of the source.
     """
 
     kind: ClassVar[str] = "s3.copy"
@@ -73,12 +77,14 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         "count": "how many objects were copied",
         "bytes": "how many bytes were copied",
         "skipped": "how many already existed",
+        "deleted": "how many extra objects were deleted",
     }
     samples: ClassVar[Mapping[str, Any]] = {
         "objects": EMPTY_LIST,
         "count": 1,
         "bytes": 1,
         "skipped": 1,
+        "deleted": 1,
     }
 
     source: Optional[S3Location] = Field(
@@ -146,6 +152,8 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
                 "'move' deletes only objects whose copy is verified, and"
                 f" 'compare: {self.compare}' does not verify content: use checksum"
             )
+        if self.delete_extra is True and not (info.context and info.context.get(PARTIAL_VALUES)):
+            check_copy_mirror(self.source, self.target, move=self.move is True)
         if (
             info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items()
         ):  # the values are checked again by run()
@@ -170,7 +178,8 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         except OverlapError as error:
             raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
         source, target = self._open_storages(context, pacer, self.distribute)
-        gathered = collect_source(self.source, self.objects, self.selection(), source, context)
+        mirror = CopyMirror(self, context)
+        gathered = self._collect_source(source, context, mirror)
         if gathered.total == 0:
             if self.move and context.is_resumed:
                 context.note(
@@ -183,12 +192,16 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
                 handle_empty_source(
                     self.on_empty, str(self.source or "the listed objects"), context
                 )
-            return {"objects": placeholder_list(self.place()), "count": 0, "bytes": 0, "skipped": 0}
+            nothing = {"count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
+            return {"objects": placeholder_list(self.place()), **nothing}
         copies = CopyItems(self, gathered, source, target, context)
-        check_copies(gathered.objects, copies.place, copies.target_of, move=self.move)
+        check_copies(gathered.objects, copies.place, copies.targets, move=self.move)
         if self.move:
-            claim_targets(gathered.objects, copies.target_of, context)
-            refuse_one_bucket(gathered.objects, copies.place, target)
+            claim_targets(gathered.objects, copies.targets, context)
+        if self.move or self.delete_extra:
+            option = "a move" if self.move else "'delete_extra'"
+            refuse_one_bucket(gathered.objects, copies.place, target, option)
+        extra = mirror.find_extra(copies, most=self.max_delete or 0)
         one_role = context.roles["source_role"] == context.roles["target_role"]
         copied = (
             target.copy(copies, context.cancel)
@@ -197,12 +210,13 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         )
         ended = self._delete_sources(copied, source, target, context) if self.move else copied
         done = record_outcomes(ended, context, copies.place, self, pacer, gathered)
-        return done.outputs(objects=done.objects, skipped=done.skipped)
+        deleted = 0 if done.failed else delete_extra_objects(extra, target, context)
+        return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """Reading the source with its tags and annotations; writing the target with its options.
 
-        A move also deletes the source.
+        A move also deletes the source, and delete_extra lists the target and deletes there.
         """
         read = [
             *([list_permission(self.source)] if self.source is not None else []),
@@ -222,8 +236,13 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
     def _write_permissions(self, place: S3Uri) -> list[Permission]:
         written = self.put_permissions(place, copied=True)
         # 'distribute': what a machine copied before it died is looked up, not copied again
-        if self.move or self.distribute or self.if_exists in ("skip", "skip_same"):
-            written += [list_permission(place), object_permission("s3:GetObject", place)]
+        looks = self.move or self.distribute or self.if_exists in ("skip", "skip_same")
+        if looks or self.delete_extra:
+            written.append(list_permission(place))
+        if looks:
+            written.append(object_permission("s3:GetObject", place))
+        if self.delete_extra:
+            written.append(object_permission("s3:DeleteObject", place))
         return written
 
     def predict_outputs(self) -> Mapping[str, Any]:
@@ -241,15 +260,27 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         return resolve_target(self.target, to_folder=self.source is None or self.source.is_prefix)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """Returns count and bytes, and what could not be looked up."""
-        found = collect_source(
+        """Returns count and bytes, what could not be looked up, and how much is extra."""
+        source, target = self._open_storages(context, self.flow())
+        mirror = CopyMirror(self, context)
+        gathered = self._collect_source(source, context, mirror)
+        if not self.delete_extra or gathered.total == 0:
+            return gathered.summary()
+        copies = CopyItems(self, gathered, source, target, context)
+        extra = mirror.find_extra(copies, most=sys.maxsize)
+        return {**gathered.summary(), "extra": extra.count, "max_delete": self.max_delete}
+
+    def _collect_source(
+        self, source: Storage, context: StepContext, mirror: CopyMirror
+    ) -> SourceObjects:
+        return collect_source(
             self.source,
             self.objects,
             self.selection(),
-            self._open_storages(context, self.flow())[0],
+            source,
             context,
+            on_left_out=mirror.add_left_out if self.delete_extra else None,
         )
-        return found.summary()
 
     def _delete_sources(
         self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext

@@ -1,6 +1,6 @@
 """Defines the action ``s3.download``."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
@@ -8,18 +8,23 @@ from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, handle_empty_source
 from rolerunner.actions.download_items import DownloadItems
+from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
 from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.actions.shared_fields import (
     Compare,
     FilterFields,
     IfExists,
-    MaxDelete,
     ObjectsField,
     OnEmpty,
     TransferFields,
 )
-from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
+from rolerunner.actions.source_objects import (
+    OnLeftOut,
+    SourceObjects,
+    check_one_source,
+    collect_source,
+)
 from rolerunner.common.descriptors import remove_file_below
 from rolerunner.common.file_paths import expand_path
 from rolerunner.common.files import count_free_bytes, is_case_insensitive
@@ -32,7 +37,7 @@ from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, LocalPath, S
 from rolerunner.storage.protocol import Storage
 
 
-class S3Download(FilterFields, TransferFields, Action):
+class S3Download(FilterFields, MirrorFields, TransferFields, Action):
     """Download an object, a prefix, or the objects that another step listed, to the local disk.
 
     A file appears under its name complete or not at all: it is written under a temporary name
@@ -44,6 +49,7 @@ class S3Download(FilterFields, TransferFields, Action):
     kind: ClassVar[str] = "s3.download"
     moves_objects: ClassVar[bool] = True
     writes_local_files: ClassVar[bool] = True
+    extra_noun: ClassVar[str] = "file"
     example: ClassVar[Mapping[str, Any]] = {
         "source": "s3://landing/orders/",
         "include": ["**/*.csv.gz"],
@@ -107,19 +113,6 @@ class S3Download(FilterFields, TransferFields, Action):
         description="Set the files' modification times to those of the objects.",
         examples=[True],
     )
-    delete_extra: Flag = Field(
-        False,
-        description=(
-            "Delete files below target that the source does not have; needs max_delete. "
-            "Filters do not make an object extra."
-        ),
-        examples=[True],
-    )
-    max_delete: Optional[MaxDelete] = Field(
-        None,
-        description="Maximum number of files to delete; if there are more, none is deleted.",
-        examples=[100],
-    )
     customer_key: Optional[CustomerKey] = Field(
         None,
         description="The SSE-C key of the objects in base64, preferably from a param.",
@@ -140,10 +133,6 @@ class S3Download(FilterFields, TransferFields, Action):
             raise ValueError(
                 "'skip_same' cannot compare decompressed files: use 'if_exists: skip' or overwrite"
             )
-        if self.delete_extra is True and self.max_delete is None:
-            raise ValueError(
-                "'delete_extra' needs 'max_delete', the maximum number of files to delete"
-            )
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
@@ -153,7 +142,7 @@ class S3Download(FilterFields, TransferFields, Action):
         target = expand_path(self.target)
         had = NameSet(folds=bool(self.delete_extra) and is_case_insensitive(target))
         gathered = self._collect_source(
-            storage, context, lambda relative: had.add(self.name_of(relative))
+            storage, context, lambda _, relative: had.add(self.name_of(relative))
         )
         if gathered.total == 0:
             handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
@@ -217,7 +206,7 @@ class S3Download(FilterFields, TransferFields, Action):
         self,
         storage: Storage,
         context: StepContext,
-        on_left_out: Optional[Callable[[str], None]] = None,
+        on_left_out: Optional[OnLeftOut] = None,
     ) -> SourceObjects:
         if self.version is not None and self.source is not None:
             with context.manifest(".source") as manifest:

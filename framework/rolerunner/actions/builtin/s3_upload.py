@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects
-from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
+from rolerunner.actions.mirrors import MirrorFields
+from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import PutFields
@@ -16,16 +17,14 @@ from rolerunner.actions.shared_fields import (
     Compare,
     FilterFields,
     IfExists,
-    MaxDelete,
     OnEmpty,
     TransferFields,
 )
-from rolerunner.actions.upload_items import UploadItems
-from rolerunner.common.cancellation import Cancel
+from rolerunner.actions.upload_items import UploadItems, target_object
 from rolerunner.common.file_paths import expand_path
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.filters import Selection
-from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
 from rolerunner.selection.names import format_mtime
 from rolerunner.selection.source_files import SkippedFiles, SourceFile, find_source_files
 from rolerunner.spec.field_types import (
@@ -36,7 +35,7 @@ from rolerunner.spec.field_types import (
     check_path,
     json_form,
 )
-from rolerunner.storage.protocol import ObjectInfo, Storage
+from rolerunner.storage.protocol import Storage
 
 
 def _validate_paths(value: Any) -> Any:
@@ -51,7 +50,7 @@ Sources = Annotated[
 ]
 
 
-class S3Upload(FilterFields, PutFields, TransferFields, Action):
+class S3Upload(FilterFields, PutFields, MirrorFields, TransferFields, Action):
     """Upload a file, a folder, the files of a glob, or a list of files.
 
     Large files are uploaded in parts; the parts of a failed upload are removed. A file that changes
@@ -110,29 +109,12 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         description="How objects are compared: checksum (or ETag), etag, size or size_mtime.",
         examples=["size"],
     )
-    delete_extra: Flag = Field(
-        False,
-        description=(
-            "Delete objects under target that the source does not have; needs "
-            "max_delete. Filters do not make a file extra."
-        ),
-        examples=[True],
-    )
-    max_delete: Optional[MaxDelete] = Field(
-        None,
-        description="Maximum number of objects to delete; if there are more, none is deleted.",
-        examples=[100],
-    )
     on_empty: OnEmpty = Field(
         "error", description="What to do when no file matches: error, warn or ok.", examples=["ok"]
     )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Upload":
-        if self.delete_extra is True and self.max_delete is None:
-            raise ValueError(
-                "'delete_extra' needs 'max_delete', the maximum number of objects to delete"
-            )
         if self.delete_extra is True and not getattr(self.target, "key", "*"):
             raise ValueError("'delete_extra' cannot be used on a whole bucket; name a prefix")
         if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
@@ -154,14 +136,14 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
                 "deleted": 0,
             }
         extra = (
-            self._find_extra_objects(puts.place, storage, context.cancel)
+            self._find_extra_objects(puts.place, storage, context)
             if self.delete_extra
-            else {}
+            else EMPTY_LIST
         )
         done = record_outcomes(
             storage.put(puts, context.cancel), context, puts.place, self, pacer, None
         )
-        deleted = 0 if done.failed else delete_extra_objects(extra, done.objects, storage, context)
+        deleted = 0 if done.failed else delete_extra_objects(extra, storage, context, done.objects)
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -202,25 +184,20 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         )
 
     def _find_extra_objects(
-        self, place: S3Uri, storage: Storage, cancel: Cancel
-    ) -> dict[str, ObjectInfo]:
-        """Returns, by key, the objects that the source does not have. Raises StepError if too many.
+        self, place: S3Uri, storage: Storage, context: StepContext
+    ) -> ObjectList:
+        """Lists the objects that the source does not have. Raises StepError if too many.
 
-        Neither filters nor 'symlinks' remove a file from the source. Objects whose names the
-        filters leave out are kept.
+        Neither filters nor 'symlinks' remove a file from the source.
         """
-        kept = SourceKeys(self.sources(), place)
-        means, under = self.selection(), placeholder_list(place)
-        extra: dict[str, ObjectInfo] = {}
-        for info in storage.list(place, cancel=cancel) if kept and place.is_prefix else ():
-            relative = under.relative(info)
-            if means.matches_name(relative) and not kept.has(info.key, relative):
-                extra[info.key] = info
-                if len(extra) > (self.max_delete or 0):
-                    raise deletion_limit_error(
-                        len(extra), self.max_delete or 0, "object", f" or more under {place}"
-                    )
-        return extra
+        kept = SourceKeys()
+        for file in self.sources():
+            kept.add_file(file, target_object(place, file.relative).key)
+        if not kept:
+            return EMPTY_LIST
+        return find_extra_objects(
+            place, kept.has, self.selection(), self.max_delete or 0, storage, context
+        )
 
     def sources(self) -> Iterator[SourceFile]:
         """Yields every file of the source, before filters, with links followed."""
