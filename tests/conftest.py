@@ -64,6 +64,7 @@ LONG_MODULES = {
     "test_sandbox_from_spec",
     "test_secret_leaks",
     "test_secret_params",
+    "test_secret_sources",
     "test_signals",
     "test_spec_testing",
     "test_sts_responses",

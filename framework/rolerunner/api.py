@@ -108,8 +108,8 @@ def run(
 
     ``run_key`` names the state that the run keeps, if the spec has ``state``; with ``resume`` that
     state must exist. ``take_over`` takes the key from a run that is dead. ``only`` holds the ids of
-    the steps to run. Raises RolesRefused if roles are refused before the first step, StateHeld, and
-    UsageError.
+    the steps to run. Raises RolesRefused if roles are refused before the first step, SecretsFailed
+    if secret params cannot be fetched, StateHeld, and UsageError.
     """
     from rolerunner.run import runner  # noqa: PLC0415 - imports boto3
     from rolerunner.run.workspace import Workspace  # noqa: PLC0415

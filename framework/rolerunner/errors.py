@@ -8,6 +8,7 @@
     ├── SandboxError                2: the embedded AWS could not be started or filled
     ├── StateHeld                   2: another run holds the run key
     ├── RolesRefused                3: roles were refused before any step ran
+    ├── SecretsFailed               4: secret params could not be fetched before any step ran
     └── StepError                   4: one step failed; becomes a value in the result
         ├── RoleRefused             STS refused AssumeRole
         ├── AccessDenied            a service refused the call
@@ -193,6 +194,32 @@ class RolesRefused(RolerunnerError):
         roles = "role" if count == 1 else "roles"
         steps = "only steps for failures ran" if self.ran_any else "no step ran"
         return f"{count} {roles} {verb}, {steps}"
+
+
+class SecretsFailed(RolerunnerError):
+    """All secret params that could not be fetched before the first step.
+
+    ``ran_any``: steps for failures ran.
+    """
+
+    exit_status = 4
+
+    def __init__(self, failures: Sequence[StepError], *, ran_any: bool = False) -> None:
+        self.failures = tuple(failures)
+        self.ran_any = ran_any
+        super().__init__("\n".join(failure.message for failure in self.failures))
+
+    @property
+    def hint(self) -> str:
+        """What to do, for all of them."""
+        return "\n".join(dict.fromkeys(each.hint for each in self.failures if each.hint))
+
+    @property
+    def summary(self) -> str:
+        """The number of secrets."""
+        count = len(self.failures)
+        steps = "only steps for failures ran" if self.ran_any else "no step ran"
+        return f"{count} secret{'' if count == 1 else 's'} could not be fetched, {steps}"
 
 
 _NO_REFUSALS = frozenset(

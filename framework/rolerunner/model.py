@@ -234,6 +234,54 @@ class Step:
         return next(iter(self.roles.values()), None)
 
 
+SecretService = Literal["secretsmanager", "ssm"]
+"""boto3's name of a service from which secret params are fetched."""
+
+
+@dataclass(frozen=True)
+class TextRules:
+    """The rules that the value of a text param satisfies, as the spec declares them."""
+
+    min: Any = None
+    """Minimum number of characters."""
+    max: Any = None
+    """Maximum number of characters."""
+    pattern: Optional[str] = None
+    """A regular expression that the whole text must match."""
+    choices: Optional[tuple[Any, ...]] = None
+    type: str = "string"
+
+
+@dataclass(frozen=True)
+class SecretSource:
+    """The place of a secret param's value, which a run fetches before its first step."""
+
+    param: str
+    service: SecretService
+    name: str
+    """Name or ARN of the secret or parameter, with the version of a parameter if it has one."""
+    json_key: Optional[str] = None
+    """The key of the JSON object in which the value stands; None: the value is the whole text."""
+    role: Role = JOB
+    kms_key: str = ""
+    """ARN, id or alias of its KMS key, if the role needs a permission on it."""
+    rules: TextRules = TextRules()
+
+    @property
+    def region(self) -> str:
+        """The region that its ARN names; empty for a name, which is of the role's region."""
+        return self.name.split(":")[3] if self.name.startswith("arn:") else ""
+
+    @property
+    def user(self) -> str:
+        """The user of its permissions, beside the ids of steps."""
+        return f"param {self.param}"
+
+    def __str__(self) -> str:
+        key = "" if self.json_key is None else f"#{self.json_key}"
+        return f"{self.service}:{self.name}{key}"
+
+
 @dataclass(frozen=True)
 class StateLocation:
     """The location of the state of runs: a folder, or a prefix in S3 under a role.
@@ -312,8 +360,13 @@ class Job:
     """Included files, relative to the spec."""
     secret_params: frozenset[str] = frozenset()
     """Names of the params that are secret."""
+    secret_sources: tuple[SecretSource, ...] = ()
+    """The sources of secret params, also of those whose value is given and among ``params``."""
     undecided: tuple[str, ...] = ()
-    """Roles, and ``state``, that depend on params without a value; they appear nowhere else."""
+    """Roles, ``state`` and sources of secrets that depend on params without a value.
+
+    They appear nowhere else.
+    """
 
 
 @dataclass(frozen=True)
@@ -330,8 +383,16 @@ class PlannedStep:
 
 
 @dataclass(frozen=True)
+class PlannedSecret:
+    """A secret param that a run fetches, with the permissions for it."""
+
+    source: SecretSource
+    permissions: tuple[Permission, ...]
+
+
+@dataclass(frozen=True)
 class Use:
-    """A permission and what needs it: the id of a step, ``state``, or ``via ALIAS``."""
+    """A permission and what needs it: a step's id, ``state``, ``param NAME`` or ``role ALIAS``."""
 
     permission: Permission
     by: str
@@ -350,9 +411,11 @@ class Plan:
     state: tuple[Permission, ...] = ()
     """Permissions of the state's role."""
     uses: Mapping[Role, tuple[Use, ...]] = field(default_factory=dict)
-    """Role -> all its permissions: of steps, of the state, and sts:AssumeRole for chained roles."""
+    """Role -> all its permissions: of steps, secrets, the state, and to assume chained roles."""
     narrowed: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     """Role with a generated session policy -> how that policy was widened to fit."""
+    secrets: tuple[PlannedSecret, ...] = ()
+    """The secret params that the run fetches before its first step."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pytest
 from rolerunner import sandbox
 from rolerunner.errors import NotFound, RoleRefused, RolesRefused, StepError
 from rolerunner.model import JOB, Role, S3Uri
+from rolerunner.sandbox.statements import policy_document
 from rolerunner.sessions.registry import Sessions
 from rolerunner.storage.boto.engine import BotoEngine
 from tests.conftest import identity_of
@@ -142,7 +143,8 @@ def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(
     aws: sandbox.Sandbox, sessions: Sessions
 ) -> None:
     aws.client("iam", ACCOUNT).update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.policy_document(make_trust_policy(DENIED.arn))
+        RoleName="hub",
+        PolicyDocument=policy_document(make_trust_policy(DENIED.arn)),
     )
     refusals = []
     for role in [HUB, *SPOKES[:2]]:
@@ -195,7 +197,8 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(
     client.get_caller_identity()
     iam = aws.client("iam", ACCOUNT)
     iam.update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.policy_document(make_trust_policy(DENIED.arn))
+        RoleName="hub",
+        PolicyDocument=policy_document(make_trust_policy(DENIED.arn)),
     )
     clock.ahead += 700  # of 900: in the last 30 %
     with caplog.at_level(logging.WARNING, "rolerunner"):
@@ -206,7 +209,8 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(
     assert sessions.count_assume_calls(HUB) == 3
     assert len(caplog.records) == 1
     iam.update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.policy_document(make_trust_policy(JOB_ARN))
+        RoleName="hub",
+        PolicyDocument=policy_document(make_trust_policy(JOB_ARN)),
     )
     clock.ahead += 31
     client.get_caller_identity()

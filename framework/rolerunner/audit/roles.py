@@ -226,6 +226,7 @@ def plain_http(subject: AuditSubject) -> Iterator[RuleMatch]:
 def unused_role(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Checks the spec's own roles: an included file may serve other specs."""
     used = {role.name for role in subject.plan.roles}
+    used |= {source.role.name for source in subject.plan.job.secret_sources}
     role_data = subject.spec.data.get("roles") or {}
     for name in role_data:
         role = subject.plan.job.roles.get(name)

@@ -42,8 +42,8 @@ _MIN_LENGTH = 6
     "RR020", "secret-in-spec", "high",
     "The spec contains a key, token or password.",
     "Everyone who can read the repository, the bucket of specs or the job's arguments has it.",
-    "remove it, revoke it at its issuer, and let the step read it from AWS Secrets Manager "
-    "(with aws.call, or in your function)",
+    "remove it, revoke it at its issuer, store it in AWS Secrets Manager, and name it with "
+    "'from' of a secret param",
 )  # fmt: skip
 def secret_in_spec(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Matches formats of issuers, values with a telling name, and random defaults of params."""
@@ -97,7 +97,7 @@ def _is_random(text: str) -> bool:
     "RR021", "secret-param", "medium",
     "A param holds a secret.",
     "The arguments of a Glue job are plain text in the console, API responses and CloudTrail.",
-    "pass the name of a secret in AWS Secrets Manager, and read it in the step that needs it",
+    "set 'secret: true', and name its place in AWS Secrets Manager with 'from'",
 )  # fmt: skip
 def secret_param(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Matches names of params."""

@@ -42,7 +42,7 @@ class AuditSubject:
     def locate_role(self, role: Role, message: str, hint: str, *fields: str) -> Problem:
         """Returns a problem at the first of the fields that the role has, or at the role.
 
-        A role without an alias has its place at the first step that uses it.
+        A role without an alias has its place at the first step or param that uses it.
         """
         place: Place = ("roles", role.name)
         for document in self.documents:
@@ -59,6 +59,10 @@ class AuditSubject:
         ]
         if users:
             return self.locate_step(users[0][0], message, hint, users[0][1], "role")
+        for secret in self.plan.secrets:
+            if secret.source.role == role:
+                place = ("params", secret.source.param, "role")
+                return self.spec.problem(place, message, hint, key=True)
         return self.spec.problem(("state", "role"), message, hint, key=True)
 
     def find_action(self, planned: PlannedStep) -> type[Action]:

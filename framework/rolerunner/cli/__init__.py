@@ -10,7 +10,14 @@ import click
 
 from rolerunner.cli.common import SETTINGS, echo, format_problem
 from rolerunner.common.gc_tuning import tune_for_one_run
-from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
+from rolerunner.errors import (
+    RolerunnerError,
+    RolesRefused,
+    SecretsFailed,
+    SpecError,
+    StepError,
+    UsageError,
+)
 from rolerunner.observers.streams import protect_standard_streams
 from rolerunner.redaction.tracebacks import redact_tracebacks
 
@@ -107,6 +114,11 @@ def run_or_exit(work: Callable[[], Any]) -> None:
         from rolerunner.cli.refusals import format_refusals  # noqa: PLC0415 - needed only for refusals
 
         echo(f"rolerunner: {error.summary}\n\n{format_refusals(error)}", err=True)
+        sys.exit(error.exit_status)
+    except SecretsFailed as error:
+        from rolerunner.cli.refusals import format_failures  # noqa: PLC0415 - as above
+
+        echo(f"rolerunner: {error.summary}\n\n{format_failures(error.failures)}", err=True)
         sys.exit(error.exit_status)
     except StepError as error:  # a file that could not be written: nothing ran
         echo(f"rolerunner: {error}" + (f" ({error.hint})" if error.hint else ""), err=True)

@@ -106,6 +106,9 @@ def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for role in plan.roles:
         lines += _format_role(role, plan)
+    for secret in plan.secrets:
+        lines.append(f"secret {secret.source.param}  {secret.source}  (role: {secret.source.role})")
+        lines += [f"     needs {each.action} on {each.resource}" for each in secret.permissions]
     if plan.job.state is not None:
         lines.append(
             f"state {plan.job.state.location}  (role: {plan.job.state.role or 'this machine'})"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from rolerunner.redaction.redact import redact
 
 if TYPE_CHECKING:
-    from rolerunner.errors import RoleRefused, RolesRefused
+    from collections.abc import Sequence
+
+    from rolerunner.errors import RoleRefused, RolesRefused, StepError
 
 
 def format_refusals(refused: RolesRefused) -> str:
@@ -21,11 +23,18 @@ def format_refusals(refused: RolesRefused) -> str:
         "  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]).rstrip()
         for row in rows
     ]
-    messages: list[str] = []
-    for refusal in refused.refusals:
-        if not refusal.through:
-            messages += ["", refusal.message, *(f"  {line}" for line in refusal.hint.splitlines())]
+    explained = [refusal for refusal in refused.refusals if not refusal.through]
+    messages = [f"\n{format_failures(explained)}"] if explained else []
     return str(redact("\n".join([*table, *messages])))
+
+
+def format_failures(failures: Sequence[StepError]) -> str:
+    """Returns each message with its hint indented below it."""
+    texts = (
+        "\n".join([failure.message, *(f"  {line}" for line in failure.hint.splitlines())])
+        for failure in failures
+    )
+    return str(redact("\n\n".join(texts)))
 
 
 def _make_row(refusal: RoleRefused) -> tuple[str, str, str]:

@@ -33,7 +33,7 @@ from rolerunner.cli.sandboxed import (
 )
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.json_values import safe_text
-from rolerunner.errors import RolesRefused
+from rolerunner.errors import RolesRefused, SecretsFailed
 from rolerunner.events import RunFinished
 from rolerunner.model import Failure, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
@@ -184,9 +184,13 @@ def run(
 
 @contextmanager
 def _explain_on_refusal(explain: Optional[Callable[[], None]]) -> Iterator[None]:
-    """Calls ``explain`` if roles are refused inside the block."""
+    """Calls ``explain`` if roles or secrets are refused inside the block."""
     try:
         yield
+    except SecretsFailed as error:
+        if explain is not None and any(each.type in _POLICY_ERRORS for each in error.failures):
+            explain()
+        raise
     except RolesRefused:
         if explain is not None:
             explain()

@@ -22,7 +22,8 @@ def as_step_error(error: BaseException) -> StepError:
     if isinstance(error, StepError):
         return error
     if isinstance(error, RolerunnerError):
-        return StepError(safe_text(error), type=type(error).__name__)
+        hint = str(getattr(error, "hint", ""))
+        return StepError(safe_text(error), hint=hint, type=type(error).__name__)
     if (
         isinstance(error, UnicodeEncodeError)
         and error.encoding == sys.getfilesystemencoding() == "ascii"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.model import Condition, Permission, S3Uri
+from rolerunner.model import Condition, Permission, S3Uri, SecretSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,6 +148,8 @@ VERSIONED_ACTIONS: Mapping[str, str] = {
 """An action on an object -> the action that a request which names a version needs instead."""
 KEY_READ_ACTIONS, KEY_WRITE_ACTIONS = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
 """Actions that S3 needs from KMS for the role; a multipart upload reads its parts back."""
+_SECRET_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
+_NAMED_SECRETS = (":secretsmanager:*:*:", ":ssm:*:*:")
 _KEY_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)"
 )
@@ -303,8 +305,10 @@ def build_prefix_condition(key: str) -> tuple[Condition, ...]:
     return (("StringLike", "s3:prefix", (key, f"{key}*")),) if key.strip("*") else ()
 
 
-def derive_key_permissions(actions: tuple[str, ...], key: str) -> list[Permission]:
-    """Returns the permissions on a KMS key, given by ARN, id or alias, limited to use through S3.
+def derive_key_permissions(
+    actions: tuple[str, ...], key: str, service: str = "s3"
+) -> list[Permission]:
+    """Returns the permissions on a KMS key, given by ARN, id or alias, for use through a service.
 
     An alias is no resource, so it becomes a condition on all keys.
     """
@@ -323,25 +327,55 @@ def derive_key_permissions(actions: tuple[str, ...], key: str) -> list[Permissio
     )
     is_alias = name.startswith("alias/")
     resource = f"arn:{partition}:kms:{region}:{account}:{'key/*' if is_alias else name}"
-    condition = [build_key_condition("" if region == "*" else region, partition)]
+    condition = [build_key_condition("" if region == "*" else region, partition, service)]
     if is_alias:
         operator = "ForAnyValue:StringLike" if "*" in name else "ForAnyValue:StringEquals"
         condition.insert(0, (operator, "kms:ResourceAliases", (name,)))
     return [Permission(action, resource, tuple(condition), "encryption") for action in actions]
 
 
-def build_key_condition(region: str, partition: str) -> Condition:
-    """Returns the condition that limits a KMS key to use through S3, in a region if known."""
-    service = f"s3.{region or '*'}.{_SUFFIXES.get(partition, 'amazonaws.com')}"
-    return ("StringLike" if "*" in service else "StringEquals", "kms:ViaService", (service,))
+def build_key_condition(region: str, partition: str, service: str = "s3") -> Condition:
+    """Returns the condition that limits a KMS key to use through a service.
+
+    The condition names the region if it is known.
+    """
+    host = f"{service}.{region or '*'}.{_SUFFIXES.get(partition, 'amazonaws.com')}"
+    return ("StringLike" if "*" in host else "StringEquals", "kms:ViaService", (host,))
+
+
+def derive_secret_permissions(source: SecretSource) -> list[Permission]:
+    """Returns the permissions that fetching a secret param needs.
+
+    The ARN of a secret ends with six random characters, which its name does not have.
+    """
+    if source.service == "ssm":
+        resource = re.sub(r"(:parameter/[^:]+):.*\Z", r"\1", _find_secret_arn(source))
+        permissions = [Permission("ssm:GetParameter", resource)]
+    else:
+        arn = _find_secret_arn(source)
+        suffix = "" if source.region and _SECRET_SUFFIX.search(arn) else "-??????"
+        permissions = [Permission("secretsmanager:GetSecretValue", f"{arn}{suffix}")]
+    if source.kms_key:
+        permissions += derive_key_permissions(KEY_READ_ACTIONS, source.kms_key, source.service)
+    return permissions
+
+
+def _find_secret_arn(source: SecretSource) -> str:
+    """Returns the ARN, with ``*`` for the region and account of a name."""
+    if source.region:
+        return source.name
+    if source.service == "ssm":
+        return f"arn:aws:ssm:*:*:parameter/{source.name.lstrip('/')}"
+    return f"arn:aws:secretsmanager:*:*:secret:{source.name}"
 
 
 def resolve_for_role(
     permission: Permission, partition: str, account: str = "", region: str = ""
 ) -> Permission:
-    """Returns the permission in a role's partition, with KMS keys in its account.
+    """Returns the permission in a role's partition, with KMS keys and secrets in its account.
 
-    ``region`` is the role's, if the spec sets it; its buckets and their keys are assumed there.
+    ``region`` is the role's, if the spec sets it; its buckets and their keys are assumed there, and
+    its secrets are.
     """
     resource = re.sub(r"\Aarn:aws:", f"arn:{partition}:", permission.resource)
     condition = permission.condition
@@ -357,11 +391,13 @@ def resolve_for_role(
     if permission.action.startswith("kms:") and resource.startswith(f"arn:{partition}:kms:*:*:"):
         resource = resource.replace(":*:*:", f":*:{account or '*'}:", 1)
         condition = tuple(
-            build_key_condition(region, partition)
+            build_key_condition(region, partition, values[0].partition(".")[0])
             if key == "kms:ViaService"
             else (operator, key, values)
             for operator, key, values in condition
         )
+    if any(part in resource for part in _NAMED_SECRETS):
+        resource = resource.replace(":*:*:", f":{region or '*'}:{account or '*'}:", 1)
     return replace(permission, resource=resource, condition=condition)
 
 

@@ -49,6 +49,9 @@ _UNKNOWN_KEY = "<the ARN of the KMS key>"
 _READ_ACTIONS = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
 _READ_OPERATIONS = frozenset({"GetObject", "HeadObject"})
 _WRITE_OPERATIONS = frozenset({"PutObject", "CreateMultipartUpload", "CopyObject"})
+_KEY_DENIALS = ("ciphertext refers to", "Access to KMS is not allowed")
+_SECRET_SERVICES = {"GetSecretValue": "secretsmanager", "GetParameter": "ssm"}
+"""Operation -> the service through which it uses a KMS key."""
 _S3_SERVICES = frozenset({"s3", "s3express"})
 
 
@@ -203,7 +206,7 @@ def _identify_call(
     """Returns the denied call: named by the message, or else implied by the operation."""
     action = denial.action if denial else ""
     resource = denial.resource if denial else ""
-    if "ciphertext refers to" in error.message or action.startswith("kms:"):
+    if action.startswith("kms:") or any(text in error.message for text in _KEY_DENIALS):
         return _identify_key_call(action, resource, error)
     partition, account = _find_home(role)
     likely = [resolve_for_role(each, partition, account) for each in needed]
@@ -233,7 +236,8 @@ def _identify_key_call(action: str, key_arn: str, error: AwsError) -> _DeniedCal
     if not key_arn:
         statement = build_statement(list(actions), [_UNKNOWN_KEY])
         return _DeniedCall(((action, _UNKNOWN_KEY),), (statement,))
-    first = derive_key_permissions(actions, key_arn)[0]
+    service = _SECRET_SERVICES.get(error.operation, "s3")
+    first = derive_key_permissions(actions, key_arn, service)[0]
     condition = render_condition(first.condition)
     statement = build_statement(list(actions), [first.resource], condition)
     return _DeniedCall(((action, key_arn),), (statement,))
@@ -257,6 +261,11 @@ def _note_other_policies(call: _DeniedCall, error: AwsError, role: Optional[Role
         yield (
             "if the bucket is in another account, its bucket policy must allow the role too; an"
             " SCP or a session policy may deny as well."
+        )
+    if "secretsmanager:GetSecretValue" in call.actions:
+        yield (
+            "a secret that does not exist gives the same error. A secret of another account must"
+            " allow the role in its own policy too, and needs a KMS key that allows it."
         )
     if error.operation in COPY_OPERATIONS and len(call.alternatives) > 1:
         yield (

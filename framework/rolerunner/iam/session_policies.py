@@ -6,7 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.iam.role_denials import list_assume_actions
-from rolerunner.model import AUTO, PER_STEP, Permission, Plan, PlannedStep, Role, Use
+from rolerunner.model import (
+    AUTO,
+    PER_STEP,
+    Permission,
+    Plan,
+    PlannedSecret,
+    PlannedStep,
+    Role,
+    Use,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +25,12 @@ STATE_USER = "state"
 
 
 def collect_uses(
-    steps: Sequence[PlannedStep], state: Sequence[Permission], state_role: Optional[Role]
+    steps: Sequence[PlannedStep],
+    state: Sequence[Permission],
+    state_role: Optional[Role],
+    secrets: Sequence[PlannedSecret] = (),
 ) -> dict[Role, tuple[Use, ...]]:
-    """Returns role -> the permissions it needs, and for which step.
+    """Returns role -> the permissions it needs, and for which step, or which secret.
 
     A role that others are assumed from needs the permission to assume those.
     """
@@ -30,6 +42,11 @@ def collect_uses(
                 (Use(permission, planned.step.id), None)
                 for permission in planned.permissions.get(name, ())
             )
+    for secret in secrets:
+        _collect_chain(secret.source.role, found)
+        found[secret.source.role].update(
+            (Use(permission, secret.source.user), None) for permission in secret.permissions
+        )
     if state_role is not None:
         _collect_chain(state_role, found)
         found[state_role].update((Use(permission, STATE_USER), None) for permission in state)
@@ -55,11 +72,12 @@ def apply_session_policies(plan: Plan) -> Plan:
         return plan
     assigner = _PolicyAssigner(plan.uses, {planned.step.id: planned for planned in plan.steps})
     steps = tuple(assigner.assign_step(planned) for planned in plan.steps)
+    secrets = tuple(assigner.assign_secret(secret) for secret in plan.secrets)
     state = plan.job.state
     if state is not None and state.role is not None:
         state = replace(state, role=assigner.assign_role(state.role, STATE_USER))
     job = replace(plan.job, steps=tuple(planned.step for planned in steps), state=state)
-    return replace(plan, job=job, steps=steps, narrowed=assigner.notes)
+    return replace(plan, job=job, steps=steps, secrets=secrets, narrowed=assigner.notes)
 
 
 def _is_auto(role: Optional[Role]) -> bool:
@@ -81,6 +99,11 @@ class _PolicyAssigner:
             for name, role in planned.step.roles.items()
         }
         return replace(planned, step=replace(planned.step, roles=roles))
+
+    def assign_secret(self, secret: PlannedSecret) -> PlannedSecret:
+        source = secret.source
+        role = self.assign_role(source.role, source.user)
+        return replace(secret, source=replace(source, role=role))
 
     def assign_role(self, role: Role, by: str, through: Optional[Role] = None) -> Role:
         """Returns the role as the step ``by`` uses it; ``through`` is the role assumed from it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ANY = "*"
 UNKNOWN_PERMISSIONS = "permissions cannot be derived; declare them under 'permissions'"
 """The note for a step whose fields imply no permissions, such as a function call."""
+_ANY_CUSTOMER_KEY = base64.b64encode(b"stand-in for some customer's key").decode()
 _ANY_OBJECT = S3Uri(ANY, ANY)
 _PLACEHOLDERS: tuple[Any, ...] = (
     placeholder_list(S3Uri(ANY), versions=None), _ANY_OBJECT, True, 1, "skip_same",
@@ -55,18 +57,19 @@ class PartialValues:
     """Evaluates fields of a step with what is known before the run.
 
     ``scope`` has the values that expressions can read; ``predicted`` maps paths of earlier steps'
-    outputs to values like them.
+    outputs to values like them. ``fetched`` names the secret params that only a run fetches.
     """
 
     scope: Mapping[str, Any]
     predicted: Mapping[tuple[str, ...], Any]
+    fetched: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
     """Values that are not known, and so widen permissions."""
 
     def build_action(self, action: type[Action], fields: Mapping[str, Any]) -> Optional[Action]:
         """Returns the action with placeholders; None, with a note, if none are accepted."""
         values = {
-            key: self._widen_value(_mask_secrets(value) if key == "parameters" else value)
+            key: self._widen_field(key, _mask_secrets(value) if key == "parameters" else value)
             for key, value in fields.items()
         }
         left: dict[str, list[Any]] = {}
@@ -125,7 +128,7 @@ class PartialValues:
             unknown = [
                 str(template)
                 for _, template in iter_templates({name: value})
-                if not self._is_known(template)
+                if not self._is_known(template) and not self._is_secret(template)
             ]
             wide = getattr(built, name, None)
             matters = (
@@ -140,10 +143,21 @@ class PartialValues:
                     f"permissions are for {stand_in}"
                 )
 
+    def _is_secret(self, template: Template) -> bool:
+        """Returns True if all that is unknown of it is secret, so that permissions hide it too."""
+        secrets = {("params", name) for name in self.fetched}
+        return all(reference.path[:2] in secrets for reference in template.references)
+
     def _is_known(self, template: Template) -> bool:
         return (
             template.name is not None and template.name.path in self.predicted
         ) or not isinstance(fill_known(template, self.scope), Template)
+
+    def _widen_field(self, name: Any, value: Any) -> Any:
+        """Returns the value of a field or key; an unknown customer key has a form of its own."""
+        wide = self._widen_value(value)
+        is_key = isinstance(value, Template) and str(name).endswith("customer_key")
+        return _ANY_CUSTOMER_KEY if is_key and ANY in str(wide) else wide
 
     def _widen_value(self, value: Any) -> Any:
         if isinstance(value, Template):
@@ -152,7 +166,7 @@ class PartialValues:
             filled = fill_known(value, self.scope)
             return self._widen_text(value) if isinstance(filled, Template) else filled
         if isinstance(value, dict):
-            return {key: self._widen_value(each) for key, each in value.items()}
+            return {key: self._widen_field(key, each) for key, each in value.items()}
         if isinstance(value, list):
             return [self._widen_value(each) for each in value]
         return value

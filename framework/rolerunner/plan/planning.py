@@ -7,17 +7,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.permissions import list_permission, object_permission
-from rolerunner.iam.actions_table import render_condition, resolve_for_role
+from rolerunner.iam.actions_table import (
+    derive_secret_permissions,
+    render_condition,
+    resolve_for_role,
+)
 from rolerunner.iam.session_policies import apply_session_policies, collect_uses
 from rolerunner.model import (
     DeclaredPermission,
     Job,
     Permission,
     Plan,
+    PlannedSecret,
     PlannedStep,
     Role,
     RoleArn,
     S3Uri,
+    SecretSource,
     StateLocation,
     Step,
 )
@@ -50,10 +56,20 @@ def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
         if state_role is not None
         else ()
     )
-    plan = apply_session_policies(
-        Plan(job, steps, (), state, collect_uses(steps, state, state_role))
-    )
-    return replace(plan, roles=tuple(_iter_roles(plan.job)))
+    secrets = tuple(_plan_secret(source, job) for source in list_fetched_secrets(job))
+    uses = collect_uses(steps, state, state_role, secrets)
+    plan = apply_session_policies(Plan(job, steps, (), state, uses, secrets=secrets))
+    return replace(plan, roles=tuple(_iter_roles(plan)))
+
+
+def list_fetched_secrets(job: Job) -> list[SecretSource]:
+    """Returns the sources of the secret params whose values are not given."""
+    return [source for source in job.secret_sources if source.param not in job.params]
+
+
+def _plan_secret(source: SecretSource, job: Job) -> PlannedSecret:
+    needed = derive_secret_permissions(source)
+    return PlannedSecret(source, tuple(_scope_to_role(source.role, job, needed)))
 
 
 def _list_state_permissions(job: Job) -> Iterator[Permission]:
@@ -87,10 +103,12 @@ def state_prefix(place: StateLocation) -> S3Uri:
     return location.as_folder()
 
 
-def _iter_roles(job: Job) -> Iterator[Role]:
+def _iter_roles(plan: Plan) -> Iterator[Role]:
     seen: set[Role] = set()
+    job = plan.job
     state = [job.state.role] if job.state is not None and job.state.role is not None else []
-    for role in (*(role for step in job.steps for role in step.roles.values()), *state):
+    steps = (role for step in job.steps for role in step.roles.values())
+    for role in (*steps, *(secret.source.role for secret in plan.secrets), *state):
         for each in _list_chain(role):
             if each not in seen and not each.is_job:
                 seen.add(each)
@@ -113,8 +131,9 @@ def _plan_step(
     scope = {"params": job.params, "run": {"name": job.name}}
     needed: dict[str, dict[Permission, None]] = {name: {} for name in step.roles}
     widened: dict[str, None] = {}
+    fetched = frozenset(source.param for source in list_fetched_secrets(job))
     for item in _list_scopes(step, scope):
-        partial_values = PartialValues({**scope, **item}, predicted)
+        partial_values = PartialValues({**scope, **item}, predicted, fetched)
         action = partial_values.build_action(actions[step.action], fields)
         if action is not None:
             for name, permissions in _derive_permissions(action, partial_values).items():
@@ -201,6 +220,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "version": 1,
         "job": plan.job.name,
         "roles": [_role_json(role, plan) for role in plan.roles],
+        **({"secrets": [_secret_json(each) for each in plan.secrets]} if plan.secrets else {}),
         "steps": [_step_json(planned) for planned in plan.steps],
         **({"state": _state_json(plan.job.state, plan)} if plan.job.state is not None else {}),
     }
@@ -220,6 +240,15 @@ def _role_json(role: Role, plan: Plan) -> dict[str, Any]:
         parts["session_policy"] = json.loads(role.policy)
         parts["notes"] = list(plan.narrowed.get(role, ()))
     return parts
+
+
+def _secret_json(secret: PlannedSecret) -> dict[str, Any]:
+    return {
+        "param": secret.source.param,
+        "from": str(secret.source),
+        "role": str(secret.source.role),
+        "permissions": [_permission_json(each) for each in secret.permissions],
+    }
 
 
 def _state_json(state: StateLocation, plan: Plan) -> dict[str, Any]:

@@ -67,8 +67,9 @@ class RolePolicies:
 def drop_run_params(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Job:
     """Returns the job without params that differ between runs, for policies that outlive a run.
 
-    These are dates and times that are not in ``given``, and the names in ``widen``. Raises
-    UsageError for roles that depend on params without a value, and for an unknown name.
+    These are dates and times that are not in ``given``, secrets that other runs fetch, and the
+    names in ``widen``. Raises UsageError for roles that depend on params without a value, and for
+    an unknown name.
     """
     if job.undecided:
         raise UsageError(
@@ -78,10 +79,11 @@ def drop_run_params(job: Job, given: Collection[str], widen: Collection[str] = (
     unknown = [name for name in widen if name not in job.params]
     if unknown:
         raise UsageError(f"--widen: there is no param '{unknown[0]}' with a value")
+    left_out = {*widen, *(source.param for source in job.secret_sources)}
     kept = {
         name: value
         for name, value in job.params.items()
-        if name not in widen and (name in given or not isinstance(value, date))
+        if name not in left_out and (name in given or not isinstance(value, date))
     }
     return replace(job, params=kept)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rolerunner.errors import RoleRefused, StepError
+from rolerunner.errors import AccessDenied, RoleRefused, StepError
 from rolerunner.iam.aws_errors import DENIED_CODES, AwsError
 from rolerunner.iam.denials import explain_error
 from rolerunner.model import JOB, S3Uri
@@ -15,7 +15,7 @@ from rolerunner.model import JOB, S3Uri
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rolerunner.model import Permission, Plan, Role
+    from rolerunner.model import Permission, Plan, PlannedSecret, Role
     from rolerunner.sessions.registry import Sessions
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
@@ -53,7 +53,9 @@ def list_refused_roles(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
 
 
 def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
-    """Probes what each step needs; each permission of a role is probed once."""
+    """Probes what secrets and steps need; each permission of a role is probed once."""
+    for secret in plan.secrets:
+        yield from _probe_secret(secret, sessions)
     asked: dict[tuple[Role, Permission], tuple[str, str]] = {}
     abortable = _list_abortable(plan)
     probes: dict[Role, _Probe] = {}
@@ -74,6 +76,38 @@ def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
                     permission.resource,
                     *asked[role, permission],
                 )
+
+
+def _probe_secret(secret: PlannedSecret, sessions: Sessions) -> Iterator[ProbeResult]:
+    """Probes the permissions of a secret param by fetching it; the value is discarded."""
+    from rolerunner.run.secret_params import fetch_text, read_value  # noqa: PLC0415 - many specs fetch none
+
+    source = secret.source
+    failure: Optional[StepError] = None
+    try:
+        read_value(source, fetch_text(secret, sessions))
+    except StepError as error:
+        failure = error
+    for permission in secret.permissions:
+        yield ProbeResult(
+            source.user,
+            str(source.role),
+            permission.action,
+            permission.resource,
+            *_judge_fetch(permission, failure),
+        )
+
+
+def _judge_fetch(permission: Permission, failure: Optional[StepError]) -> tuple[str, str]:
+    if failure is None:
+        return YES, ""
+    remedy = f"{failure.message}\n{failure.hint}".strip()
+    if not isinstance(failure, AccessDenied):  # a missing secret says nothing about permissions
+        return UNKNOWN, remedy
+    for_key = "kms:" in failure.message
+    if for_key == permission.action.startswith("kms:"):
+        return NO, remedy
+    return (YES, "") if for_key else (UNKNOWN, "the secret cannot be fetched to test it")
 
 
 def _list_abortable(plan: Plan) -> frozenset[tuple[Role, str]]:

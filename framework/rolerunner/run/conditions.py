@@ -58,7 +58,7 @@ def _find_obstacle(
     if moment.is_cancelled:
         return unstarted_result(step, "not_run")
     refusal = record.refusal_for(step)
-    if record.refusals and (refusal or not _can_follow_failure(step)):
+    if record.is_prevented and (refusal or not _can_follow_failure(step)):
         return unstarted_result(step, "not_run", refusal)
     if job.deadline is not None and moment.elapsed > job.deadline:
         failure = Failure("Deadline", f"the job's deadline of {job.deadline:g} s has passed")

@@ -9,6 +9,8 @@ from rolerunner.model import Failure, StepResult
 from rolerunner.redaction.redact import redact_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rolerunner.errors import RoleRefused, StepError
     from rolerunner.model import RunStatus, Step, StepStatus
 
@@ -24,6 +26,8 @@ class RunRecord:
     """Steps that this run started. Steps that depend on them run again too."""
     refusals: dict[str, RoleRefused] = field(default_factory=dict)
     """Roles refused before the first step. If there are any, only steps for failures run."""
+    unfetched: tuple[StepError, ...] = ()
+    """Why secret params could not be fetched; as above."""
     failed: bool = False
     error: str = ""
     """The first failure, for ``run.error``."""
@@ -34,12 +38,23 @@ class RunRecord:
         for refusal in refusals.values():
             self.failed, self.error = True, self.error or redact_text(refusal.message)
 
+    def add_unfetched(self, failures: Sequence[StepError]) -> None:
+        """Adds why secret params could not be fetched before the first step."""
+        self.unfetched = tuple(failures)
+        for failure in failures:
+            self.failed, self.error = True, self.error or redact_text(failure.message)
+
+    @property
+    def is_prevented(self) -> bool:
+        """True if only steps for failures may run."""
+        return bool(self.refusals or self.unfetched)
+
     def add_result(self, step: Step, result: StepResult) -> StepResult:
         """Adds how a step ended. Returns the result without secrets in its texts."""
         result = _redact_result(result)  # before run.error or an observer reads it
         self.results[step.id] = result
         fails = result.status == "failed" and step.on_error == "fail"
-        unreached = bool(self.refusals) and result.status == "not_run"
+        unreached = self.is_prevented and result.status == "not_run"
         if fails or unreached or self.is_behind_failure(step):
             self.broken.add(step.id)
         self.failed = self.failed or fails

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.failures import as_step_error
-from rolerunner.errors import RolesRefused
+from rolerunner.errors import RolesRefused, SecretsFailed
 from rolerunner.events import RunFinished, StepFinished
 from rolerunner.model import Failure, RunResult, StepResult
 from rolerunner.run.conditions import RunMoment, decide_start
@@ -37,7 +38,8 @@ def run(
 ) -> RunResult:
     """Runs the plan. A failed step is part of the result.
 
-    Raises RolesRefused for roles refused before the first step, StateHeld, UsageError.
+    Raises RolesRefused for roles refused before the first step, SecretsFailed for secret params
+    that cannot be fetched, StateHeld, UsageError.
     """
     runner = _Runner(plan, run_id, environment, options or RunOptions())
     try:
@@ -79,10 +81,14 @@ class _Runner:
         if self._job.assume == "first":
             roles = assume_roles(self._plan, self._environment, self._notifier.notify)
             self._record.add_refusals(roles)
-        if self._record.refusals:
+        if self._plan.secrets and not self._environment.cancel.is_set():
+            self._fetch_secrets()
+        if self._record.is_prevented:
             self._run_steps()
             ran_any = any(result.attempts for result in self._record.results.values())
-            raise RolesRefused(tuple(self._record.refusals.values()), ran_any=ran_any)
+            if self._record.refusals:
+                raise RolesRefused(tuple(self._record.refusals.values()), ran_any=ran_any)
+            raise SecretsFailed(self._record.unfetched, ran_any=ran_any)
         self._state = open_state(self._job, self._options, self._context)
         self._started = self._state.started or self._started
         try:
@@ -107,6 +113,19 @@ class _Runner:
         failure = redact_failure(describe_failure(as_step_error(error)))
         status: RunStatus = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         self._finish(status, failure)
+
+    def _fetch_secrets(self) -> None:
+        """Adds the values of secret params to the params, and records those that failed."""
+        from rolerunner.run.secret_params import fetch_secrets  # noqa: PLC0415 - many specs fetch none
+
+        fetched = fetch_secrets(
+            self._plan.secrets, self._environment, self._notifier.notify, self._record.refusals
+        )
+        self._record.add_refusals(fetched.refusals)
+        self._record.add_unfetched(fetched.failures)
+        params = {**self._job.params, **fetched.values}
+        self._job = replace(self._job, params=params)
+        self._context = replace(self._context, params=params)
 
     def _run_steps(self) -> None:
         """Runs the steps in the order of the file, at most ``max_parallel`` at once."""

@@ -61,8 +61,8 @@ class Sandbox:
     accounts: tuple[str, ...]
     job_keys: JobKeys
     job_role: str
-    client: Callable[[str, str], Any]
-    """Maps service and account to a cached client of the account's administrator."""
+    client: Callable[..., Any]
+    """Maps service, account and region to a cached client of the account's administrator."""
 
     @property
     def endpoint(self) -> str:
@@ -164,10 +164,9 @@ def start_sandbox(
         with report_failures():
             create_world(world, client, folder)
             keys = _assume_role(world.job_role, JOB_SESSION, client)
-        accounts = {RoleArn.parse(role.arn).account for role in world.roles} | {
-            bucket.account for bucket in world.buckets
-        }
-        yield Sandbox(server, world.region, tuple(sorted(accounts)), keys, world.job_role, client)
+        yield Sandbox(
+            server, world.region, tuple(sorted(world.accounts)), keys, world.job_role, client
+        )
 
 
 @contextlib.contextmanager
@@ -232,20 +231,21 @@ class AdminClients:
     def __init__(self, endpoint: str, region: str) -> None:
         self._endpoint = endpoint
         self._region = region
-        self._made: dict[tuple[str, str], Any] = {}
+        self._made: dict[tuple[str, str, str], Any] = {}
         self._making = threading.Lock()
 
-    def client(self, service: str, account: str) -> Any:
-        """Returns the client of an account's administrator."""
+    def client(self, service: str, account: str, region: str = "") -> Any:
+        """Returns the client of an account's administrator; by default in the sandbox's region."""
         from botocore.config import Config  # noqa: PLC0415 - takes 200 ms, and only a running sandbox needs it
 
+        place = service, account, region or self._region
         with self._making:
-            if (service, account) not in self._made:
+            if place not in self._made:
                 config = Config(s3={"addressing_style": "path"}, proxies={})
-                self._made[service, account] = _admin_session(self._region, account).client(
+                self._made[place] = _admin_session(place[2], account).client(
                     service, endpoint_url=self._endpoint, config=config
                 )
-            return self._made[service, account]
+            return self._made[place]
 
     def close(self) -> None:
         """Closes the connections of all clients."""

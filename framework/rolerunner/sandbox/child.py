@@ -40,6 +40,8 @@ _ERROR = 400
 _TARGET = b"x-amz-target"
 _UID = 7
 """Column of /proc/net/tcp with the id of the socket's user."""
+_ARN_PARTS = 6
+_SUFFIX_TAG = "rolerunner:suffix"
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 
@@ -245,11 +247,74 @@ class JobRunner:
         return answer
 
 
+def serve_secrets_across_accounts() -> None:
+    """Lets an ARN name a secret or parameter of another account, as on AWS.
+
+    A secret's policy must allow it. A tag names the last characters of a new secret's ARN, which
+    are random otherwise.
+    """
+    from ministack.core import iam_actions  # noqa: PLC0415
+    from ministack.core.responses import get_account_id  # noqa: PLC0415
+    from ministack.services import secretsmanager, ssm  # noqa: PLC0415
+
+    find_resource = iam_actions.extract_resource_arn
+    find, find_policy = secretsmanager._resolve, secretsmanager.secret_policy_for_arn  # noqa: SLF001
+    store, find_parameter = secretsmanager._store_new_secret, ssm._lookup_parameter  # noqa: SLF001
+
+    def find_secret(secret_id: str, **options: Any) -> Any:
+        region, account = _parse_place(secret_id)
+        if account in ("", get_account_id()):
+            return find(secret_id, **options)
+        found = secretsmanager._secrets.items_scoped(account, region)  # noqa: SLF001
+        return next((pair for pair in found if pair[1]["ARN"] == secret_id), (None, None))
+
+    def find_secret_policy(arn: str) -> Any:
+        region, account = _parse_place(arn)
+        if account in ("", get_account_id()):
+            return find_policy(arn)
+        policies = secretsmanager._resource_policies  # noqa: SLF001
+        return policies.get_scoped(account, region, arn) or "", account
+
+    def find_any_parameter(name: str, **options: Any) -> Any:
+        region, account = _parse_place(name)
+        if account in ("", get_account_id()):
+            return find_parameter(name, **options)
+        found = ssm._parameters.items_scoped(account, region)  # noqa: SLF001
+        return next((pair for pair in found if pair[1]["ARN"] == name), (None, None))
+
+    def name_resource(service: str, *arguments: Any) -> str:
+        arn = str(find_resource(service, *arguments))
+        return (
+            re.sub(r"^(?:arn:aws:ssm:.*:parameter/)(?=arn:)", "", arn) if service == "ssm" else arn
+        )
+
+    def store_secret(name: str, *, tags: Any = None, **options: Any) -> Any:
+        suffixes = [tag["Value"] for tag in tags or () if tag["Key"] == _SUFFIX_TAG]
+        arn, version = store(name, tags=None if suffixes else tags, **options)
+        if suffixes:
+            arn = arn[: -len(suffixes[0])] + suffixes[0]
+            secretsmanager._secrets[name]["ARN"] = arn  # noqa: SLF001
+        return arn, version
+
+    secretsmanager._resolve = find_secret  # noqa: SLF001
+    secretsmanager.secret_policy_for_arn = find_secret_policy
+    secretsmanager._store_new_secret = store_secret  # noqa: SLF001
+    iam_actions.extract_resource_arn = name_resource
+    ssm._lookup_parameter = find_any_parameter  # noqa: SLF001
+
+
+def _parse_place(text: object) -> tuple[str, str]:
+    """Returns the region and account of an ARN; empty texts for a name."""
+    parts = str(text).split(":")
+    return (parts[3], parts[4]) if parts[0] == "arn" and len(parts) >= _ARN_PARTS else ("", "")
+
+
 def main(folder: str, record: str, job_runner: str = "") -> None:
     """Runs the emulator until the parent ends; ``job_runner`` is a JobRunner as JSON."""
     end_with_parent(folder)
     import ministack.app  # noqa: PLC0415 - takes time, and the parent may end meanwhile
 
+    serve_secrets_across_accounts()
     if job_runner:
         JobRunner(**json.loads(job_runner)).install()
         ministack.app.app = refuse_other_users(ministack.app.app)

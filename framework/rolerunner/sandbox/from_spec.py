@@ -12,6 +12,7 @@ from rolerunner.errors import SandboxError
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.plan.partial_values import ANY, PartialValues
 from rolerunner.policies.least_privilege import JobRoleUses, RolePolicies, derive_policies
+from rolerunner.sandbox.made_up_secrets import make_up_secrets
 from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
 
 if TYPE_CHECKING:
@@ -79,8 +80,17 @@ def generate_world(
         for name, account in owners.items()
     ]
     roles = [_sandbox_role(role) for role in found]
-    world = World(version=1, job_role=job_role, roles=roles, buckets=buckets)
-    return GeneratedWorld(world, tuple(_list_notes(job_role, owners, made_up, lasting)))
+    secrets = make_up_secrets(lasting, job_role)
+    world = World(
+        version=1,
+        job_role=job_role,
+        roles=roles,
+        buckets=buckets,
+        secrets=secrets.secrets,
+        parameters=secrets.parameters,
+    )
+    notes = (*_list_notes(job_role, owners, made_up, lasting), *secrets.notes)
+    return GeneratedWorld(world, notes)
 
 
 def _sandbox_role(role: RolePolicies) -> SandboxRole:

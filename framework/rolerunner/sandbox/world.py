@@ -1,33 +1,27 @@
 """Models of the sandbox file, and their creation by ordinary API calls."""
 
 import gzip
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rolerunner.model import RoleArn
+from rolerunner.sandbox.statements import Grants, Permissions, policy_document
+from rolerunner.sandbox.world_secrets import (
+    SandboxParameter,
+    SandboxSecret,
+    create_parameter,
+    create_secret,
+)
 from rolerunner.spec.field_types import Seconds, StrictModel
 
 _GLUE_TRUST = [
     {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
 ]
-_STATEMENT_KEYS = {
-    "Sid",
-    "Effect",
-    "Principal",
-    "NotPrincipal",
-    "Action",
-    "NotAction",
-    "Resource",
-    "NotResource",
-    "Condition",
-}
-_TEXTS = {"Sid", "Action", "NotAction", "Resource", "NotResource"}
 
 
 def _validate_arn(value: Any) -> Any:
@@ -36,61 +30,7 @@ def _validate_arn(value: Any) -> Any:
     return value
 
 
-def _validate_statement(value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise ValueError("a policy statement is a mapping with Effect, Action and Resource")  # noqa: TRY004 - pydantic takes ValueError
-    unknown = sorted(set(value) - _STATEMENT_KEYS)
-    if unknown:
-        raise ValueError(f"a policy statement has no '{unknown[0]}'")
-    if value.get("Effect") not in ("Allow", "Deny"):
-        raise ValueError("a policy statement has 'Effect: Allow' or 'Effect: Deny'")
-    if ("Action" in value) == ("NotAction" in value):
-        raise ValueError("a policy statement has either 'Action' or 'NotAction'")
-    for key in sorted(_TEXTS & set(value)):
-        if not _are_texts(value[key]):
-            raise ValueError(f"a policy statement's '{key}' is text or a list of texts")
-    return value
-
-
-def _are_texts(value: Any) -> bool:
-    values = value if isinstance(value, list) else [value]
-    return bool(values) and all(isinstance(each, str) and each for each in values)
-
-
-def _validate_permission(value: Any) -> Any:
-    if "Principal" in value or "NotPrincipal" in value:
-        raise ValueError("a role's permission has no 'Principal': it is the role itself")
-    if ("Resource" in value) == ("NotResource" in value):
-        raise ValueError("a role's permission has either 'Resource' or 'NotResource'")
-    return value
-
-
-def _validate_grant(value: Any) -> Any:
-    if ("Principal" in value) == ("NotPrincipal" in value):
-        raise ValueError("must have either 'Principal' or 'NotPrincipal'")
-    return value
-
-
-def _validate_statements(value: Any) -> Any:
-    """Accepts a policy document, a list of statements or one statement."""
-    if not isinstance(value, dict):
-        return value
-    statements = value.get("Statement", value)
-    return [statements] if isinstance(statements, dict) else statements
-
-
 Arn = Annotated[str, BeforeValidator(_validate_arn)]
-Statement = Annotated[dict[str, Any], BeforeValidator(_validate_statement)]
-Permissions = Annotated[
-    list[Annotated[Statement, AfterValidator(_validate_permission)]],
-    BeforeValidator(_validate_statements),
-]
-"""The permissions of a role."""
-Grants = Annotated[
-    list[Annotated[Statement, AfterValidator(_validate_grant)]],
-    BeforeValidator(_validate_statements),
-]
-"""Statements of a resource policy: a trust policy or a bucket policy."""
 
 
 class ObjectContent(StrictModel):
@@ -165,6 +105,8 @@ class World(StrictModel):
     job_role: Arn = Field(description="The role that the job runs as.")
     roles: list[SandboxRole]
     buckets: list[SandboxBucket] = Field(default_factory=list)
+    secrets: list[SandboxSecret] = Field(default_factory=list)
+    parameters: list[SandboxParameter] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _job_role_is_there(self) -> "World":
@@ -177,11 +119,23 @@ class World(StrictModel):
         for kind, names in (
             ("role", [role.arn for role in self.roles]),
             ("bucket", [bucket.name for bucket in self.buckets]),
+            ("secret", [secret.place for secret in self.secrets]),
+            ("parameter", [parameter.place for parameter in self.parameters]),
         ):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:
                 raise ValueError(f"'{kind}s' contains the {kind} {twice[0]} twice")
         return self
+
+    @property
+    def accounts(self) -> set[str]:
+        """The accounts of all that exists in it."""
+        return {
+            *(RoleArn.parse(role.arn).account for role in self.roles),
+            *(bucket.account for bucket in self.buckets),
+            *(secret.owner for secret in self.secrets),
+            *(parameter.account for parameter in self.parameters),
+        }
 
     def files(self) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
         """Yields the local files that it names, each with its position in the sandbox file."""
@@ -191,16 +145,23 @@ class World(StrictModel):
                     yield ("buckets", at, "objects", number, "file"), each.file
 
 
-Clients = Callable[[str, str], Any]
-"""Maps service and account to a client of that account's administrator."""
+Clients = Callable[..., Any]
+"""Maps service, account and region to a client of that account's administrator.
+
+The region is the sandbox's by default.
+"""
 
 
 def create_world(world: World, client: Clients, folder: Path) -> None:
-    """Creates the roles and buckets; files are relative to ``folder``."""
+    """Creates the roles, buckets, secrets and parameters; files are relative to ``folder``."""
     for role in world.roles:
         _make_role(role, client, is_job=role.arn == world.job_role)
     for bucket in world.buckets:
         _make_bucket(bucket, world.region, client("s3", bucket.account), folder)
+    for secret in world.secrets:
+        create_secret(secret, client("secretsmanager", secret.owner, secret.home))
+    for parameter in world.parameters:
+        create_parameter(parameter, client("ssm", parameter.account, parameter.region or ""))
 
 
 def _make_role(role: SandboxRole, client: Clients, *, is_job: bool) -> None:
@@ -246,8 +207,3 @@ def _make_bucket(bucket: SandboxBucket, region: str, s3: Any, folder: Path) -> N
         )
     if bucket.policy:
         s3.put_bucket_policy(Bucket=bucket.name, Policy=policy_document(bucket.policy))
-
-
-def policy_document(statements: list[dict[str, Any]]) -> str:
-    """Returns statements as a policy document."""
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -20,9 +20,11 @@ from rolerunner.spec.steps import parse_steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from rolerunner.model import SecretSource
     from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Document
     from rolerunner.spec.glue_fields import GlueFields
+    from rolerunner.spec.schema import ParamFields
 
 __all__ = ["load_spec"]
 
@@ -69,6 +71,7 @@ def load_spec(
     for index, name in enumerate(top.include[:MAX_INCLUDES]):
         _read_include(name, index, roles, reader, read_include)
     roles.link()
+    sources = _parse_secret_sources(top.params, roles, reader)
     state = _parse_state(top.state, roles, reader)
     glue = _parse_glue(top, reader)
     steps = (
@@ -81,6 +84,11 @@ def load_spec(
     undecided = list(roles.list_undecided())
     if top.state is not None and state is None:
         undecided.append("state")
+    undecided += [
+        f"'from' of {name}"
+        for name, fields in top.params.items()
+        if fields.from_ is not None and name not in sources
+    ]
     return Job(
         name=top.name,
         steps=tuple(steps),
@@ -98,6 +106,7 @@ def load_spec(
         memory=None if isinstance(top.memory, Template) else top.memory,
         includes=tuple(top.include),
         secret_params=frozenset(reader.known.secrets),
+        secret_sources=tuple(sources.values()),
         undecided=tuple(undecided),
     )
 
@@ -208,6 +217,16 @@ def _read_include(
 def _parse_include(name: str, read: Callable[[str], tuple[str, str]]) -> Document:
     text, file = read(name)
     return parse_document(text, file, show_text=False)
+
+
+def _parse_secret_sources(
+    params: Mapping[str, ParamFields], roles: Roles, reader: SpecReader
+) -> dict[str, SecretSource]:
+    if all(each.from_ is each.role is each.kms_key is None for each in params.values()):
+        return {}
+    from rolerunner.spec.secret_sources import parse_secret_sources  # noqa: PLC0415 - many specs fetch none
+
+    return parse_secret_sources(params, roles, reader)
 
 
 def _parse_state(state_fields: Any, roles: Roles, reader: SpecReader) -> Optional[StateLocation]:

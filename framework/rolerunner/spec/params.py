@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from pydantic import ValidationError
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -27,7 +27,7 @@ from rolerunner.spec.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rolerunner.spec.reader import SpecReader
     from rolerunner.spec.schema import ParamFields
@@ -94,6 +94,8 @@ def _parse_one(
             known.params[name] = _parse_given(name, fields, given[name])
         except ValueError as error:
             raise ValueError(f"the param '{name}' {error}") from None
+    elif fields.from_ is not None:
+        known.undecided.add(name)  # the run fetches it
     elif fields.default is not None:
         _parse_default(name, fields, reader)
     elif not fields.required:
@@ -118,14 +120,14 @@ def _parse_given(name: str, fields: ParamFields, given: Any) -> Any:
         if not fields.secret and not isinstance(given, FileValue):
             raise
         raise ValueError(
-            _remove_value(
+            remove_value(
                 str(error), value, f"at {given.mark}" if isinstance(given, FileValue) else "given"
             )
         ) from None
-    return _as_secret(name, read) if fields.secret else read
+    return register_param(name, read) if fields.secret else read
 
 
-def _remove_value(message: str, value: Any, place: str) -> str:
+def remove_value(message: str, value: Any, place: str) -> str:
     """Returns the message without the value."""
     text = message.replace(describe_value(value), f"the value {place}")
     return (
@@ -135,7 +137,8 @@ def _remove_value(message: str, value: Any, place: str) -> str:
     )
 
 
-def _as_secret(name: str, value: str) -> SecretValue:
+def register_param(name: str, value: str) -> SecretValue:
+    """Returns the value of a secret param, redacted from all output; warns of a short one."""
     if 0 < len(value) < MIN_SECRET_LENGTH:
         _LOG.warning(
             "the secret param '%s' has fewer than %d characters: "
@@ -154,7 +157,7 @@ def _parse_default(name: str, fields: ParamFields, reader: SpecReader) -> None:
         return
     try:
         read = parse_param(fields, value)
-        reader.known.params[name] = _as_secret(name, read) if fields.secret else read
+        reader.known.params[name] = register_param(name, read) if fields.secret else read
     except ValueError as error:
         reader.known.undecided.add(name)
         if fields.secret:
@@ -205,7 +208,7 @@ def _has_valid_declaration(name: str, fields: ParamFields, reader: SpecReader) -
     return len(reader.known.problems) == before
 
 
-def _parse_bound(declared: ParamFields, bound: Any) -> Any:
+def _parse_bound(declared: ParamRules, bound: Any) -> Any:
     """Returns ``min`` or ``max``: a value of the param's type, or a length. Raises ValueError."""
     if declared.type not in _UNITS:
         return _PARSERS[declared.type](bound)
@@ -215,7 +218,31 @@ def _parse_bound(declared: ParamFields, bound: Any) -> Any:
         raise ValueError(f"counts{_UNITS[declared.type]}: it {error}") from None
 
 
-def parse_param(declared: ParamFields, value: Any) -> Any:
+class ParamRules(Protocol):
+    """The type and the limits of a param."""
+
+    @property
+    def type(self) -> str:
+        """The name of the type."""
+
+    @property
+    def min(self) -> Any:
+        """The minimum value or length; None without one."""
+
+    @property
+    def max(self) -> Any:
+        """The maximum value or length; None without one."""
+
+    @property
+    def pattern(self) -> Optional[str]:
+        """The pattern of the whole text; None without one."""
+
+    @property
+    def choices(self) -> Optional[Sequence[Any]]:
+        """The allowed values; None for any."""
+
+
+def parse_param(declared: ParamRules, value: Any) -> Any:
     """Returns the value as its declared type. Raises ValueError with the rule that it breaks."""
     reader = _PARSERS[declared.type]
     read = reader(value)

@@ -58,6 +58,24 @@ class ParamFields(StrictModel):
         "arguments, parameters and customer keys.",
         examples=[True],
     )
+    from_: Optional[str] = Field(
+        None,
+        alias="from",
+        description="Where a run fetches the value of a secret param before its first step: "
+        "secretsmanager:NAME_OR_ARN or ssm:NAME_OR_ARN, and #KEY for a key of its JSON.",
+        examples=["secretsmanager:prod/partner/sftp#password", "ssm:/orders/api-key"],
+    )
+    role: Optional[str] = Field(
+        None,
+        description="The role that fetches it: an alias, an ARN, or job.",
+        examples=["ops"],
+    )
+    kms_key: Optional[str] = Field(
+        None,
+        description="The customer managed KMS key that encrypts it, as an ARN, id or alias; the "
+        "role then needs kms:Decrypt on it.",
+        examples=["arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+    )
     description: str = Field(
         "", description="What the param is for.", examples=["The day whose orders are fetched."]
     )

@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from rolerunner.sandbox.statements import Grants, Permissions, policy_document
 from rolerunner.sandbox.world import (
-    Grants,
     ObjectContent,
-    Permissions,
     World,
     create_world,
-    policy_document,
 )
 
 JOB = "arn:aws:iam::111122223333:role/glue"
