@@ -16,6 +16,7 @@ from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StateHel
 from rolerunner.model import Job, Plan, RunResult, StepResult
 from rolerunner.run.run_id import create_run_id
 from rolerunner.spec import source
+from rolerunner.spec.document import parse_document
 from rolerunner.spec.loader import load_spec
 
 __all__ = [
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rolerunner.common.cancellation import Cancel
+    from rolerunner.errors import Problem
     from rolerunner.events import Observer
     from rolerunner.sessions.identity import JobIdentity
     from rolerunner.spec.document import Document
@@ -53,13 +55,14 @@ def load(
     more_names: Iterable[str] = (),
     ignored_names: Collection[str] = (),
     code_is_here: bool = False,
+    env: str = "",
 ) -> Job:
     """Reads and checks a spec: a path, or ``s3://bucket/key`` read under the job's own role.
 
     ``complete=False`` checks the spec without the params of a run. ``more_names`` are valid names
     besides the params, for hints on misspelt ones; ``ignored_names`` are names in ``params`` that
     the spec need not declare. With ``code_is_here``, the functions that steps call must be on this
-    machine. Raises SpecError, UsageError.
+    machine. ``env`` names an environment of the spec. Raises SpecError, UsageError.
     """
     read_object = partial(wiring.read_object, identity)
     text, name = source.read_text(str(spec), read_object)
@@ -77,12 +80,62 @@ def load(
         ignored_names=ignored_names,
         code_is_here=code_is_here,
         read_include=read_include,
+        env=env,
     )
 
 
-def load_documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[Document]:
-    """Parses a spec and the files that it includes. Raises SpecError, UsageError."""
-    return source.read_documents(str(spec), partial(wiring.read_object, identity))
+def find_problems(
+    spec: str | Path,
+    params: Optional[Mapping[str, Any]] = None,
+    *,
+    env: str = "",
+    code_is_here: bool = False,
+) -> tuple[Problem, ...]:
+    """Returns every mistake of a spec, without the params of a run.
+
+    Without ``env``, the spec is checked as it stands and under each of its environments; a mistake
+    that it has only there names them. Raises UsageError.
+    """
+    jobs: dict[str, Job] = {}
+
+    def check(name: str) -> tuple[Problem, ...]:
+        try:
+            jobs[name] = load(spec, params, complete=False, env=name, code_is_here=code_is_here)
+        except SpecError as error:
+            return error.problems
+        return ()
+
+    found = check(env)
+    document = None if env else _parse_with_environments(spec)
+    if document is None:
+        return found
+    from rolerunner.spec.environment_problems import (  # noqa: PLC0415 - few specs have environments
+        find_shared_jobs,
+        join_problems,
+    )
+    from rolerunner.spec.environments import list_environments  # noqa: PLC0415
+
+    by_environment = {name: check(name) for name in list_environments(document)}
+    return join_problems((*found, *find_shared_jobs(jobs, document)), by_environment)
+
+
+def _parse_with_environments(spec: str | Path) -> Optional[Document]:
+    """Returns a spec with environments; None for another file, and for one that is not YAML."""
+    text, name = source.read_text(str(spec), partial(wiring.read_object, None))
+    try:
+        return parse_document(text, name) if "environments" in text else None
+    except SpecError:
+        return None
+
+
+def load_documents(
+    spec: str | Path, identity: Optional[JobIdentity] = None, *, env: str = ""
+) -> list[Document]:
+    """Parses a spec and the files that it includes, with the values of an environment.
+
+    Raises SpecError, UsageError.
+    """
+    return source.read_documents(str(spec), partial(wiring.read_object, identity), env)
 
 
 def plan(job: Job) -> Plan:

@@ -367,6 +367,20 @@ class Job:
 
     They appear nowhere else.
     """
+    environment: str = ""
+    """The environment whose values it has; empty for those of the spec itself."""
+    environments: tuple[str, ...] = ()
+    """The environments of the spec."""
+
+    @property
+    def full_name(self) -> str:
+        """The name with the environment, which no two environments share."""
+        return f"{self.name}.{self.environment}" if self.environment else self.name
+
+    @property
+    def title(self) -> str:
+        """The name and the environment, for people."""
+        return f"{self.name} ({self.environment})" if self.environment else self.name
 
 
 @dataclass(frozen=True)
@@ -492,3 +506,5 @@ class RunResult:
     """The results of the steps, in the order of the plan."""
     error: Optional[Failure] = None
     """Why no step ran (wrong spec, refused role), or why the run stopped (lost lock)."""
+    environment: str = ""
+    """The environment of the run; empty without one."""

@@ -14,6 +14,7 @@ from rolerunner import api
 from rolerunner.audit import SEVERITIES, Finding, audit_plan, list_rules
 from rolerunner.audit.sarif import build_sarif
 from rolerunner.cli.common import (
+    ENV,
     PARAM,
     PARAMS_FILE,
     SETTINGS,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rolerunner.errors import Problem
+    from rolerunner.model import Job
 
 EXIT_FINDINGS = 4
 _COLOURS = {"high": "red", "medium": "yellow", "low": "cyan", "info": "white"}
@@ -45,6 +47,7 @@ def _print_rules(context: click.Context, _option: click.Parameter, wanted: bool)
 @click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--job-role",
     metavar="ARN",
@@ -87,6 +90,7 @@ def audit(
     specs: Sequence[str],
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     job_role: Optional[str],
     min_severity: str,
     fail_on: str,
@@ -95,7 +99,8 @@ def audit(
 ) -> None:
     """Find security problems in specs: roles, sessions, deletions, public objects, secrets.
 
-    Reads the specs only; no AWS request is sent.
+    Reads the specs only; no AWS request is sent. Without --env, a spec is audited under each of its
+    environments as well.
 
     \b
     rolerunner audit nightly.yaml --job-role arn:aws:iam::111122223333:role/glue-job
@@ -113,7 +118,7 @@ def audit(
     paths = dict.fromkeys(path for spec in specs for path in expand_glob(spec))
     found = [
         finding
-        for finding in _collect_findings(paths, given, account)
+        for finding in _collect_findings(paths, given, account, env)
         if _rank_severity(finding.severity) >= _rank_severity(min_severity)
     ]
     _write_findings(found, form, output, len(paths))
@@ -132,20 +137,29 @@ def _parse_account(job_role: Optional[str]) -> str:
 
 
 def _collect_findings(
-    paths: Mapping[str, Any], given: Mapping[str, object], account: str
+    paths: Mapping[str, Any], given: Mapping[str, object], account: str, env: str
 ) -> list[Finding]:
     """Returns the findings of all specs, each once. Raises SpecError."""
     found: dict[Finding, None] = {}
     problems: list[Problem] = []
     for path in paths:
         try:
-            job_plan = api.plan(api.load(path, given, complete=False))
-            found.update(dict.fromkeys(audit_plan(job_plan, api.load_documents(path), account)))
+            job = api.load(path, given, complete=False, env=env)
+            others = () if env else job.environments
+            found.update(dict.fromkeys(_audit_job(path, job, account)))
+            for name in others:
+                job = api.load(path, given, complete=False, env=name)
+                found.update(dict.fromkeys(_audit_job(path, job, account)))
         except SpecError as error:
             problems += error.problems
     if problems:
         raise SpecError(problems)
     return list(found)
+
+
+def _audit_job(path: str, job: Job, account: str) -> list[Finding]:
+    documents = api.load_documents(path, env=job.environment)
+    return audit_plan(api.plan(job), documents, account)
 
 
 def _rank_severity(severity: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS, SPEC, echo
+from rolerunner.cli.common import ENV, SETTINGS, SPEC, echo
 from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=SETTINGS)
 @SPEC
+@ENV
 @click.option(
     "--runtime",
     type=click.Choice([*RUNTIMES]),
     help="Glue runtime to build for; defaults to that of the spec's glue section.",
 )
 @click.option(
-    "-o", "--output", "folder", metavar="DIR", help="Output folder; defaults to dist/NAME-RUNTIME."
+    "-o",
+    "--output",
+    "folder",
+    metavar="DIR",
+    help="Output folder; defaults to dist/NAME-RUNTIME, with --env dist/NAME.ENV-RUNTIME.",
 )
 @click.option(
     "--check",
@@ -33,7 +38,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print what would be installed where, and write nothing.",
 )
-def bundle(spec: str, runtime: Optional[str], folder: Optional[str], only_check: bool) -> None:
+def bundle(
+    spec: str, env: str, runtime: Optional[str], folder: Optional[str], only_check: bool
+) -> None:
     """Build everything that a Glue job needs to start without internet access.
 
     The bundle holds wheels, your packages, the spec and the entry script.
@@ -48,12 +55,12 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str], only_check:
     """
     from rolerunner.glue.bundle import builder as building  # noqa: PLC0415 - only this command needs it
 
-    job = api.load(spec, complete=False)
+    job = api.load(spec, complete=False, env=env)
     name = runtime or (job.glue.runtime if job.glue is not None else "pythonshell")
     if only_check:
         _check_bundle(job, RUNTIMES[name])
         return
-    target = Path(folder or f"dist/{job.name}-{name}").absolute()
+    target = Path(folder or f"dist/{job.full_name}-{name}").absolute()
     built = building.build_bundle(job, RUNTIMES[name], target, _print_progress)
     echo(f"{target}: {built.describe_size()}, hash {built.hash}")
 

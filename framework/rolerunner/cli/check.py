@@ -10,6 +10,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import (
+    ENV,
     PARAM,
     PARAMS_FILE,
     SETTINGS,
@@ -34,6 +35,7 @@ EXIT_MISSING = 4
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--sandbox",
     is_flag=False,
@@ -47,6 +49,7 @@ def check(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     sandbox: Optional[str],
     as_json: bool,
 ) -> None:
@@ -64,17 +67,19 @@ def check(
 
     with ExitStack() as stack:
         given = read_params(params, params_file)
-        job = api.load(spec, given)
+        job = api.load(spec, given, env=env)
         warn_of_secrets(job, params)
         plan = api.plan(job)
         identity = (
-            enter_sandbox(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
+            enter_sandbox(stack, spec, sandbox, job, given=given, env=env)
+            if sandbox
+            else JobIdentity()
         )
         sessions = Sessions(identity, session_name=f"{plan.job.name}-check")
         refused = checking.list_refused_roles(plan, sessions)
         if refused:
             if sandbox:
-                explain_refusals(spec, sandbox)
+                explain_refusals(spec, sandbox, env)
             raise RolesRefused(refused)
         found = list(checking.probe_permissions(plan, sessions))
     echo(
@@ -84,7 +89,7 @@ def check(
     )
     if any(each.answer == checking.NO for each in found):
         if sandbox:
-            explain_refusals(spec, sandbox)
+            explain_refusals(spec, sandbox, env)
         raise SystemExit(EXIT_MISSING)
 
 

@@ -38,6 +38,13 @@ PARAMS_FILE = click.option(
     help="YAML or JSON file with params as NAME: VALUE; -p takes precedence.",
 )
 
+ENV = click.option(
+    "--env",
+    default="",
+    metavar="NAME",
+    help="Use the values of this environment of the spec.",
+)
+
 
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
     """Prints a text with secrets redacted; all commands print through it."""
@@ -85,6 +92,11 @@ def _param_value(text: str) -> object:
             f"{error} (-p NAME=@FILE reads a value from a file; "
             "write @@ for a text that begins with @)"
         ) from None
+
+
+def format_spec(job: Job) -> str:
+    """Returns how a command names the job's spec and environment."""
+    return f"{job.file} --env {job.environment}" if job.environment else job.file
 
 
 def warn_of_secrets(job: Job, params: Sequence[str]) -> None:

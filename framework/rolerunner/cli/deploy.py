@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import ENV, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.glue_jobs import DeployOptions, deploy_job, reject_secret_params, roll_back
 from rolerunner.cli.sandboxed import GLUE_SANDBOX, enter_deployment_target, hint_sandbox
-from rolerunner.errors import UsageError
+from rolerunner.errors import SpecError, UsageError
 from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(context_settings=SETTINGS)
 @SPEC
+@ENV
 @_add_settings_options
 @click.option(
     "-p",
@@ -118,6 +120,7 @@ def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
 @GLUE_SANDBOX
 def deploy(
     spec: str,
+    env: str,
     only_plan: bool,
     emit: Optional[str],
     upload: bool,
@@ -137,6 +140,7 @@ def deploy(
     \b
     rolerunner deploy nightly.yaml --plan              show the changes
     rolerunner deploy nightly.yaml
+    rolerunner deploy nightly.yaml --env prod
     rolerunner deploy nightly.yaml --job-name nightly-dev -p stage=dev
     rolerunner deploy nightly.yaml --rollback          to the previous deployment
     rolerunner deploy nightly.yaml --emit terraform --upload -o glue.tf
@@ -152,7 +156,7 @@ def deploy(
     if sandbox and (emit or permissions):
         raise click.UsageError("--sandbox goes with neither --emit nor --permissions")
     given = read_params(params)
-    job = api.load(spec, given, complete=False)
+    job = api.load(spec, given, complete=False, env=env)
     reject_secret_params(job, given)
     given_params = job.glue.params if job.glue is not None else {}
     settings = wanting.resolve_settings(
@@ -165,7 +169,7 @@ def deploy(
         },
     )
     runs_with = {**settings.params, **settings.fixed_params}
-    loaded = api.load(spec, runs_with, complete=False) if permissions or sandbox else job
+    loaded = api.load(spec, runs_with, complete=False, env=env) if permissions or sandbox else job
     if permissions:
         from rolerunner.glue.deploy.permissions import build_policies  # noqa: PLC0415
         from rolerunner.policies.least_privilege import drop_run_params  # noqa: PLC0415
@@ -176,6 +180,7 @@ def deploy(
             )
         )
         return
+    _reject_shared_job(replace(job, glue=settings))
     with ExitStack() as stack:
         target = enter_deployment_target(stack, loaded, settings, sandbox, given=runs_with)
         if rollback:
@@ -185,7 +190,23 @@ def deploy(
             options = DeployOptions(only_plan, emit or "", output or "", upload, adopt)
             deploy_job(job, target, role or "", options)
         if not target.is_lasting:
-            echo(f"the sandbox ends with this command; to keep one, {hint_sandbox(spec)}", err=True)
+            echo(f"the sandbox ends with this command; to keep one, {hint_sandbox(job)}", err=True)
+
+
+def _reject_shared_job(job: Job) -> None:
+    """Raises UsageError if another environment of the spec has the same Glue job."""
+    if not job.environment:
+        return
+    from rolerunner.spec.environment_problems import shares_glue_job  # noqa: PLC0415 - few specs have environments
+
+    for name in job.environments:
+        if name != job.environment:
+            with suppress(SpecError):  # another environment's mistakes are no concern of this one
+                if shares_glue_job(job, api.load(job.file, complete=False, env=name)):
+                    raise UsageError(
+                        f"{job.file}: the environments '{name}' and '{job.environment}' have the "
+                        "same Glue job: set 'job_name' under 'glue' in one of them"
+                    )
 
 
 def _parse_tags(pairs: Sequence[str], job: Job) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 
 import click
 
-from rolerunner.cli.common import echo, write_file
+from rolerunner.cli.common import echo, format_spec, write_file
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _hint_start(job: Job, target: DeploymentTarget) -> str:
     if not target.is_lasting:
         return ""
     option = " --sandbox" if target.identity is not None else ""
-    return f"; run it: rolerunner start {job.file}{option}"
+    return f"; run it: rolerunner start {format_spec(job)}{option}"
 
 
 def _emit_code(

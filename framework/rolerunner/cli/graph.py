@@ -9,6 +9,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import (
+    ENV,
     PARAM,
     PARAMS_FILE,
     SETTINGS,
@@ -39,6 +40,7 @@ _FORMAT_BY_SUFFIX = {
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--format",
     "picture_format",
@@ -52,6 +54,7 @@ def graph(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     picture_format: Optional[str],
     output: Optional[str],
 ) -> None:
@@ -62,7 +65,7 @@ def graph(
     rolerunner graph nightly.yaml -o nightly.svg
     """
     picture_format = picture_format or _infer_format(output)
-    job = api.load(spec, read_params(params, params_file))
+    job = api.load(spec, read_params(params, params_file), env=env)
     warn_of_secrets(job, params)
     job_plan = api.plan(job)
     text = render_svg(job_plan) if picture_format == "svg" else render_mermaid(job_plan)

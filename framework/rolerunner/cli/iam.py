@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, write_file
+from rolerunner.cli.common import (
+    ENV,
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    SPEC,
+    echo,
+    read_params,
+    write_file,
+)
 from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox
 from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST
 from rolerunner.iam.policy_text import compact_json, format_json
@@ -68,6 +77,7 @@ def _validate_with(
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--format",
     "output_format",
@@ -129,6 +139,7 @@ def iam(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     output_format: Optional[str],
     job_role: Optional[str],
     reads: tuple[S3Uri, ...],
@@ -157,7 +168,7 @@ def iam(
     if sandbox and not live:
         raise click.UsageError("--sandbox requires --live")
     given = read_params(params, params_file)
-    plan = api.plan(drop_run_params(api.load(spec, given, complete=False), given, widen))
+    plan = api.plan(drop_run_params(api.load(spec, given, complete=False, env=env), given, widen))
     around = _find_surroundings(plan.job, job_role or "", reads, writes)
     found = derive_policies(plan, around)
     if compare is None and not live:
@@ -171,7 +182,7 @@ def iam(
     diffs = (
         _compare_with_file(found, Path(compare))
         if compare is not None
-        else _compare_with_iam(found, spec, sandbox)
+        else _compare_with_iam(found, spec, sandbox, env)
     )
     _write_output(_to_json(diffs) if output_format == "json" else format_differences(diffs), output)
     if any(each.kind == LACKS for each in diffs):
@@ -244,14 +255,14 @@ def _compare_with_file(found: Sequence[RolePolicies], path: Path) -> list[Policy
 
 
 def _compare_with_iam(
-    found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]
+    found: Sequence[RolePolicies], spec: str, sandbox: Optional[str], env: str
 ) -> list[PolicyDifference]:
     from rolerunner.policies.live import fetch_granted_policies  # noqa: PLC0415
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415 - imports boto3
     from rolerunner.sessions.registry import Sessions  # noqa: PLC0415 - imports boto3
 
     with ExitStack() as stack:
-        identity = enter_sandbox(stack, spec, sandbox) if sandbox else JobIdentity()
+        identity = enter_sandbox(stack, spec, sandbox, env=env) if sandbox else JobIdentity()
         have, unread = fetch_granted_policies(
             found, Sessions(identity, session_name="rolerunner-iam")
         )

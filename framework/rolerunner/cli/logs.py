@@ -8,7 +8,7 @@ from typing import Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, SETTINGS, SPEC, echo
+from rolerunner.cli.common import ENV, FAILED_STEP, SETTINGS, SPEC, echo
 from rolerunner.cli.glue_jobs import JOB_NAME, REGION, open_runs
 from rolerunner.cli.sandboxed import GLUE_SANDBOX, find_deployment_target
 
@@ -16,6 +16,7 @@ from rolerunner.cli.sandboxed import GLUE_SANDBOX, find_deployment_target
 @click.command(context_settings=SETTINGS)
 @SPEC
 @click.argument("run_id", metavar="[RUN_ID]", required=False)
+@ENV
 @click.option("-f", "--follow", is_flag=True, help="Keep printing until the run ends.")
 @click.option(
     "--interval",
@@ -36,6 +37,7 @@ from rolerunner.cli.sandboxed import GLUE_SANDBOX, find_deployment_target
 def logs(
     spec: str,
     run_id: Optional[str],
+    env: str,
     follow: bool,
     interval: float,
     job_name: Optional[str],
@@ -47,6 +49,7 @@ def logs(
 
     \b
     rolerunner logs nightly.yaml --follow
+    rolerunner logs nightly.yaml --env prod
     rolerunner logs nightly.yaml jr_0123 | grep step_finished
 
     Exit status with --follow: 0 the run succeeded, 4 it did not.
@@ -54,7 +57,7 @@ def logs(
     from rolerunner.glue.deploy.runs import SUCCEEDED  # noqa: PLC0415 - imports botocore
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
 
-    job = api.load(spec, complete=False)
+    job = api.load(spec, complete=False, env=env)
     settings = resolve_settings(job, {"job_name": job_name, "region": region})
     target = find_deployment_target(job, settings, sandbox)
     runs = open_runs(job, target, role)

@@ -10,6 +10,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import (
+    ENV,
     PARAM,
     PARAMS_FILE,
     SETTINGS,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--live",
@@ -51,6 +53,7 @@ def plan(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     as_json: bool,
     live: bool,
     sandbox: Optional[str],
@@ -60,20 +63,22 @@ def plan(
     \b
     rolerunner plan nightly.yaml -p run_date=2026-01-31
     rolerunner plan nightly.yaml --live                    with object and byte counts
+    rolerunner plan nightly.yaml --env prod
     rolerunner plan nightly.yaml --json
     """
     if sandbox and not live:
         raise click.UsageError("--sandbox requires --live: a plan by itself sends no requests")
     given = read_params(params, params_file)
-    job = api.load(spec, given)
+    job = api.load(spec, given, env=env)
     warn_of_secrets(job, params)
     job_plan = api.plan(job)
     found: Mapping[str, Mapping[str, Any]] = {}
     if live:
         with ExitStack() as stack:
-            found = api.survey(
-                job_plan, enter_sandbox(stack, spec, sandbox, job, given=given) if sandbox else None
+            identity = (
+                enter_sandbox(stack, spec, sandbox, job, given=given, env=env) if sandbox else None
             )
+            found = api.survey(job_plan, identity)
     if as_json:
         echo(
             json.dumps(
@@ -99,7 +104,7 @@ def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the plan as text; ``found`` holds the live values of each step."""
     lines = [
         (
-            f"{plan.job.name}: {format_count(len(plan.steps), 'step')}, "
+            f"{plan.job.title}: {format_count(len(plan.steps), 'step')}, "
             f"{format_count(len(plan.roles), 'role')} to assume"
         ),
         "",

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import (
+    ENV,
+    FAILED_STEP,
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    SPEC,
+    echo,
+    read_params,
+)
 from rolerunner.cli.sandboxed import DEFAULT_FILE, describe_sandbox
 from rolerunner.errors import RolesRefused
 from rolerunner.glue.launch.runtime import RUNTIMES
@@ -26,6 +35,7 @@ _ALL = "all"
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--runtime",
     type=click.Choice([*RUNTIMES, _ALL]),
@@ -63,6 +73,7 @@ def rehearse(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     runtime: Optional[str],
     sandbox: str,
     puts: Sequence[str],
@@ -93,8 +104,8 @@ def rehearse(
 
     check_platform()
     given = read_params(params, params_file)
-    deployed = _read_job_params(api.load(spec, complete=False))
-    job = api.load(spec, {**deployed, **given})
+    deployed = _read_job_params(api.load(spec, complete=False, env=env))
+    job = api.load(spec, {**deployed, **given}, env=env)
     runtimes = [RUNTIMES[name] for name in _choose_runtimes(job, runtime)]
     interpreters = find_interpreters(runtimes, install=install_pythons)
     stage = Stage(*describe_sandbox(spec, sandbox, job, given=given, puts=puts))

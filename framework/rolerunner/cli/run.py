@@ -16,6 +16,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import (
+    ENV,
     FAILED_STEP,
     PARAM,
     PARAMS_FILE,
@@ -58,6 +59,7 @@ _SIGNAL_BASE = 128
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--sandbox",
     is_flag=False,
@@ -120,6 +122,7 @@ def run(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     sandbox: Optional[str],
     puts: Sequence[str],
     resume: Optional[str],
@@ -136,6 +139,7 @@ def run(
 
     \b
     rolerunner run nightly.yaml -p run_date=2026-01-31
+    rolerunner run nightly.yaml --env dev
     rolerunner run nightly.yaml --sandbox
     rolerunner run nightly.yaml --sandbox --put s3://landing/orders/=sample.csv
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
@@ -146,16 +150,18 @@ def run(
         settling = stack.enter_context(GcTuner())
         files = stack.enter_context(_open_result_files(result, report))
         given = read_params(params, params_file)
-        job = api.load(spec, given, code_is_here=True)
+        job = api.load(spec, given, code_is_here=True, env=env)
         warn_of_secrets(job, params)
         if puts and not sandbox:
             raise click.UsageError("--put requires --sandbox")
         cancel = Cancel()
         received = stack.enter_context(_cancel_on_signal(cancel))
         identity = (
-            enter_sandbox(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
+            enter_sandbox(stack, spec, sandbox, job, given=given, puts=puts, env=env)
+            if sandbox
+            else None
         )
-        explain = partial(explain_refusals, spec, sandbox) if sandbox else None
+        explain = partial(explain_refusals, spec, sandbox, env) if sandbox else None
         with _explain_on_refusal(explain):
             ended = api.run(
                 job,
@@ -176,7 +182,7 @@ def run(
     if job.state is not None and not (
         sandbox
         and job.state.location.startswith("s3://")
-        and find_served_sandbox(spec, sandbox) is None
+        and find_served_sandbox(spec, sandbox, env) is None
     ):  # the S3 of a sandbox that ended with the run is gone
         echo(f"rolerunner: resume with: --resume {key or ended.run_id}", err=True)
     _exit_now(_SIGNAL_BASE + received[0] if ended.status == "stopped" and received else FAILED_STEP)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import ENV, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import (
     DEFAULT_FILE,
     describe_deployable,
@@ -41,6 +41,7 @@ _POLL_SECONDS = 0.5
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--file",
     metavar="FILE",
@@ -72,6 +73,7 @@ def sandbox(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     file: Optional[str],
     puts: Sequence[str],
     port: Optional[int],
@@ -91,16 +93,16 @@ def sandbox(
     from rolerunner.sandbox import start_sandbox  # noqa: PLC0415
     from rolerunner.sandbox.running import publish_sandbox  # noqa: PLC0415
 
-    _require_none(spec)
+    _require_none(spec, env)
     given = read_params(params, params_file)
-    job, settings = _load_job(spec, given)
+    job, settings = _load_job(spec, given, env)
     named = file or DEFAULT_FILE
     world, folder = _describe_world(job, settings, named, puts)
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_on_signal())
         running = stack.enter_context(start_sandbox(world, folder, port or 0, COMMAND))
         contents = find_file(spec, named)
-        served = stack.enter_context(publish_sandbox(running, spec, contents, job.roles))
+        served = stack.enter_context(publish_sandbox(running, spec, contents, job.roles, env))
         profiles = [name for name, role in job.roles.items() if not role.is_job]
         render = _render_json if output_format == "json" else _render_environment
         # not echo: it would mask the keys, which open nothing but this sandbox
@@ -108,13 +110,13 @@ def sandbox(
         _wait(stop, running)
 
 
-def _load_job(spec: str, given: Mapping[str, object]) -> tuple[Job, GlueSettings]:
+def _load_job(spec: str, given: Mapping[str, object], env: str) -> tuple[Job, GlueSettings]:
     """Returns the job with the params that its Glue job sets, and the settings of that."""
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
 
-    settings = resolve_settings(api.load(spec, given, complete=False), {})
+    settings = resolve_settings(api.load(spec, given, complete=False, env=env), {})
     params = {**settings.params, **settings.fixed_params, **given}
-    return api.load(spec, params, code_is_here=True), settings
+    return api.load(spec, params, code_is_here=True, env=env), settings
 
 
 def _describe_world(
@@ -132,9 +134,9 @@ def _describe_world(
         return described
 
 
-def _require_none(spec: str) -> None:
+def _require_none(spec: str, env: str) -> None:
     """Raises UsageError if another process serves the spec's sandbox."""
-    served = find_served_sandbox(spec)
+    served = find_served_sandbox(spec, env=env)
     if served is not None:
         raise UsageError(
             f"the sandbox of {spec} is already there: {served.endpoint}, "

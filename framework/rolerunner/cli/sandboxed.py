@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional, Union
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import echo
+from rolerunner.cli.common import echo, format_spec
 from rolerunner.errors import UsageError
 from rolerunner.model import S3Uri
 
@@ -56,19 +56,20 @@ def enter_sandbox(
     *,
     given: Collection[str] = (),
     puts: Sequence[str] = (),
+    env: str = "",
 ) -> JobIdentity:
     """Starts the sandbox until the stack closes; returns the identity of the job in it.
 
     Where ``rolerunner sandbox`` serves the spec's sandbox, that one is used and stays. Without a
     sandbox file, its contents are derived from ``job``. ``given`` holds the
     params of the command line; ``puts`` are additional objects as s3://bucket/key=FILE.
-    Raises UsageError, SandboxError.
+    ``env`` names an environment of the spec. Raises UsageError, SandboxError.
     """
     from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
     from rolerunner.sessions.keys import Keys  # noqa: PLC0415
 
-    served = find_served_sandbox(spec, file)
+    served = find_served_sandbox(spec, file, env)
     if served is not None:
         _describe_served(served)
         served.put_objects(dict(_parse_put(each) for each in puts))
@@ -136,7 +137,7 @@ def find_deployment_target(
     """
     target = _find_target(job, settings, file)
     if target is None:
-        raise UsageError(f"no sandbox of {job.file} is running: {hint_sandbox(job.file)}")
+        raise UsageError(f"no sandbox of {job.file} is running: {hint_sandbox(job)}")
     return target
 
 
@@ -145,7 +146,7 @@ def _find_target(
 ) -> Optional[DeploymentTarget]:
     if file is None:
         return DeploymentTarget(settings)
-    running = find_served_sandbox(job.file, file)
+    running = find_served_sandbox(job.file, file, job.environment)
     if running is None:
         return None
     _describe_served(running)
@@ -211,19 +212,21 @@ def _describe_target(
     return DeploymentTarget(settings, identity, is_lasting)
 
 
-def hint_sandbox(spec: str) -> str:
+def hint_sandbox(job: Job) -> str:
     """Returns how to keep a sandbox for several commands."""
-    return f"start one in another terminal with: rolerunner sandbox {spec}"
+    return f"start one in another terminal with: rolerunner sandbox {format_spec(job)}"
 
 
-def find_served_sandbox(spec: str, file: str = DEFAULT_FILE) -> Optional[RunningSandbox]:
+def find_served_sandbox(
+    spec: str, file: str = DEFAULT_FILE, env: str = ""
+) -> Optional[RunningSandbox]:
     """Returns the sandbox that ``rolerunner sandbox`` serves for the spec; None without one.
 
     With a ``file``, it must have been started with that one. Raises SandboxError.
     """
     from rolerunner.sandbox.running import find_running_sandbox  # noqa: PLC0415
 
-    served = find_running_sandbox(spec)
+    served = find_running_sandbox(spec, env)
     if served is None or file in (DEFAULT_FILE, ""):
         return served
     return served if served.file == str(Path(file).resolve()) else None
@@ -235,9 +238,9 @@ def find_file(spec: str, file: str) -> Optional[Path]:
     return path if path.exists() else None
 
 
-def explain_refusals(spec: str, file: str) -> None:
+def explain_refusals(spec: str, file: str, env: str = "") -> None:
     """Explains which policies of the sandbox refused a request; no real account needs a change."""
-    served = find_served_sandbox(spec, file)
+    served = find_served_sandbox(spec, file, env)
     path = served.file if served is not None else find_file(spec, file)
     place = (
         f"are in {path}"

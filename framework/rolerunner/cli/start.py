@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import (
+    ENV,
+    FAILED_STEP,
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    SPEC,
+    echo,
+    format_spec,
+    read_params,
+)
 from rolerunner.cli.glue_jobs import (
     JOB_NAME,
     REGION,
@@ -38,6 +48,7 @@ _SANDBOX_SECONDS = 0.5
 @SPEC
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--run-key",
     metavar="KEY",
@@ -65,6 +76,7 @@ def start(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
+    env: str,
     run_key: Optional[str],
     no_wait: bool,
     follow: bool,
@@ -80,6 +92,7 @@ def start(
     rolerunner start nightly.yaml -p run_date=2026-01-31
     rolerunner start nightly.yaml -p run_date=2026-01-31 --follow
     rolerunner start nightly.yaml -p run_date=2026-01-31 --no-wait
+    rolerunner start nightly.yaml --env prod
     rolerunner start nightly.yaml -p run_date=2026-01-31 --sandbox
 
     With --sandbox and no running sandbox, the job is deployed to a new one first.
@@ -87,7 +100,7 @@ def start(
     Exit status: 0 the run succeeded, 2 invalid params, 4 the run did not succeed.
     """
     job, settings, loaded, arguments = _check_params(
-        spec, read_params(params, params_file), job_name, region
+        spec, env, read_params(params, params_file), job_name, region
     )
     with ExitStack() as stack:
         target = (
@@ -105,29 +118,29 @@ def start(
                 runs,
                 run_id,
                 min(interval, _SANDBOX_SECONDS) if sandbox else interval,
-                spec,
+                job,
                 follow=follow,
             )
 
 
-def _wait(runs: JobRuns, run_id: str, interval: float, spec: str, *, follow: bool) -> None:
+def _wait(runs: JobRuns, run_id: str, interval: float, job: Job, *, follow: bool) -> None:
     """Waits for the end of a run; exits with status 4 unless it succeeds."""
     from rolerunner.glue.deploy.runs import SUCCEEDED  # noqa: PLC0415 - imports botocore
 
+    logs = f"rolerunner logs {format_spec(job)} {run_id}"
     try:
         for line in runs.follow(run_id, interval) if follow else ():
             echo(line.text)
         ended = runs.wait(run_id, _Progress().tell, interval)
     except KeyboardInterrupt:
         echo(
-            f"rolerunner: the run continues; follow it: rolerunner logs {spec} {run_id} --follow",
+            f"rolerunner: the run continues; follow it: {logs} --follow",
             err=True,
         )
         raise
     except StepError as error:
         echo(
-            f"rolerunner: how the run ended is not known: {error}; "
-            f"it may still be running: rolerunner logs {spec} {run_id}",
+            f"rolerunner: how the run ended is not known: {error}; it may still be running: {logs}",
             err=True,
         )
         sys.exit(FAILED_STEP)
@@ -138,7 +151,11 @@ def _wait(runs: JobRuns, run_id: str, interval: float, spec: str, *, follow: boo
 
 
 def _check_params(
-    spec: str, given: Mapping[str, Any], job_name: Optional[str], region: Optional[str]
+    spec: str,
+    env: str,
+    given: Mapping[str, Any],
+    job_name: Optional[str],
+    region: Optional[str],
 ) -> tuple[Job, GlueSettings, Job, dict[str, str]]:
     """Returns the job, its settings, the job with its params, and the params as text.
 
@@ -148,12 +165,12 @@ def _check_params(
     from rolerunner.spec.glue_fields import NO_DASHES, format_argument  # noqa: PLC0415
     from rolerunner.spec.values import FileValue  # noqa: PLC0415
 
-    job = api.load(spec, complete=False)
+    job = api.load(spec, complete=False, env=env)
     settings = resolve_settings(job, {"job_name": job_name, "region": region})
     fixed = next((name for name in given if name in settings.fixed_params), None)
     if fixed is not None:
         raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
-    loaded = api.load(spec, {**settings.params, **settings.fixed_params, **given})
+    loaded = api.load(spec, {**settings.params, **settings.fixed_params, **given}, env=env)
     reject_secret_params(job, given)
     start_fields = {
         name: format_argument(value.value if isinstance(value, FileValue) else value)

@@ -51,6 +51,12 @@ _LOG_LINES = 20
     metavar="TEXT",
     help="Run only cases whose file or name contains this text.",
 )
+@click.option(
+    "--env",
+    default="",
+    metavar="NAME",
+    help="Environment of the specs, for cases that name none.",
+)
 @click.option("-x", "--fail-fast", is_flag=True, help="Start no further case after a failure.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line per case instead of a dot.")
 @click.option("--junit", metavar="FILE", help="Write a JUnit report to this file, for CI.")
@@ -58,6 +64,7 @@ def test(
     paths: Sequence[str],
     max_parallel: Optional[int],
     text_filter: Optional[str],
+    env: str,
     fail_fast: bool,
     verbose: bool,
     junit: Optional[str],
@@ -70,6 +77,7 @@ def test(
     \b
     rolerunner test
     rolerunner test nightly.test.yaml -k late -v
+    rolerunner test nightly.test.yaml --env prod
     rolerunner test jobs/ -n 4 --junit report.xml
 
     Exit status: 0 all cases passed, 2 invalid test file or command line, 4 a case failed.
@@ -81,7 +89,7 @@ def test(
     max_parallel = max_parallel or os.cpu_count() or 1
     signal.signal(signal.SIGTERM, _exit_on_signal)
     with tempfile.TemporaryDirectory(prefix="rolerunner-test-") as root:
-        cases = select_cases(load_cases(files, Path(root)), text_filter)
+        cases = select_cases(load_cases(files, Path(root), env), text_filter)
         if not cases:
             raise UsageError(f"no case has '{text_filter}' in its file or name")
         files_of_cases = len({case.mark.file for case in cases})

@@ -10,6 +10,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import (
+    ENV,
     PARAM,
     PARAMS_FILE,
     SETTINGS,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @PARAM
 @PARAMS_FILE
+@ENV
 @click.option(
     "--format",
     "output_format",
@@ -40,14 +42,20 @@ if TYPE_CHECKING:
     help="json: a list of mistakes; github: annotations in a pull request.",
 )
 def validate(
-    specs: Sequence[str], params: Sequence[str], params_file: Optional[str], output_format: str
+    specs: Sequence[str],
+    params: Sequence[str],
+    params_file: Optional[str],
+    env: str,
+    output_format: str,
 ) -> None:
     """Check specs without contacting AWS, and report every mistake.
 
-    Globs skip sandbox and test files.
+    Globs skip sandbox and test files. Without --env, a spec is checked under each of its
+    environments as well.
 
     \b
     rolerunner validate nightly.yaml
+    rolerunner validate nightly.yaml --env prod
     rolerunner validate 'configs/**/*.yaml'
     rolerunner validate configs/*.yaml --format github
     """
@@ -55,7 +63,13 @@ def validate(
         _check_file_name(spec)
     paths = [path for spec in specs for path in expand_glob(spec)]
     given = read_params(params, params_file)
-    problems = [problem for path in paths for problem in _find_problems(path, given)]
+    problems = [
+        problem
+        for path in paths
+        for problem in api.find_problems(
+            path, given, env=env, code_is_here=not path.startswith("s3://")
+        )
+    ]
     _print_problems(problems, output_format)
     if problems:
         raise SystemExit(SpecError.exit_status)
@@ -71,14 +85,6 @@ def _check_file_name(spec: str) -> None:
     ):
         if spec.endswith(ending):
             raise UsageError(f"{spec}: is not a spec; '{command}' checks it")
-
-
-def _find_problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
-    try:
-        api.load(spec, params, complete=False, code_is_here=not spec.startswith("s3://"))
-    except SpecError as error:
-        return error.problems
-    return ()
 
 
 def _print_problems(problems: Sequence[Problem], output_format: str) -> None:

@@ -56,6 +56,7 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
             "run_started",
             {
                 "job": job.name,
+                **({"environment": job.environment} if job.environment else {}),
                 "run_id": event.run_id,
                 "steps": len(event.plan.steps),
                 "roles": len(event.plan.roles),
@@ -135,6 +136,7 @@ def _format_run_event(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     result = event.result
     values: dict[str, Any] = {
         "job": result.job,
+        **({"environment": result.environment} if result.environment else {}),
         "run_id": result.run_id,
         "status": result.status,
         "seconds": result.seconds,

@@ -79,7 +79,7 @@ def render_page(result: Any) -> str:
         render_steps(steps),
     ]
     return _PAGE.format(
-        title=escape(f"{document.job}: {name_status(document.status)}"),
+        title=escape(f"{document.title}: {name_status(document.status)}"),
         style=_STYLE.read_text(encoding="utf-8"),
         body="\n".join(part for part in parts if part),
     )
@@ -99,7 +99,7 @@ def _parse_document(result: Any) -> ResultDocument:
 def _render_head(result: ResultDocument) -> str:
     run, started = escape(result.run_id), escape(result.started)
     return (
-        f"<header><h1>{escape(result.job)}</h1>{render_status(result.status)}</header>\n"
+        f"<header><h1>{escape(result.title)}</h1>{render_status(result.status)}</header>\n"
         f'<p class="quiet">run <code>{run}</code>, started <time>{started}</time></p>'
     )
 

@@ -76,6 +76,7 @@ class ResultDocument(_Part):
     version: Literal[1]
     run_id: str
     job: str
+    environment: str = ""
     status: str
     started: str
     seconds: float
@@ -83,3 +84,8 @@ class ResultDocument(_Part):
     steps: list[ReportedStep]
     error: Optional[ReportedError] = None
     """Error that kept all steps from starting."""
+
+    @property
+    def title(self) -> str:
+        """The name of the job, with its environment."""
+        return f"{self.job} ({self.environment})" if self.environment else self.job

@@ -58,6 +58,7 @@ def build_result_document(result: RunResult, starts: Mapping[str, float]) -> dic
             "version": 1,
             "run_id": result.run_id,
             "job": result.job,
+            **({"environment": result.environment} if result.environment else {}),
             "status": result.status,
             "started": result.started,
             "seconds": result.seconds,

@@ -89,7 +89,7 @@ class Terminal:
             format_count(len(event.plan.roles), "role"),
         )
         self._print_line(
-            f"[bold]{event.plan.job.name}[/] [dim]run {event.run_id}: {steps}, {roles}[/]"
+            f"[bold]{event.plan.job.title}[/] [dim]run {event.run_id}: {steps}, {roles}[/]"
         )
         if self._console.is_terminal:
             spinner = SpinnerColumn("dots" if self._has_unicode else "line")

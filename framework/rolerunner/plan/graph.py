@@ -54,7 +54,7 @@ def render_svg(plan: Plan) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" '
         'font-family="system-ui, sans-serif" font-size="12">'
-        f"<title>{escape(plan.job.name)}</title>"
+        f"<title>{escape(plan.job.title)}</title>"
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" '
         'markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>'

@@ -78,7 +78,7 @@ def _list_state_permissions(job: Job) -> Iterator[Permission]:
     Without the permission to list, S3 answers 403 instead of 404 for a missing document.
     """
     if job.state is not None and job.state.role is not None:
-        prefix = state_prefix(job.state).join(f"{job.name}/")
+        prefix = state_prefix(job.state).join(f"{job.full_name}/")
         yield list_permission(prefix)
         yield from (
             object_permission(action, prefix)
@@ -219,6 +219,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     return {
         "version": 1,
         "job": plan.job.name,
+        **({"environment": plan.job.environment} if plan.job.environment else {}),
         "roles": [_role_json(role, plan) for role in plan.roles],
         **({"secrets": [_secret_json(each) for each in plan.secrets]} if plan.secrets else {}),
         "steps": [_step_json(planned) for planned in plan.steps],

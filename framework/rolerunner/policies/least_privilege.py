@@ -168,6 +168,7 @@ def policies_to_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool
     return {
         "version": 1,
         "job": plan.job.name,
+        **({"environment": plan.job.environment} if plan.job.environment else {}),
         "roles": roles,
         **({"notes": step_notes} if step_notes else {}),
     }

@@ -211,6 +211,7 @@ class _Runner:
             list_role_uses(self._plan, self._environment.sessions),
             tuple(results[each.step.id] for each in self._plan.steps if each.step.id in results),
             error or (None if lost is None else describe_failure(lost)),
+            self._job.environment,
         )
         self._notifier.notify(RunFinished(result))
         self._notifier.close()

@@ -104,13 +104,13 @@ class RunningSandbox:
         return self.fingerprint == _make_fingerprint(self.spec, self.file)
 
 
-def find_running_sandbox(spec: str) -> Optional[RunningSandbox]:
+def find_running_sandbox(spec: str, env: str = "") -> Optional[RunningSandbox]:
     """Returns the sandbox that ``rolerunner sandbox SPEC`` serves, or None if it does not run.
 
-    ``spec`` is the path or s3:// URI as the user gave it. Raises SandboxError if others can write
-    to the folder of these files.
+    ``spec`` is the path or s3:// URI as the user gave it; ``env`` its environment.
+    Raises SandboxError if others can write to the folder of these files.
     """
-    path = _find_file(spec)
+    path = _find_file(spec, env)
     if not path.parent.exists():
         return None
     _require_private(path.parent)
@@ -126,14 +126,18 @@ def find_running_sandbox(spec: str) -> Optional[RunningSandbox]:
 
 @contextlib.contextmanager
 def publish_sandbox(
-    sandbox: Sandbox, spec: str, file: Optional[Path], roles: Mapping[str, Role]
+    sandbox: Sandbox,
+    spec: str,
+    file: Optional[Path],
+    roles: Mapping[str, Role],
+    env: str = "",
 ) -> Iterator[RunningSandbox]:
     """Lets other commands find the sandbox inside the block. Raises SandboxError.
 
     ``file`` is its sandbox file; None if its contents were derived from the spec. ``roles`` are
-    those of the spec, by alias.
+    those of the spec, by alias, in the environment ``env``.
     """
-    path = _find_file(spec)
+    path = _find_file(spec, env)
     config = path.with_suffix(".config")
     place, contents = _resolve_spec(spec), str(file.resolve()) if file else ""
     running = RunningSandbox(
@@ -169,9 +173,10 @@ def publish_sandbox(
             config.unlink(missing_ok=True)
 
 
-def _find_file(spec: str) -> Path:
+def _find_file(spec: str, env: str) -> Path:
     folder = Path(tempfile.gettempdir(), f"rolerunner-sandboxes-{os.geteuid()}")
-    return folder / f"{sha256(os.fsencode(_resolve_spec(spec))).hexdigest()[:32]}.json"
+    place = f"{_resolve_spec(spec)}\0{env}" if env else _resolve_spec(spec)
+    return folder / f"{sha256(os.fsencode(place)).hexdigest()[:32]}.json"
 
 
 def _resolve_spec(spec: str) -> str:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Union
 
 import yaml
 
 from rolerunner.errors import Mark, Problem, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MAX_BYTES = 1 << 20
 """Maximum length of a spec in characters; 10,000 steps take about a megabyte."""
@@ -58,9 +58,22 @@ class Document:
     _keys: dict[Path, Mark] = field(repr=False)
     blocks: frozenset[Path] = field(repr=False, default=frozenset())
     """Paths of block scalars (``|`` and ``>``), whose text starts on the line after the mark."""
+    origins: Mapping[Path, Origin] = field(repr=False, default_factory=dict)
+    """Where values that are not at their own path are written, or that took a value away."""
+
+    def locate(self, path: Path) -> Origin:
+        """Returns the document and the path at which the value at ``path`` is written."""
+        for length in range(len(path), 0, -1) if self.origins else ():
+            found = self.origins.get(path[:length])
+            if found is not None:
+                return Origin(found.document, found.path + path[length:])
+        return Origin(self, path)
 
     def mark(self, path: Path, *, key: bool = False) -> Mark:
         """Returns the place of the value (or key) at ``path``, or of the closest one around it."""
+        document, path = self.locate(path)
+        if document is not self:
+            return document.mark(path, key=key)
         marks = self._keys if key else self._values
         while path and path not in marks:
             path, marks = path[:-1], self._values
@@ -72,12 +85,25 @@ class Document:
 
     def problem_at(self, mark: Mark, message: str, hint: str = "") -> Problem:
         """Returns a problem at ``mark``, with its line of text."""
-        line = self.lines[mark.line - 1] if 0 < mark.line <= len(self.lines) else ""
+        lines = self.lines if mark.file == self.file else self._find_lines(mark.file)
+        line = lines[mark.line - 1] if 0 < mark.line <= len(lines) else ""
         return Problem(mark, message, hint, line)
 
     def holds(self, path: Path) -> bool:
-        """Returns True if there is a value at ``path``."""
-        return path in self._values
+        """Returns True if there is a value at ``path``, or was one that is taken away."""
+        document, path = self.locate(path)
+        return path in document._values  # noqa: SLF001 - of the same class
+
+    def _find_lines(self, file: str) -> tuple[str, ...]:
+        documents = (origin.document for origin in self.origins.values())
+        return next((each.lines for each in documents if each.file == file), ())
+
+
+class Origin(NamedTuple):
+    """The document and the path at which a value is written."""
+
+    document: Document
+    path: Path
 
 
 def parse_document(text: str, file: str, *, show_text: bool = True) -> Document:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.spec.environments import KEY, SECTIONS
 from rolerunner.spec.glue_fields import GlueFields
+from rolerunner.spec.names import NAME
 from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.schema import SpecFile, StateFields
 from rolerunner.spec.step_fields import StepFields
@@ -64,12 +66,63 @@ def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
         **_describe_property(top, "steps"),
         "items": _build_step_schema(kinds, definitions),
     }
+    top["properties"][KEY] = _build_environments_schema(top)
     return {
         "$schema": _DRAFT,
         "title": "A rolerunner job spec",
         **top,
         "definitions": {name: definitions[name] for name in sorted(definitions)},
     }
+
+
+def _build_environments_schema(top: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the schema of the changes that environments make to the top level of a spec."""
+    properties = top["properties"]
+    sections = {name: _allow_changes(properties[name]) for name in SECTIONS if name in properties}
+    sections["params"] = {
+        **_describe_property(top, "params"),
+        "type": "object",
+        "description": "New defaults of params, or other keys of them.",
+        "examples": [{"stage": "dev"}],
+    }
+    sections["roles"] = {
+        **_describe_property(top, "roles"),
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [
+                *(
+                    _allow_changes(choice) if choice["type"] == "object" else choice
+                    for choice in properties["roles"]["additionalProperties"]["anyOf"]
+                ),
+                {"type": "null"},
+            ]
+        },
+    }
+    return {
+        **_describe_property(top, KEY),
+        "type": "object",
+        "propertyNames": {"pattern": NAME.pattern.replace("\\Z", "$")},
+        "additionalProperties": {
+            "type": ["object", "null"],
+            "properties": sections,
+            "additionalProperties": False,
+        },
+    }
+
+
+def _allow_changes(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the schema of a section with nothing required and null for all that it may have."""
+    kept = {key: value for key, value in schema.items() if key != "required"}
+    if kept.get("type") != "object":
+        return kept
+    changed = {
+        name: {
+            **{key: field[key] for key in ("description", "examples") if key in field},
+            "anyOf": [field, {"type": "null"}],
+        }
+        for name, field in kept.get("properties", {}).items()
+    }
+    return {**kept, "type": ["object", "null"], **({"properties": changed} if changed else {})}
 
 
 def build_model_schema(model: type[BaseModel], title: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rolerunner.model import SecretSource
     from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Document
+    from rolerunner.spec.environments import Environment
     from rolerunner.spec.glue_fields import GlueFields
     from rolerunner.spec.schema import ParamFields
 
@@ -42,6 +43,7 @@ def load_spec(
     more_names: Iterable[str] = (),
     ignored_names: Collection[str] = (),
     code_is_here: bool = False,
+    env: str = "",
 ) -> Job:
     """Loads and validates a spec. ``given`` are the params of this run, as text or values.
 
@@ -49,10 +51,12 @@ def load_spec(
     ``read_include`` returns the text and the name of an included file. ``more_names`` are valid
     names of arguments that are not params, to suggest them for misspelt ones. ``ignored_names``
     are names among ``given`` that need not be params. ``code_is_here`` requires the functions that
-    steps call to exist on this machine.
+    steps call to exist on this machine. ``env`` names an environment of the spec.
     Raises SpecError with every mistake of the spec, UsageError for wrong params.
     """
-    reader = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
+    own = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
+    environment = _select_environment(env, own)
+    reader = environment.apply_to_spec(own) if environment is not None else own
     top = _parse_top(reader)
     wrong_params: Optional[UsageError] = None
     try:
@@ -69,7 +73,9 @@ def load_spec(
     roles = Roles()
     roles.read(top.roles, reader)
     for index, name in enumerate(top.include[:MAX_INCLUDES]):
-        _read_include(name, index, roles, reader, read_include)
+        _read_include(name, index, roles, reader, read_include, environment)
+    if environment is not None:
+        _check_changed_roles(environment, roles, own)
     roles.link()
     sources = _parse_secret_sources(top.params, roles, reader)
     state = _parse_state(top.state, roles, reader)
@@ -108,7 +114,25 @@ def load_spec(
         secret_params=frozenset(reader.known.secrets),
         secret_sources=tuple(sources.values()),
         undecided=tuple(undecided),
+        environment=environment.name if environment is not None else "",
+        environments=environment.list_names() if environment is not None else (),
     )
+
+
+def _select_environment(name: str, reader: SpecReader) -> Optional[Environment]:
+    """Returns the environment of the load; None for a spec that has no environments."""
+    data = reader.document.data
+    if not isinstance(data, dict) or ("environments" not in data and not name):
+        return None
+    from rolerunner.spec.environments import select_environment  # noqa: PLC0415 - few specs have environments
+
+    return select_environment(name, reader)
+
+
+def _check_changed_roles(environment: Environment, roles: Roles, reader: SpecReader) -> None:
+    roles.explain_missing(dict(environment.list_removed_roles()))
+    if not any(problem.mark.file != reader.document.file for problem in reader.known.problems):
+        environment.report_unknown_roles(reader)
 
 
 def _parse_top(reader: SpecReader) -> SpecFile:
@@ -187,6 +211,7 @@ def _read_include(
     roles: Roles,
     reader: SpecReader,
     read: Optional[Callable[[str], tuple[str, str]]],
+    environment: Optional[Environment],
 ) -> None:
     path = ("include", index)
     if read is None:
@@ -210,6 +235,8 @@ def _read_include(
             "it must be a mapping with 'roles' only",
         )
     else:
+        if environment is not None:
+            included = environment.apply_to_include(included)
         found = included.validate_model(IncludedFile, included.document.data, ())
         roles.read(found.roles if found else {}, included)
 

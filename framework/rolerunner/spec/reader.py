@@ -57,6 +57,8 @@ class LoadContext:
     """Params without a known value: not set, or wrong."""
     secrets: set[str] = field(default_factory=set)
     """Names of secret params."""
+    aliases: set[str] = field(default_factory=set)
+    """Aliases of roles that an environment can change."""
     code_is_here: bool = False
     """Whether the functions that steps call must exist on this machine."""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -247,18 +249,19 @@ class SpecReader:
 
     def mark_offset(self, path: Path, text: str, offset: int) -> Mark:
         """Returns the place of the character at ``offset`` of a scalar's text, or of the scalar."""
-        mark = self.document.mark(path)
-        if path in self.document.blocks:
+        document, path = self.document.locate(path)
+        mark = document.mark(path)
+        if path in document.blocks:
             line = mark.line + 1 + text.count("\n", 0, offset)
             before = text.rfind("\n", 0, offset) + 1
             end = text.find("\n", before)
             found = (
-                self.document.lines[line - 1].find(text[before : end if end >= 0 else None])
-                if line <= len(self.document.lines)
+                document.lines[line - 1].find(text[before : end if end >= 0 else None])
+                if line <= len(document.lines)
                 else -1
             )
             return replace(mark, line=line, column=max(found, 0) + 1 + offset - before)
-        line_text = self.document.lines[mark.line - 1]
+        line_text = document.lines[mark.line - 1]
         found = line_text.find(text, mark.column - 1)
         return replace(mark, column=found + 1 + offset) if found >= 0 else mark
 

@@ -32,6 +32,7 @@ class Roles:
     _entries: dict[str, _RoleEntry] = field(default_factory=dict)
     _roles: dict[str, Role] = field(default_factory=dict)
     _cycles: set[frozenset[str]] = field(default_factory=set)
+    _missing: dict[str, str] = field(default_factory=dict)
 
     def read(self, roles: Mapping[str, Any], reader: SpecReader) -> None:
         """Reads the roles of a document."""
@@ -60,6 +61,10 @@ class Roles:
         """Returns the aliases of roles that depend on params without a value."""
         return [name for name in self._entries if name not in self._roles]
 
+    def explain_missing(self, hints: Mapping[str, str]) -> None:
+        """Keeps hints for roles that are missing, by alias."""
+        self._missing.update(hints)
+
     def is_known(self, name: str) -> bool:
         """Returns True for an alias or the job's own role."""
         return name == JOB.name or name in self._entries
@@ -75,7 +80,8 @@ class Roles:
                 reader.add(path, str(error))
             return
         hint = (
-            suggest_name(wanted, (*self._entries, JOB.name))
+            self._missing.get(wanted)
+            or suggest_name(wanted, (*self._entries, JOB.name))
             or "declare it under 'roles', or write its ARN, or 'job' for the job's own role"
         )
         reader.add(path, f"there is no role '{wanted}'", hint)
@@ -118,7 +124,7 @@ class Roles:
             self._entries[name].reader.add(
                 ("roles", name, "via"),
                 f"there is no role '{via}'",
-                suggest_name(via, self._entries),
+                self._missing.get(via) or suggest_name(via, self._entries),
             )
             return None
         return self._resolve_role(via, (*above, name))

@@ -198,6 +198,12 @@ class SpecFile(StrictModel):
             }
         ],
     )
+    environments: Any = Field(
+        None,
+        description="Changes to params, roles, state, notify, glue and telemetry, by the name "
+        "that --env selects; null takes a key away.",
+        examples=[{"dev": {"params": {"stage": "dev"}, "glue": {"job_name": "nightly-dev"}}}],
+    )
     steps: list[Any] = Field(
         min_length=1,
         description="The steps, in order.",

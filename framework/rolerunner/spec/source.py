@@ -39,21 +39,26 @@ def read_text(place: str, read_object: Optional[ReadObject] = None) -> tuple[str
         raise UsageError(f"{place}: not UTF-8 text (at byte {error.start})") from None
 
 
-def read_documents(spec: str, read_object: Optional[ReadObject] = None) -> list[Document]:
+def read_documents(
+    spec: str, read_object: Optional[ReadObject] = None, env: str = ""
+) -> list[Document]:
     """Returns the spec and the files that it includes, with the place of every value.
+
+    ``env`` names the environment whose values they have.
 
     Raises SpecError, UsageError.
     """
     text, name = read_text(spec, read_object)
     own = parse_document(text, name)
-    includes = own.data.get("include") or ()
-    return [
-        own,
-        *(
-            parse_document(*read_text(resolve_include(name, each), read_object))
-            for each in includes
-        ),
+    included = [
+        parse_document(*read_text(resolve_include(name, each), read_object))
+        for each in own.data.get("include") or ()
     ]
+    if not env:
+        return [own, *included]
+    from rolerunner.spec.environments import apply_environment  # noqa: PLC0415 - few specs have environments
+
+    return apply_environment(env, own, included)
 
 
 def read_mapping(file: str) -> dict[str, Any]:

@@ -70,7 +70,9 @@ def list_problems(
     """
     found: dict[tuple[Any, ...], Problem] = {}
     for detail in error.errors(include_url=False):
-        location = _resolve_location(detail["loc"], document, base)
+        location = _find_changed_key(
+            detail, _resolve_location(detail["loc"], document, base), document
+        )
         unknown = detail["type"] == "extra_forbidden"
         message, hint = _describe_error(detail, location)
         if unknown:
@@ -140,6 +142,18 @@ def _resolve_location(loc: tuple[Any, ...], document: Document, base: Path) -> P
         elif part == "[key]":
             return path
     return path
+
+
+def _find_changed_key(detail: Mapping[str, Any], location: Path, document: Document) -> Path:
+    """Returns the path of the key of a mapping that is wrong as a whole and names the key.
+
+    It matters where an environment changes that key: the mistake is there, not in the mapping.
+    """
+    if not document.origins or detail["type"] != "value_error":
+        return location
+    quoted = str(detail.get("ctx", {}).get("error")).split("'")[1::2]
+    paths = ((*location, name) for name in quoted)
+    return next((path for path in paths if path in document.origins), location)
 
 
 def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:

@@ -23,6 +23,8 @@ class Case:
     fields: CaseFields
     params: Mapping[str, Any]
     spec: Path
+    env: str
+    """Environment of the spec; empty without one."""
     job: Optional[Job]
     """None if the case expects invalid params."""
     world: World

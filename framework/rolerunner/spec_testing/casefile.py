@@ -277,6 +277,7 @@ class CaseFields(StrictModel):
         description="Params of the run, which take precedence over those of the file.",
         examples=[{"run_date": "2026-01-31"}],
     )
+    env: Optional[str] = Field(None, description="Environment of the spec.", examples=["dev"])
     only: list[str] = Field(
         default_factory=list, description="Run only these steps.", examples=[["fetch"]]
     )

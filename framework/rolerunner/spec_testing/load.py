@@ -61,16 +61,17 @@ def _find_test_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
+def load_cases(paths: Iterable[Path], root: Path, env: str = "") -> list[Case]:
     """Loads the cases of all files; each runs in its own folder below ``root``.
 
+    ``env`` is the environment of cases that name none.
     Raises SpecError with every mistake, UsageError.
     """
     cases: list[Case] = []
     problems: list[Problem] = []
     for number, path in enumerate(paths):
         try:
-            cases += _load_file(path, root / f"{number}")
+            cases += _load_file(path, root / f"{number}", env)
         except SpecError as error:
             problems += error.problems
     if problems:
@@ -78,7 +79,7 @@ def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
     return cases
 
 
-def _load_file(path: Path, root: Path) -> list[Case]:
+def _load_file(path: Path, root: Path, env: str) -> list[Case]:
     text, name = read_text(str(path))
     reader = SpecReader(parse_versioned_document(text, name, "a test file"), LoadContext())
     raw = reader.parse_templates(reader.document.data, (), ("case",), content=True)
@@ -96,7 +97,9 @@ def _load_file(path: Path, root: Path) -> list[Case]:
         cases = [
             case
             for index in range(count)
-            for case in _build_cases(index, raw, spec, world, root / f"{index}", reader)
+            for case in _build_cases(
+                index, raw, _TestedSpec(spec, env), world, root / f"{index}", reader
+            )
         ]
         _check_names(cases, reader)
         if not reader.known.problems:
@@ -135,7 +138,7 @@ def _is_right(spec: Path, top: CaseFile, reader: SpecReader) -> bool:
 
 
 def _build_cases(
-    index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reader: SpecReader
+    index: int, raw: Any, tested: _TestedSpec, world: _Holds, folder: Path, reader: SpecReader
 ) -> Iterator[Case]:
     plain, place = (
         _fill_values(raw, folder, reader),
@@ -145,13 +148,15 @@ def _build_cases(
     if own is None:
         return
     fields = own.cases[0]
+    spec = _TestedSpec(tested.path, fields.env or tested.env)
     params = {**own.params, **fields.params}
     job = _load_job(spec, params, fields, place, reader)
     case = Case(
         reader.document.mark((*place, "name")),
         fields,
         params,
-        spec,
+        spec.path,
+        spec.env,
         job,
         world.world or _derive_world(job, params),
         world.folder,
@@ -163,10 +168,14 @@ def _build_cases(
 
 
 def _load_job(
-    spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reader: SpecReader
+    spec: _TestedSpec,
+    params: Mapping[str, Any],
+    fields: CaseFields,
+    place: Place,
+    reader: SpecReader,
 ) -> Optional[Job]:
     try:
-        return api.load(spec, params)
+        return api.load(spec.path, params, env=spec.env)
     except (UsageError, SpecError) as error:
         if fields.expect.exit != UNREADABLE:
             first = str(error).splitlines()[0]
@@ -176,6 +185,12 @@ def _load_job(
                 "set 'exit: 2' if that is expected",
             )
         return None
+
+
+@dataclass(frozen=True)
+class _TestedSpec:
+    path: Path
+    env: str
 
 
 @dataclass(frozen=True)

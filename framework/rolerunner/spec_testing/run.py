@@ -90,6 +90,7 @@ def _run_case(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) ->
         "rolerunner",
         "run",
         str(case.spec.absolute()),
+        *(("--env", case.env) if case.env else ()),
         "--params",
         str(params),
         "--result",

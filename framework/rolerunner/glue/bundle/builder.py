@@ -178,6 +178,7 @@ def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[
     manifest_fields = {
         "version": 1,
         "job": job.name,
+        **({"environment": job.environment} if job.environment else {}),
         "runtime": runtime.name,
         "python": runtime.python,
         "hash": bundle.hash,

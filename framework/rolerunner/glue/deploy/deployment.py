@@ -19,6 +19,7 @@ from rolerunner.glue.bundle.builder import MANIFEST
 from rolerunner.glue.deploy.account import NOT_THERE
 from rolerunner.glue.deploy.merge import Change, diff_jobs, extract_update, merge_job, merge_tags
 from rolerunner.glue.deploy.settings import JobDefinition
+from rolerunner.glue.launch.arguments import split_environment
 from rolerunner.glue.launch.runtime import COMMANDS
 from rolerunner.storage.protocol import Put
 
@@ -121,6 +122,8 @@ class Deployer:
                 f"the Glue job '{wanted.name}' exists and was not created by rolerunner: "
                 "choose another name, or use --adopt"
             )
+        if not adopt:
+            _reject_other_environment(current, wanted)
         _reject_command_change(current, wanted)
         before = extract_update(current, self.account.members("JobUpdate"), wanted.job)
         after = merge_job(before, last.job if last else {}, wanted.job)
@@ -254,6 +257,30 @@ def _is_ours(job: Mapping[str, Any]) -> bool:
         "--job_spec" in job.get(name, {})
         for name in ("DefaultArguments", "NonOverridableArguments")
     )
+
+
+def _reject_other_environment(current: Mapping[str, Any], wanted: JobDefinition) -> None:
+    """Raises UsageError if the job runs another environment of its spec.
+
+    A job without an environment may get one.
+    """
+    before, after = (_find_environment(job) for job in (current, wanted.job))
+    if before in ("", after):
+        return
+    raise UsageError(
+        f"the Glue job '{wanted.name}' runs the environment '{before}': "
+        + (
+            f"set another 'job_name' under 'glue' in '{after}'"
+            if after
+            else f"deploy it with --env {before}, or under another name with --job-name"
+        )
+        + ", or use --adopt to replace it"
+    )
+
+
+def _find_environment(job: Mapping[str, Any]) -> str:
+    arguments = {**job.get("DefaultArguments", {}), **job.get("NonOverridableArguments", {})}
+    return split_environment(arguments.get("--job_spec", ""))[1]
 
 
 def _reject_command_change(current: Mapping[str, Any], wanted: JobDefinition) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from rolerunner.errors import UsageError
 from rolerunner.glue.bundle.builder import SCRIPT
+from rolerunner.glue.launch.arguments import join_environment
 from rolerunner.glue.launch.entry import DEADLINE_SHARE
 from rolerunner.glue.launch.runtime import RUNTIMES
 from rolerunner.model import GlueSettings
@@ -88,7 +89,8 @@ def define_job(
         )
     runtime = RUNTIMES[settings.runtime]
     found = bundle.arguments(place, runtime)
-    fixed = {"--job_spec": found.pop("--job_spec"), **_as_arguments(settings.fixed_params)}
+    job_spec = join_environment(found.pop("--job_spec"), job.environment)
+    fixed = {"--job_spec": job_spec, **_as_arguments(settings.fixed_params)}
     size: dict[str, Any] = (
         {"WorkerType": settings.worker_type, "NumberOfWorkers": settings.workers}
         if runtime.is_spark

@@ -19,11 +19,18 @@ from rolerunner.spec.glue_fields import (
     NO_DASHES,
     is_glue_argument,
 )
+from rolerunner.spec.names import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["ENTRY_ARGUMENTS", "Arguments", "parse_arguments"]
+__all__ = [
+    "ENTRY_ARGUMENTS",
+    "Arguments",
+    "join_environment",
+    "parse_arguments",
+    "split_environment",
+]
 _FOR_PIP = "python-modules-installer-option"
 _ARGUMENT = re.compile(r"--([A-Za-z][A-Za-z0-9_.-]*)(?:(=)(.*))?\Z", re.DOTALL)
 """An argument's name; anything else is a value, such as ``--``, ``-3`` or text with spaces."""
@@ -83,6 +90,20 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         glue,
         (*_find_ambiguities(pairs), *_contradictions(pairs), *_wrong_names(rest)),
     )
+
+
+def join_environment(spec: str, environment: str) -> str:
+    """Returns the value of ``--job_spec`` for an environment of a spec.
+
+    It is no argument of its own, since a run could bring one where the job has none.
+    """
+    return f"{spec}#{environment}" if environment else spec
+
+
+def split_environment(job_spec: str) -> tuple[str, str]:
+    """Returns the spec and the environment of a ``--job_spec``; the latter may be empty."""
+    spec, _, environment = job_spec.rpartition("#")
+    return (spec, environment) if spec and NAME.match(environment) else (job_spec, "")
 
 
 def _canonical_name(name: str) -> str:

@@ -24,7 +24,12 @@ from rolerunner.common.files import write_file
 from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
 from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue.launch import spark_job
-from rolerunner.glue.launch.arguments import ENTRY_ARGUMENTS, Arguments, parse_arguments
+from rolerunner.glue.launch.arguments import (
+    ENTRY_ARGUMENTS,
+    Arguments,
+    parse_arguments,
+    split_environment,
+)
 from rolerunner.glue.launch.runtime import detect_runtime
 from rolerunner.model import Failure, Job, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
@@ -115,7 +120,7 @@ class _Entry:
         level = ours.get("log_level") or "info"
         if level not in _LOG_LEVELS:
             raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
-        spec = _spec_of(self.given)
+        spec, environment = split_environment(_spec_of(self.given))
         job = api.load(
             spec,
             self.given.params,
@@ -123,8 +128,9 @@ class _Entry:
             more_names=ENTRY_ARGUMENTS,
             ignored_names=[name for name in self.given.params if "-" in name],
             code_is_here=spec.startswith("s3://"),
+            env=environment,
         )
-        self.result = replace(self.result, job=job.name)
+        self.result = replace(self.result, job=job.name, environment=environment)
         _check_params(job, self.given.params)
         for name in self.given.params:
             if name not in job.params:
@@ -138,7 +144,13 @@ class _Entry:
             self.identity = replace(self.identity, region=job.glue.region)
         deadline, stop_after = _choose_time_limits(job, ours.get("deadline", ""))
         self._log_message(
-            "info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given)
+            "info",
+            "job_loaded",
+            job=job.name,
+            spec=spec,
+            **({"environment": environment} if environment else {}),
+            runtime=runtime,
+            **_glue_ids(self.given),
         )
         if any(registry()[step.action].calls_user_code for step in job.steps):
             spark_job.resolve_options(self.given.glue)

@@ -52,7 +52,7 @@ def open_kept_state(
         state = run_with_timeout(
             lambda: acquire_state(
                 store,
-                job.name,
+                job.full_name,
                 options.run_key or run.run_id,
                 holder,
                 must_exist=options.must_exist,
