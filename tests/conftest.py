@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,6 +131,14 @@ def _restore_logging() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _restore_hooks() -> Iterator[None]:
+    """Restores how Python prints exceptions and warnings, which a command changes."""
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning
+    yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning = hooks
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,22 @@ STORED = "Stored-parameter-2/x"
 DECLARED = "Declared-by-the-step-3"
 SESSION = base64.b64encode(b"a secret key of another system").decode()
 KEY = base64.b64encode(bytes(range(100, 132))).decode()
-PLANTED = [PARAM, PARAM.upper(), OUTPUT, INNER, STORED, DECLARED, SESSION, KEY]
+FETCHED = 'Fetched "once"/at the start\nof the run+5'
+SIBLING = "Sibling-in-the-same-json-6"
+PARAMETER = "Fetched-parameter=7/ä"
+PLANTED = [
+    PARAM,
+    PARAM.upper(),
+    OUTPUT,
+    INNER,
+    STORED,
+    DECLARED,
+    SESSION,
+    KEY,
+    FETCHED,
+    SIBLING,
+    PARAMETER,
+]
 
 ENCODINGS: list[Callable[[str], str]] = [
     str,
@@ -83,6 +98,8 @@ params:
   param: {type: string, secret: true, required: true}
   key: {type: string, secret: true, required: true}
   short: {type: string, secret: true, default: "s1"}
+  fetched: {type: string, secret: true, from: "secretsmanager:partner#login", role: reader}
+  parameter: {type: string, secret: true, from: "ssm:/partner/key", role: writer}
 roles:
   reader: arn:aws:iam::444455556666:role/reader
   writer: arn:aws:iam::444455556666:role/writer
@@ -105,6 +122,11 @@ steps:
      encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
   - {id: remove, action: s3.delete, role: reader, source: "s3://landing/old/", max_delete: 5,
      needs: []}
+  - {id: tag, action: s3.tag, role: reader, source: "s3://landing/in/", add: {a: b}, needs: []}
+  - {id: clean, action: s3.cleanup, role: reader, source: "s3://landing/", max_delete: 5,
+     min_age: 7d, needs: []}
+  - {id: sign, action: s3.presign, role: reader, source: "s3://landing/in/0.txt", expires: 5m,
+     needs: []}
   - {id: secret, action: aws.call, role: reader, service: secretsmanager,
      operation: GetSecretValue, parameters: {SecretId: db}, needs: []}
   - {id: part, action: aws.call, role: reader, service: ssm, operation: GetParameter,
@@ -113,13 +135,18 @@ steps:
   - {id: use, action: python.call, role: reader, function: "job.py:use", secret_outputs: [mine],
      needs: [secret, part],
      arguments: {param: "${{ params.param }}", upper: "${{ params.param | upper }}",
-                 output: "${{ steps.secret.SecretString }}"}}
+                 output: "${{ steps.secret.SecretString }}", fetched: "${{ params.fetched }}",
+                 parameter: "${{ params.parameter }}"}}
+  - {id: show, action: python.call, role: reader, function: "job.py:use", needs: [sign],
+     arguments: {url: "${{ steps.sign.url }}"}}
   - {id: fail, action: python.call, role: reader, function: "job.py:fail", needs: [use, secret],
      arguments: {param: "Bearer ${{ params.param }}", output: "${{ steps.secret.SecretString }}",
-                 session: "${{ steps.use.Credentials.SecretAccessKey }}"}}
+                 session: "${{ steps.use.Credentials.SecretAccessKey }}",
+                 fetched: "${{ params.fetched }}", parameter: "${{ params.parameter }}"}}
   - {id: tell, action: s3.write, role: writer, target: "s3://publish/told.txt", when: always,
      text: "${{ run.error }}",
-     needs: [find, appear, get, put, within, between, read, write, remove, secret, part, use, fail]}
+     needs: [find, appear, get, put, within, between, read, write, remove,
+             tag, clean, sign, show, secret, part, use, fail]}
 """
 
 SETTINGS = json.dumps({"db": {"password": INNER, "NextToken": "a place in a list"}})
@@ -128,16 +155,19 @@ SETTINGS = json.dumps({"db": {"password": INNER, "NextToken": "a place in a list
 def _answer(request: Request) -> Response | None:
     target = request.headers.get("x-amz-target", "")
     if target.startswith("secretsmanager"):
+        partner = json.dumps({"login": FETCHED, "password": SIBLING})
         body = {
             "ARN": "arn:aws:secretsmanager:eu-west-1:444455556666:secret:db-AbCdEf",
             "Name": "db",
-            "SecretString": OUTPUT,
+            "SecretString": partner if b"partner" in request.body else OUTPUT,
         }
         return Response(
             200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
         )
     if target.startswith("AmazonSSM"):
         parameter = {"Parameter": {"Name": "db", "Type": "SecureString", "Value": STORED}}
+        if b"partner" in request.body:
+            parameter["Parameter"]["Value"] = PARAMETER
         return Response(
             200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(parameter).encode()
         )

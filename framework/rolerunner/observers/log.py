@@ -24,6 +24,7 @@ from rolerunner.events import (
 from rolerunner.observers.result import to_plain_outputs
 from rolerunner.observers.streams import ESCAPE
 from rolerunner.redaction.redact import redact
+from rolerunner.redaction.tracebacks import format_message
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -188,7 +189,7 @@ class _ForwardingHandler(logging.Handler):
         with suppress(Exception):  # a record that cannot be written must not fail its caller
             self._log.log(
                 max(record.levelno, logging.DEBUG),
-                record.getMessage(),
+                format_message(record),
                 logger=record.name,
                 **exception,
             )

@@ -248,6 +248,13 @@ class Expectations(StrictModel):
         examples=[["counted*3"]],
     )
 
+    secrets: Optional[Literal["never shown"]] = Field(
+        None,
+        description="'never shown': no secret of the case is in the output, the result, or a file "
+        "or object that the run wrote, in any usual encoding.",
+        examples=["never shown"],
+    )
+
     @model_validator(mode="after")
     def _each_fits_its_place(self) -> "Expectations":
         for uri, expected in self.objects.items():

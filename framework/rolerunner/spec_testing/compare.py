@@ -48,6 +48,8 @@ class ObservedRun:
     """The result file; empty if there is none."""
     log: tuple[str, ...]
     aws: Sandbox
+    output: str = ""
+    """Its standard output and error as they were written."""
 
 
 def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
@@ -78,6 +80,8 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
     counts = seen.aws.assume_role_count() if expect.assume_role else {}
     for role, count in expect.assume_role.items():
         yield from _compare_values(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
+    if expect.secrets is not None:
+        yield from _of_secrets(case, seen)
     for message in expect.messages:
         if not any(matches_pattern(message, line) for line in seen.log):
             yield Mismatch(
@@ -85,6 +89,14 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
                 f"a line with {format_value(message)}",
                 f"none of {format_count(len(seen.log), 'line')}",
             )
+
+
+def _of_secrets(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
+    from rolerunner.spec_testing.shown_secrets import find_shown_secrets  # noqa: PLC0415 - few cases expect it
+
+    shown = list(find_shown_secrets(case, seen.aws, seen.result, seen.output))
+    if shown:
+        yield Mismatch("secrets", "never shown", "\n".join(shown))
 
 
 def matches_pattern(pattern: str, text: str) -> bool:

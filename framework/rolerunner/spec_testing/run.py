@@ -20,6 +20,7 @@ from rolerunner.errors import SandboxError
 from rolerunner.sandbox.faults import FaultyProxy
 from rolerunner.spec_testing.case_setup import build_world, write_files
 from rolerunner.spec_testing.compare import Mismatch, ObservedRun, find_mismatches
+from rolerunner.spec_testing.shown_secrets import register_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ class CaseResult:
 def run_case(case: Case, stop: Optional[threading.Event] = None) -> CaseResult:
     """Runs a case and compares the outcome; setting ``stop`` ends it early."""
     began = time.monotonic()
+    register_secrets(case)
     try:
         write_files(case)
         with ExitStack() as stack:
@@ -102,12 +104,13 @@ def _run_case(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) ->
     exit_status = _wait_for_command(
         command, case, _command_environment(aws, endpoint, beside), log, stop
     )
-    parsed_line = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    output = log.read_text(encoding="utf-8", errors="replace")
     return ObservedRun(
         exit_status,
         json.loads(result.read_bytes()) if result.exists() else {},
-        tuple(map(_format_log_line, parsed_line)),
+        tuple(map(_format_log_line, output.splitlines())),
         aws,
+        output,
     )
 
 

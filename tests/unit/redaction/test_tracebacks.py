@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import threading
+import warnings
 
 import pytest
 
@@ -38,10 +40,8 @@ def test_an_error_is_redacted_in_place() -> None:
 
 
 def test_unhandled_exceptions_show_no_secrets(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     redact_tracebacks()
     kept = register_secret("rT5-in-a-traceback")
     error = ValueError(f"no login with {kept}")
@@ -58,4 +58,41 @@ def test_unhandled_exceptions_show_no_secrets(
     assert shown.startswith("Exception in thread worker-7:\nTraceback")
     assert shown.endswith(f"ValueError: no login with {MASK}\n")
     sys.excepthook(SystemExit, SystemExit(1), None)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_finalizer_that_fails_shows_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    redact_tracebacks()
+    kept = register_secret("rT5-in-a-finalizer")
+
+    class Broken:
+        def __del__(self) -> None:
+            raise RuntimeError(f"no logout with {kept}")
+
+    Broken()
+    shown = capsys.readouterr().err
+    assert shown.startswith("Exception ignored in: ")
+    assert f"RuntimeError: no logout with {MASK}" in shown
+    assert kept not in shown
+
+
+def test_warnings_show_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    redact_tracebacks()
+    kept = register_secret("rT5-in-a-warning")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning(UserWarning(f"no login with {kept}"), UserWarning, "job.py", 7)
+    stream = io.StringIO()
+    warnings.showwarning(UserWarning(f"{kept}"), UserWarning, "job.py", 7, stream)
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"job.py:7: UserWarning: no login with {MASK}\n")
+    assert stream.getvalue() == f"job.py:7: UserWarning: {MASK}\n"
+
+
+def test_arguments_that_do_not_fit_their_message_are_shown_without_secrets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = register_secret("rT5-in-an-argument")
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "number %d", (f"a {kept}",), None)
+    assert RedactingFormatter().format(record) == f"number %d ('a {MASK}',)"
     assert capsys.readouterr().err == ""

@@ -36,6 +36,7 @@ from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.log import Log, configure_stdout
 from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.redact import redact
+from rolerunner.redaction.tracebacks import redact_tracebacks
 from rolerunner.run.run_id import create_run_id
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.spec.values import parse_duration, suggest_name
@@ -55,6 +56,7 @@ class JobFailed(Exception):
 
 def main(argv: Sequence[str]) -> RunResult:
     """Runs the spec of ``--job_spec`` under the job's role. Raises JobFailed with the reason."""
+    redact_tracebacks()
     given = parse_arguments(argv[1:])
     level = given.ours.get("log_level") or "info"
     entry = _Entry(

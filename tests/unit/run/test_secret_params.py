@@ -1,0 +1,224 @@
+"""Fetching secret params: requests, values, and failures that show no value."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import RoleRefused, StepError
+from rolerunner.model import JOB, PlannedSecret, Role, SecretSource, TextRules
+from rolerunner.redaction.redact import redact_text
+from rolerunner.redaction.secrets import MASK, Secret, register_secret
+from rolerunner.run.environment import RunEnvironment
+from rolerunner.run.secret_params import FetchedSecrets, fetch_secrets, read_value
+
+OPS = Role("arn:aws:iam::111122223333:role/ops", "ops")
+VALUE = "Kettle-4711-blue"
+
+
+class FakeSessions:
+    """Answers requests for secrets; raises what the test names."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.requests: list[tuple[str, str, str, Any]] = []
+
+    def client(self, role: Role, service: str, *, region: str = "") -> Any:
+        return FakeClient(self, (str(role), service, region))
+
+    def session_arn(self, role: Role) -> str:
+        return f"session of {role}"
+
+    def require_region(self) -> str:
+        return "eu-west-1"
+
+
+class FakeClient:
+    """A client of Secrets Manager and Systems Manager."""
+
+    def __init__(self, sessions: FakeSessions, place: tuple[str, str, str]) -> None:
+        self._sessions = sessions
+        self._place = place
+
+    def _answer(self, parameters: Any) -> Any:
+        self._sessions.requests.append((*self._place, parameters))
+        answer = self._sessions.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer() if callable(answer) else dict(answer)
+
+    def get_secret_value(self, **parameters: Any) -> Any:
+        return self._answer(parameters)
+
+    def get_parameter(self, **parameters: Any) -> Any:
+        return {"Parameter": self._answer(parameters)}
+
+
+def secret(
+    param: str, name: str = "x", key: Optional[str] = None, service: Any = "secretsmanager"
+) -> PlannedSecret:
+    return PlannedSecret(SecretSource(param, service, name, key, OPS), ())
+
+
+def refusal(code: str, message: str = "") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "GetSecretValue")
+
+
+def fetch(
+    answer: Any, *secrets: PlannedSecret, refused: tuple[str, ...] = (), cancel: Any = None
+) -> tuple[FetchedSecrets, FakeSessions, list[Any]]:
+    sessions = FakeSessions(answer)
+    events: list[Any] = []
+    unused: Any = None
+    environment = RunEnvironment(
+        {},
+        sessions,  # type: ignore[arg-type]
+        unused,
+        Path(),
+        Path(),
+        cancel=cancel or Cancel(),
+    )
+    return fetch_secrets(secrets, environment, events.append, refused), sessions, events
+
+
+def test_params_of_one_secret_share_a_request() -> None:
+    text = f'{{"a": "{VALUE}", "b": 12.50}}'
+    found, sessions, events = fetch(
+        {"SecretString": text}, secret("one", key="a"), secret("two", key="b"), secret("all")
+    )
+    assert found.values == {"one": VALUE, "two": "12.50", "all": text}
+    assert all(isinstance(value, Secret) for value in found.values.values())
+    assert sessions.requests == [("ops", "secretsmanager", "", {"SecretId": "x"})]
+    assert [event.values["param"] for event in events] == ["one", "two", "all"]
+    assert VALUE not in str(events)
+    assert redact_text(f"login with {VALUE}") == f"login with {MASK}"
+
+
+def test_a_parameter_is_decrypted_in_the_region_of_its_arn() -> None:
+    arn = "arn:aws:ssm:us-east-1:111122223333:parameter/a"
+    found, sessions, _ = fetch({"Value": VALUE}, secret("x", arn, service="ssm"))
+    assert found.values == {"x": VALUE}
+    assert sessions.requests == [("ops", "ssm", "us-east-1", {"Name": arn, "WithDecryption": True})]
+
+
+def test_secrets_of_refused_roles_are_left_out() -> None:
+    found, sessions, _ = fetch({"SecretString": VALUE}, secret("x"), refused=("ops",))
+    assert (found, sessions.requests) == (FetchedSecrets(), [])
+
+
+def test_a_role_that_is_refused_now_is_a_refusal() -> None:
+    found, _, _ = fetch(RoleRefused("no", role="ops"), secret("x"), secret("y", "other"))
+    assert list(found.refusals) == ["ops"]
+    assert found.failures == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (
+            ClientError(
+                {
+                    "Error": {
+                        "Code": "AccessDeniedException",
+                        "Message": "Access to KMS is not allowed",
+                    }
+                },
+                "GetSecretValue",
+            ),
+            "AccessDenied",
+        ),
+        (
+            ClientError({"Error": {"Code": "DecryptionFailure"}}, "GetSecretValue"),
+            "DecryptionFailure",
+        ),
+        (ConnectTimeoutError(endpoint_url="https://x"), "ConnectTimeoutError"),
+        (KeyError("Value"), "KeyError"),
+    ],
+)
+def test_each_failure_names_its_param(error: Exception, kind: str) -> None:
+    found, _, _ = fetch(error, secret("x"), secret("y", "other"))
+    assert [failure.type for failure in found.failures] == [kind, kind]
+    assert found.failures[0].message.startswith("the param 'x' (secretsmanager:x): ")
+    if kind == "AccessDenied":
+        assert "kms:Decrypt" in found.failures[0].message
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"SecretBinary": VALUE.encode()}, "the secret is binary"),
+        ({"SecretString": ""}, "the value is empty"),
+        ({"SecretString": 5}, "the response has no text"),
+    ],
+)
+def test_an_answer_without_text_is_refused(answer: Any, message: str) -> None:
+    found, _, events = fetch(answer, secret("x"))
+    (failure,) = found.failures
+    assert message in failure.message
+    assert (found.values, events) == ({}, [])
+
+
+def test_a_stopped_run_abandons_its_requests() -> None:
+    cancel, release = Cancel(), threading.Event()
+
+    def hang() -> Any:
+        cancel.set()
+        release.wait(30)
+        return {"SecretString": VALUE}
+
+    try:
+        found, _, _ = fetch(hang, secret("x"), cancel=cancel)
+        assert found.values == {}
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        (VALUE, "k", "the secret is not a JSON object, so it has no key 'k'"),
+        (f'["{VALUE}"]', "k", "the secret is not a JSON object"),
+        ("{" * 2000 + VALUE, "k", "the secret is not a JSON object"),
+        (f'{{"other": "{VALUE}"}}', "k", "the secret has no key 'k'"),
+        (f'{{"k": {{"x": "{VALUE}"}}}}', "k", "the value of the key 'k' is a mapping, not text"),
+        (f'{{"k": ["{VALUE}"]}}', "k", "is a list, not text"),
+        ('{"k": null}', "k", "is null, not text"),
+        ('{"k": false}', "k", "is true or false, not text"),
+        ('{"k": ""}', "k", "the value is empty"),
+        (" \n", None, "the value is blank"),
+    ],
+)
+def test_a_value_that_cannot_be_the_params_is_not_shown(
+    text: str, key: Optional[str], message: str
+) -> None:
+    source = SecretSource("x", "ssm", "n", key, JOB)
+    with pytest.raises(StepError) as caught:
+        read_value(source, register_secret(text))
+    assert caught.value.type == "InvalidSecret"
+    assert message in caught.value.message
+    assert VALUE not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [TextRules(min=99), TextRules(max=3), TextRules(pattern="[0-9]+"), TextRules(choices=("a",))],
+)
+def test_a_value_against_the_rules_is_not_shown(rules: TextRules) -> None:
+    source = SecretSource("x", "ssm", "n", None, JOB, rules=rules)
+    with pytest.raises(StepError) as caught:
+        read_value(source, register_secret(VALUE))
+    assert VALUE[:4] not in caught.value.message + caught.value.hint
+
+
+def test_the_other_keys_of_json_with_names_of_secrets_are_redacted() -> None:
+    found, _, _ = fetch(
+        {"SecretString": f'{{"k": "first-{VALUE}", "password": "second-{VALUE}", "user": "ada"}}'},
+        secret("x", key="k"),
+    )
+    assert found.values == {"x": f"first-{VALUE}"}
+    assert redact_text(f"second-{VALUE} of ada") == f"{MASK} of ada"
