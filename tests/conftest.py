@@ -47,6 +47,7 @@ LONG_MODULES = {
     "test_exit_and_result",
     "test_first_steps",
     "test_forked_workers",
+    "test_glue_notifications",
     "test_glue_sandbox",
     "test_hostile_servers",
     "test_init_and_graph",

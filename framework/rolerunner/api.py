@@ -13,7 +13,7 @@ from rolerunner import wiring
 from rolerunner.actions import registry
 from rolerunner.common.gc_tuning import collect_garbage
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StateHeld, UsageError
-from rolerunner.model import Job, Plan, RunResult, StepResult
+from rolerunner.model import Job, Plan, RunLocation, RunResult, StepResult
 from rolerunner.run.run_id import create_run_id
 from rolerunner.spec import source
 from rolerunner.spec.document import parse_document
@@ -138,6 +138,30 @@ def load_documents(
     return source.read_documents(str(spec), partial(wiring.read_object, identity), env)
 
 
+def load_notify_section(
+    spec: str,
+    params: Mapping[str, Any],
+    identity: Optional[JobIdentity] = None,
+    env: str = "",
+) -> Optional[Job]:
+    """Returns a job without steps, with the targets that a spec with mistakes notifies.
+
+    None if the spec cannot be read at all. ``env`` names an environment of the spec.
+    """
+    from rolerunner.spec.loader import load_notify_section  # noqa: PLC0415 - few specs are wrong
+
+    read_object = partial(wiring.read_object, identity)
+    try:
+        text, name = source.read_text(spec, read_object)
+    except UsageError:
+        return None
+
+    def read_include(include: str) -> tuple[str, str]:
+        return source.read_text(source.resolve_include(name, include), read_object)
+
+    return load_notify_section(text, name, params, read_include, env)
+
+
 def plan(job: Job) -> Plan:
     """Returns what a run of the job does. Printing the plan is the dry run."""
     from rolerunner.plan.planning import make_plan  # noqa: PLC0415 - validation does not need it
@@ -156,13 +180,15 @@ def run(
     resume: bool = False,
     take_over: bool = False,
     only: Iterable[str] = (),
+    location: Optional[RunLocation] = None,
 ) -> RunResult:
     """Runs the job. A failed step is part of the result.
 
     ``run_key`` names the state that the run keeps, if the spec has ``state``; with ``resume`` that
     state must exist. ``take_over`` takes the key from a run that is dead. ``only`` holds the ids of
-    the steps to run. Raises RolesRefused if roles are refused before the first step, SecretsFailed
-    if secret params cannot be fetched, StateHeld, and UsageError.
+    the steps to run. ``location`` is where notifications say that the result lies. Raises
+    RolesRefused if roles are refused before the first step, SecretsFailed if secret params cannot
+    be fetched, StateHeld, and UsageError.
     """
     from rolerunner.run import runner  # noqa: PLC0415 - imports boto3
     from rolerunner.run.workspace import Workspace  # noqa: PLC0415
@@ -176,6 +202,7 @@ def run(
             environment = replace(
                 wiring.build_environment(job, identity, run_id, workspace.path, observers, cancel),
                 workspace=workspace,
+                location=location or RunLocation(),
             )
             stack.callback(environment.sessions.close)
             workspace.result = runner.run(plan(job), run_id, environment, options)

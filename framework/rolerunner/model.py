@@ -294,6 +294,49 @@ class StateLocation:
     stale_after: float = 120.0
 
 
+NotifyEvent = Literal["succeeded", "warning", "failed", "refused", "stopped", "invalid"]
+"""The end of a run that a notification can be sent for."""
+NotifyKind = Literal["sns", "event", "sqs", "webhook"]
+"""The kind of a notification's target."""
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A target that is told how a run ended."""
+
+    on: tuple[NotifyEvent, ...]
+    """The ends that it is told of."""
+    kind: NotifyKind
+    target: Any
+    """An ARN, or the name of an event bus. Of a webhook: its URL, a secret, or a Template."""
+    role: Optional[Role] = None
+    """The role that sends it; None for a webhook."""
+    key: str = ""
+    """The KMS key of an encrypted topic or queue."""
+    rule_role: str = ""
+    """ARN of the role under which EventBridge puts Glue's own events on the bus."""
+    number: int = 0
+    """Its position in the spec."""
+
+    @property
+    def label(self) -> str:
+        """How messages name it; the URL of a webhook is a secret."""
+        where = f"notify[{self.number}]" if self.kind == "webhook" else self.target
+        return f"{self.kind} {where}"
+
+
+@dataclass(frozen=True)
+class RunLocation:
+    """Where to look for a run: its result file, and its Glue job. Empty where there is none."""
+
+    result: str = ""
+    """Path or URI of the result file."""
+    glue_job: str = ""
+    """The name of the Glue job."""
+    glue_run: str = ""
+    """The id of the Glue job run."""
+
+
 @dataclass(frozen=True)
 class GlueSettings:
     """Settings of the job in AWS Glue. Names are empty if the spec has none."""
@@ -348,6 +391,8 @@ class Job:
     """Seconds after the start of the run; no step starts later."""
     state: Optional[StateLocation] = None
     """The place of the state of runs; None if no state is kept."""
+    notify: tuple[Notification, ...] = ()
+    """The targets that are told how a run ended."""
     glue: Optional[GlueSettings] = None
     """The ``glue`` section; None if the spec has none."""
     engine: str = "fast"
@@ -363,7 +408,7 @@ class Job:
     secret_sources: tuple[SecretSource, ...] = ()
     """The sources of secret params, also of those whose value is given and among ``params``."""
     undecided: tuple[str, ...] = ()
-    """Roles, ``state`` and sources of secrets that depend on params without a value.
+    """Roles, ``state``, ``notify`` and sources of secrets that depend on params without a value.
 
     They appear nowhere else.
     """
@@ -405,8 +450,19 @@ class PlannedSecret:
 
 
 @dataclass(frozen=True)
+class PlannedNotification:
+    """A notification, and the permissions that its role needs."""
+
+    notification: Notification
+    permissions: tuple[Permission, ...] = ()
+
+
+@dataclass(frozen=True)
 class Use:
-    """A permission and what needs it: a step's id, ``state``, ``param NAME`` or ``role ALIAS``."""
+    """A permission and what needs it.
+
+    That is a step's id, ``state``, ``notify``, ``param NAME`` or ``role ALIAS``.
+    """
 
     permission: Permission
     by: str
@@ -430,6 +486,10 @@ class Plan:
     """Role with a generated session policy -> how that policy was widened to fit."""
     secrets: tuple[PlannedSecret, ...] = ()
     """The secret params that the run fetches before its first step."""
+    notify: tuple[PlannedNotification, ...] = ()
+    """The notifications of the job, with their permissions."""
+    optional_roles: frozenset[Role] = frozenset()
+    """Roles that only notifications need. The run goes on if they are refused."""
 
 
 @dataclass(frozen=True)

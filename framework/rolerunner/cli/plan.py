@@ -27,7 +27,7 @@ from rolerunner.plan import planning
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rolerunner.model import Plan, PlannedStep, Role
+    from rolerunner.model import Plan, PlannedNotification, PlannedStep, Role
 
 
 @click.command(context_settings=SETTINGS)
@@ -119,6 +119,8 @@ def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
             f"state {plan.job.state.location}  (role: {plan.job.state.role or 'this machine'})"
         )
         lines += [f"     needs {each.action} on {each.resource}" for each in plan.state]
+    for each in plan.notify:
+        lines += _format_notification(each)
     for number, planned in enumerate(plan.steps, 1):
         lines += [
             "",
@@ -143,6 +145,15 @@ def _format_role(role: Role, plan: Plan) -> list[str]:
             for each in list_statements(json.loads(role.policy))
         ]
     return [*lines, *(f"     note: {note}" for note in plan.narrowed.get(role, ()))]
+
+
+def _format_notification(planned: PlannedNotification) -> list[str]:
+    told = planned.notification
+    role = f"  (role: {told.role})" if told.role is not None else ""
+    return [
+        f"notify {told.label}  on {', '.join(told.on)}{role}",
+        *(f"     needs {each.action} on {each.resource}" for each in planned.permissions),
+    ]
 
 
 def _format_step(number: int, planned: PlannedStep) -> list[str]:

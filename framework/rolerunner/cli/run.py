@@ -36,7 +36,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RolesRefused, SecretsFailed
 from rolerunner.events import RunFinished
-from rolerunner.model import Failure, RunResult
+from rolerunner.model import Failure, RunLocation, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.streams import stop_waiting_for_readers
 from rolerunner.spec.values import suggest_name
@@ -172,6 +172,7 @@ def run(
                 resume=resume is not None,
                 take_over=take_over,
                 only=_select_steps(job, only, start),
+                location=_locate_result(result or report),
             )
     if ended.status in ("succeeded", "warning"):
         return
@@ -201,6 +202,10 @@ def _explain_on_refusal(explain: Optional[Callable[[], None]]) -> Iterator[None]
         if explain is not None:
             explain()
         raise
+
+
+def _locate_result(file: Optional[str]) -> RunLocation:
+    return RunLocation(str(Path(file).absolute()) if file else "")
 
 
 def _choose_run_key(resume: Optional[str], run_key: Optional[str]) -> str:

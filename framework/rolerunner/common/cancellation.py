@@ -22,11 +22,18 @@ class Cancel:
         self._event = threading.Event()
         self._set = False
         self._parent = parent
+        self.expired = ""
+        """Why there is no time left; empty if the operation was stopped for another reason."""
 
     def set(self) -> None:
         """Stops the operation."""
         self._set = True
         self._event.set()
+
+    def expire(self, reason: str) -> None:
+        """Stops the operation because there is no time left."""
+        self.expired = reason
+        self.set()
 
     def is_set(self) -> bool:
         """Returns True once the operation has to stop."""

@@ -11,6 +11,7 @@ from rolerunner.model import (
     PER_STEP,
     Permission,
     Plan,
+    PlannedNotification,
     PlannedSecret,
     PlannedStep,
     Role,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 STATE_USER = "state"
 """The user of the permissions that the state of runs needs."""
+NOTIFY_USER = "notify"
+"""The user of the permissions that notifications need."""
 
 
 def collect_uses(
@@ -29,6 +32,7 @@ def collect_uses(
     state: Sequence[Permission],
     state_role: Optional[Role],
     secrets: Sequence[PlannedSecret] = (),
+    notify: Sequence[PlannedNotification] = (),
 ) -> dict[Role, tuple[Use, ...]]:
     """Returns role -> the permissions it needs, and for which step, or which secret.
 
@@ -50,6 +54,11 @@ def collect_uses(
     if state_role is not None:
         _collect_chain(state_role, found)
         found[state_role].update((Use(permission, STATE_USER), None) for permission in state)
+    for told in notify:
+        sender = told.notification.role
+        if sender is not None:
+            _collect_chain(sender, found)
+            found[sender].update((Use(each, NOTIFY_USER), None) for each in told.permissions)
     return {role: tuple(uses) for role, uses in found.items()}
 
 
@@ -76,8 +85,16 @@ def apply_session_policies(plan: Plan) -> Plan:
     state = plan.job.state
     if state is not None and state.role is not None:
         state = replace(state, role=assigner.assign_role(state.role, STATE_USER))
-    job = replace(plan.job, steps=tuple(planned.step for planned in steps), state=state)
-    return replace(plan, job=job, steps=steps, secrets=secrets, narrowed=assigner.notes)
+    notify = tuple(map(assigner.assign_notification, plan.notify))
+    job = replace(
+        plan.job,
+        steps=tuple(planned.step for planned in steps),
+        state=state,
+        notify=tuple(planned.notification for planned in notify),
+    )
+    return replace(
+        plan, job=job, steps=steps, secrets=secrets, notify=notify, narrowed=assigner.notes
+    )
 
 
 def _is_auto(role: Optional[Role]) -> bool:
@@ -104,6 +121,13 @@ class _PolicyAssigner:
         source = secret.source
         role = self.assign_role(source.role, source.user)
         return replace(secret, source=replace(source, role=role))
+
+    def assign_notification(self, planned: PlannedNotification) -> PlannedNotification:
+        role = planned.notification.role
+        if role is None:
+            return planned
+        role = self.assign_role(role, NOTIFY_USER)
+        return replace(planned, notification=replace(planned.notification, role=role))
 
     def assign_role(self, role: Role, by: str, through: Optional[Role] = None) -> Role:
         """Returns the role as the step ``by`` uses it; ``through`` is the role assumed from it."""

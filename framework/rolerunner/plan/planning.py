@@ -14,10 +14,12 @@ from rolerunner.iam.actions_table import (
 )
 from rolerunner.iam.session_policies import apply_session_policies, collect_uses
 from rolerunner.model import (
+    JOB,
     DeclaredPermission,
     Job,
     Permission,
     Plan,
+    PlannedNotification,
     PlannedSecret,
     PlannedStep,
     Role,
@@ -57,9 +59,12 @@ def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
         else ()
     )
     secrets = tuple(_plan_secret(source, job) for source in list_fetched_secrets(job))
-    uses = collect_uses(steps, state, state_role, secrets)
-    plan = apply_session_policies(Plan(job, steps, (), state, uses, secrets=secrets))
-    return replace(plan, roles=tuple(_iter_roles(plan)))
+    notify = _plan_notifications(job)
+    uses = collect_uses(steps, state, state_role, secrets, notify)
+    plan = apply_session_policies(Plan(job, steps, (), state, uses, secrets=secrets, notify=notify))
+    roles = tuple(_iter_roles(plan))
+    required = set(_iter_roles(replace(plan, notify=()))) if notify else set(roles)
+    return replace(plan, roles=roles, optional_roles=frozenset(roles) - required)
 
 
 def list_fetched_secrets(job: Job) -> list[SecretSource]:
@@ -70,6 +75,20 @@ def list_fetched_secrets(job: Job) -> list[SecretSource]:
 def _plan_secret(source: SecretSource, job: Job) -> PlannedSecret:
     needed = derive_secret_permissions(source)
     return PlannedSecret(source, tuple(_scope_to_role(source.role, job, needed)))
+
+
+def _plan_notifications(job: Job) -> tuple[PlannedNotification, ...]:
+    if not job.notify:
+        return ()
+    from rolerunner.notifications.permissions import derive_permissions  # noqa: PLC0415
+
+    return tuple(
+        PlannedNotification(
+            each,
+            tuple(_scope_to_role(each.role or JOB, job, derive_permissions(each, job))),
+        )
+        for each in job.notify
+    )
 
 
 def _list_state_permissions(job: Job) -> Iterator[Permission]:
@@ -108,7 +127,10 @@ def _iter_roles(plan: Plan) -> Iterator[Role]:
     job = plan.job
     state = [job.state.role] if job.state is not None and job.state.role is not None else []
     steps = (role for step in job.steps for role in step.roles.values())
-    for role in (*steps, *(secret.source.role for secret in plan.secrets), *state):
+    secrets = (secret.source.role for secret in plan.secrets)
+    notify = (each.notification.role for each in plan.notify)
+    told = (role for role in notify if role is not None)
+    for role in (*steps, *secrets, *state, *told):
         for each in _list_chain(role):
             if each not in seen and not each.is_job:
                 seen.add(each)
@@ -224,6 +246,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         **({"secrets": [_secret_json(each) for each in plan.secrets]} if plan.secrets else {}),
         "steps": [_step_json(planned) for planned in plan.steps],
         **({"state": _state_json(plan.job.state, plan)} if plan.job.state is not None else {}),
+        **({"notify": list(map(_notify_json, plan.notify))} if plan.notify else {}),
     }
 
 
@@ -257,6 +280,17 @@ def _state_json(state: StateLocation, plan: Plan) -> dict[str, Any]:
         "location": state.location,
         "role": str(state.role or ""),
         "permissions": [_permission_json(each) for each in plan.state],
+    }
+
+
+def _notify_json(planned: PlannedNotification) -> dict[str, Any]:
+    notification = planned.notification
+    target = MASK if notification.kind == "webhook" else notification.target
+    return {
+        "on": list(notification.on),
+        notification.kind: target,
+        **({"role": str(notification.role)} if notification.role is not None else {}),
+        "permissions": [_permission_json(each) for each in planned.permissions],
     }
 
 

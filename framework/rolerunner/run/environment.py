@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.base import OpenStorage
 from rolerunner.common.cancellation import Cancel
+from rolerunner.model import RunLocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +42,8 @@ class RunEnvironment:
     """Runs a block with worker processes. Enter it while the process is single-threaded."""
     workspace: Optional[Workspace] = None
     """The folder of the run; None where nothing is written outside ``workdir``."""
+    location: RunLocation = field(default_factory=RunLocation)
+    """Where notifications say that the run can be looked at."""
 
 
 @dataclass(frozen=True)

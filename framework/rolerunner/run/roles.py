@@ -13,6 +13,8 @@ from rolerunner.run.timeouts import run_with_timeout
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rolerunner.model import Plan, Role
     from rolerunner.run.environment import RunEnvironment
     from rolerunner.sessions.registry import Sessions
@@ -47,6 +49,12 @@ def assume_roles(
         if not environment.cancel.is_set():
             raise
     return refusals
+
+
+def drop_optional(refusals: Mapping[str, RoleRefused], plan: Plan) -> dict[str, RoleRefused]:
+    """Returns the refusals that the run cannot do without: notifications need no more."""
+    required = {str(role) for role in plan.roles if role not in plan.optional_roles}
+    return {name: refusal for name, refusal in refusals.items() if name in required}
 
 
 def _assume_role(role: Role, environment: RunEnvironment) -> Union[RoleAssumed, RoleWasRefused]:

@@ -18,7 +18,7 @@ from rolerunner.run.environment import RunContext, RunEnvironment
 from rolerunner.run.notifier import EventNotifier, notify_start
 from rolerunner.run.results import RunRecord, describe_failure, redact_failure, unstarted_result
 from rolerunner.run.resume import NoState, ResumeState, RunOptions, check_selection, open_state
-from rolerunner.run.roles import assume_roles, list_role_uses
+from rolerunner.run.roles import assume_roles, drop_optional, list_role_uses
 from rolerunner.run.scheduler import Scheduler
 from rolerunner.run.scope import build_scope, read_outputs
 from rolerunner.run.step_run import run_step
@@ -80,7 +80,7 @@ class _Runner:
         notify_start(self._plan, self._context.run_id, self._notifier.notify)
         if self._job.assume == "first":
             roles = assume_roles(self._plan, self._environment, self._notifier.notify)
-            self._record.add_refusals(roles)
+            self._record.add_refusals(drop_optional(roles, self._plan))
         if self._plan.secrets and not self._environment.cancel.is_set():
             self._fetch_secrets()
         if self._record.is_prevented:
@@ -111,6 +111,8 @@ class _Runner:
         for step in self._job.steps:
             results.setdefault(step.id, unstarted_result(step, "not_run"))
         failure = redact_failure(describe_failure(as_step_error(error)))
+        if isinstance(error, RolesRefused):
+            failure = replace(failure, message=f"{error.summary}: {failure.message}")
         status: RunStatus = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         self._finish(status, failure)
 
@@ -213,6 +215,26 @@ class _Runner:
             error or (None if lost is None else describe_failure(lost)),
             self._job.environment,
         )
-        self._notifier.notify(RunFinished(result))
+        self._notifier.notify(RunFinished(result))  # writes the result file
+        self._tell_targets(result)
         self._notifier.close()
         return result
+
+    def _tell_targets(self, result: RunResult) -> None:
+        if not self._plan.notify:
+            return
+        from rolerunner.notifications.delivery import Sender  # noqa: PLC0415 - few specs notify
+
+        environment = self._environment
+        Sender(
+            environment.sessions,
+            self._context.params,
+            self._notifier.notify,
+            environment.location,
+            environment.in_sandbox,
+        ).tell_end(
+            self._plan.notify,
+            result,
+            is_out_of_time=bool(environment.cancel.expired),
+            reason=environment.cancel.expired,
+        )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import SandboxError, SpecError, UsageError
 from rolerunner.model import RoleArn, S3Uri
+from rolerunner.sandbox.messages import RecordedMessage, read_messages
 from rolerunner.sandbox.requests import RecordedRequest, parse_records
 from rolerunner.sandbox.server import Server, find_interpreter, start_server
 from rolerunner.sandbox.world import SandboxObject, World, create_world
@@ -85,6 +86,10 @@ class Sandbox:
             for request in parse_records(self.server.record())
             if service in ("", request.service)
         ]
+
+    def messages(self) -> list[RecordedMessage]:
+        """Returns all messages that topics, queues and event buses took, oldest first."""
+        return read_messages(self.server.record())
 
     def assume_role_count(self) -> dict[str, int]:
         """Returns role ARN -> number of successful AssumeRole calls, without those of the setup."""

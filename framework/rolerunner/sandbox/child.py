@@ -36,6 +36,10 @@ _ISSUED = re.compile(rb"<AccessKeyId>([^<]*)</AccessKeyId>")
 _ARN = re.compile(rb"<Arn>([^<]*)</Arn>")
 _SHORT = 1 << 16
 """Maximum bytes read of a body: of STS and of errors, never of an object."""
+_MESSAGE_SERVICES = ("sns", "sqs", "events")
+"""Services whose requests are recorded with the messages that they send."""
+_LONG = 1 << 20
+"""Maximum bytes read of such a request, which AWS limits to 256 KiB."""
 _ERROR = 400
 _TARGET = b"x-amz-target"
 _UID = 7
@@ -72,6 +76,7 @@ class _Exchange:
             "target": self.headers.get("x-amz-target", ""),
             "copies": "x-amz-copy-source" in self.headers,
             "form": self._read_form(),
+            "json": self._read_json(service) if service in _MESSAGE_SERVICES else None,
             "error": self._read_error(),
             "issued": self._find_issued_key() if service == "sts" else None,
         }
@@ -81,6 +86,15 @@ class _Exchange:
         if "x-www-form-urlencoded" not in self.headers.get("content-type", ""):
             return {}
         return dict(parse_qsl(self.sent.decode("utf-8", "replace")))
+
+    def _read_json(self, service: str) -> Any:
+        """Returns the body of a request that sends messages; an SNS request has a form."""
+        if service == "sns":
+            return None
+        try:
+            return json.loads(self.sent)
+        except ValueError:
+            return None
 
     def _read_error(self) -> str:
         if self.status < _ERROR:
@@ -98,8 +112,8 @@ class _Exchange:
         return [key.group(1).decode(), arn.group(1).decode()] if key and arn else None
 
 
-def _keep_body(body: bytearray, data: bytes) -> None:
-    body += data[: max(0, _SHORT - len(body))]
+def _keep_body(body: bytearray, data: bytes, limit: int = _SHORT) -> None:
+    body += data[: max(0, limit - len(body))]
 
 
 def record_requests(app: App, record: IO[str]) -> App:
@@ -115,10 +129,12 @@ def record_requests(app: App, record: IO[str]) -> App:
         }
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         exchange = _Exchange(scope["path"], scope["method"], query, headers)
+        signed = _CREDENTIAL.search(headers.get("authorization", ""))
+        limit = _LONG if signed and signed.group(3) in _MESSAGE_SERVICES else _SHORT
 
         async def receive_and_keep() -> Message:
             message = await receive()
-            _keep_body(exchange.sent, message.get("body", b""))
+            _keep_body(exchange.sent, message.get("body", b""), limit)
             return message
 
         async def send_and_record(message: Message) -> None:

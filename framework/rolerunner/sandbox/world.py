@@ -10,6 +10,12 @@ from urllib.parse import urlencode
 from pydantic import BeforeValidator, Field, model_validator
 
 from rolerunner.model import RoleArn
+from rolerunner.sandbox.message_targets import (
+    SandboxBus,
+    SandboxQueue,
+    SandboxTopic,
+    create_targets,
+)
 from rolerunner.sandbox.statements import Grants, Permissions, policy_document
 from rolerunner.sandbox.world_secrets import (
     SandboxParameter,
@@ -107,6 +113,9 @@ class World(StrictModel):
     buckets: list[SandboxBucket] = Field(default_factory=list)
     secrets: list[SandboxSecret] = Field(default_factory=list)
     parameters: list[SandboxParameter] = Field(default_factory=list)
+    topics: list[SandboxTopic] = Field(default_factory=list)
+    queues: list[SandboxQueue] = Field(default_factory=list)
+    event_buses: list[SandboxBus] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _job_role_is_there(self) -> "World":
@@ -121,10 +130,14 @@ class World(StrictModel):
             ("bucket", [bucket.name for bucket in self.buckets]),
             ("secret", [secret.place for secret in self.secrets]),
             ("parameter", [parameter.place for parameter in self.parameters]),
+            ("topic", [topic.arn for topic in self.topics]),
+            ("queue", [queue.arn for queue in self.queues]),
+            ("event_bus", [bus.arn for bus in self.event_buses]),
         ):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:
-                raise ValueError(f"'{kind}s' contains the {kind} {twice[0]} twice")
+                key = f"{kind}es" if kind == "event_bus" else f"{kind}s"
+                raise ValueError(f"'{key}' contains the {kind.replace('_', ' ')} {twice[0]} twice")
         return self
 
     @property
@@ -134,8 +147,17 @@ class World(StrictModel):
             *(RoleArn.parse(role.arn).account for role in self.roles),
             *(bucket.account for bucket in self.buckets),
             *(secret.owner for secret in self.secrets),
+            *(arn.split(":")[4] for arn in self.list_target_arns()),
             *(parameter.account for parameter in self.parameters),
         }
+
+    def list_target_arns(self) -> list[str]:
+        """Returns the ARNs of the topics, queues and event buses."""
+        return [
+            *(topic.arn for topic in self.topics),
+            *(queue.arn for queue in self.queues),
+            *(bus.arn for bus in self.event_buses),
+        ]
 
     def files(self) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
         """Yields the local files that it names, each with its position in the sandbox file."""
@@ -153,7 +175,8 @@ The region is the sandbox's by default.
 
 
 def create_world(world: World, client: Clients, folder: Path) -> None:
-    """Creates the roles, buckets, secrets and parameters; files are relative to ``folder``."""
+    """Creates what the file describes; files are relative to ``folder``."""
+    create_targets(world.topics, world.queues, world.event_buses, client)
     for role in world.roles:
         _make_role(role, client, is_job=role.arn == world.job_role)
     for bucket in world.buckets:

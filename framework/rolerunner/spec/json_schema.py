@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.spec.environments import KEY, SECTIONS
 from rolerunner.spec.glue_fields import GlueFields
 from rolerunner.spec.names import NAME
+from rolerunner.spec.notify_fields import MAX_NOTIFICATIONS, NotifyFields
 from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.schema import SpecFile, StateFields
 from rolerunner.spec.step_fields import StepFields
@@ -54,6 +55,12 @@ def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
         **_describe_property(top, "state"),
         **_build_object_schema(StateFields, definitions),
         "type": "object",
+    }
+    top["properties"]["notify"] = {
+        "type": "array",
+        "maxItems": MAX_NOTIFICATIONS,
+        **_describe_property(top, "notify"),
+        "items": _build_notify_schema(definitions),
     }
     top["properties"]["glue"] = {
         **_describe_property(top, "glue"),
@@ -123,6 +130,14 @@ def _allow_changes(schema: Mapping[str, Any]) -> dict[str, Any]:
         for name, field in kept.get("properties", {}).items()
     }
     return {**kept, "type": ["object", "null"], **({"properties": changed} if changed else {})}
+
+
+def _build_notify_schema(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of a target, which is one of four kinds."""
+    schema = _build_object_schema(NotifyFields, definitions)
+    targets = [{"required": ["on", kind, "role"]} for kind in ("sns", "event", "sqs")]
+    webhook = {"required": ["on", "webhook"], "not": {"required": ["role"]}}
+    return {**schema, "oneOf": [*targets, webhook]}
 
 
 def build_model_schema(model: type[BaseModel], title: str) -> dict[str, Any]:

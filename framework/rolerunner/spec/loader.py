@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.model import Job, StateLocation
+from rolerunner.model import Job, Notification, StateLocation
 from rolerunner.spec import validation
 from rolerunner.spec.document import parse_document
 from rolerunner.spec.expressions import Template
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.glue_fields import GlueFields
     from rolerunner.spec.schema import ParamFields
 
-__all__ = ["load_spec"]
+__all__ = ["load_notify_section", "load_spec"]
 
 MAX_INCLUDES = 20
 
@@ -79,6 +80,7 @@ def load_spec(
     roles.link()
     sources = _parse_secret_sources(top.params, roles, reader)
     state = _parse_state(top.state, roles, reader)
+    notify = _parse_notify(top.notify, roles, reader)
     glue = _parse_glue(top, reader)
     steps = (
         parse_steps(top.steps, kinds, roles, top.defaults, reader) if top.steps != [None] else []
@@ -95,6 +97,8 @@ def load_spec(
         for name, fields in top.params.items()
         if fields.from_ is not None and name not in sources
     ]
+    if len(notify) < len(top.notify or ()):
+        undecided.append("notify")
     return Job(
         name=top.name,
         steps=tuple(steps),
@@ -106,6 +110,7 @@ def load_spec(
         on_failure=top.on_failure,
         deadline=_to_seconds(top.deadline),
         state=state,
+        notify=notify,
         glue=glue.settings() if glue is not None else None,
         engine=top.engine,
         file=file,
@@ -133,6 +138,43 @@ def _check_changed_roles(environment: Environment, roles: Roles, reader: SpecRea
     roles.explain_missing(dict(environment.list_removed_roles()))
     if not any(problem.mark.file != reader.document.file for problem in reader.known.problems):
         environment.report_unknown_roles(reader)
+
+
+def load_notify_section(
+    text: str,
+    file: str,
+    given: Mapping[str, Any],
+    read_include: Callable[[str], tuple[str, str]],
+    env: str = "",
+) -> Optional[Job]:
+    """Returns a job without steps, with the targets of ``notify`` that have no mistakes.
+
+    Mistakes of the spec and of the params are ignored; None if nothing of the spec can be read.
+    """
+    try:
+        reader = SpecReader(parse_document(text, file), LoadContext())
+        environment = _select_environment(env, reader)
+        reader = environment.apply_to_spec(reader) if environment is not None else reader
+        top = _parse_top(reader)
+        with suppress(UsageError):
+            parse_params(top.params, given, reader, complete=False, ignored_names=given)
+    except (SpecError, UsageError):
+        return None
+    roles = Roles()
+    roles.read(top.roles, reader)
+    for index, name in enumerate(top.include[:MAX_INCLUDES]):
+        _read_include(name, index, roles, reader, read_include, environment)
+    roles.link()
+    return Job(
+        name=top.name,
+        steps=(),
+        params=dict(reader.known.params),
+        roles=roles.by_alias(),
+        notify=_parse_notify(top.notify, roles, reader),
+        file=file,
+        secret_params=frozenset(reader.known.secrets),
+        secret_sources=tuple(_parse_secret_sources(top.params, roles, reader).values()),
+    )
 
 
 def _parse_top(reader: SpecReader) -> SpecFile:
@@ -279,6 +321,14 @@ def _parse_state(state_fields: Any, roles: Roles, reader: SpecReader) -> Optiona
     return StateLocation(
         read.location, None if read.role is None else roles.find(read.role), read.stale_after
     )
+
+
+def _parse_notify(value: Any, roles: Roles, reader: SpecReader) -> tuple[Notification, ...]:
+    if value is None:
+        return ()
+    from rolerunner.spec.notify_fields import parse_notifications  # noqa: PLC0415 - many specs have no such section
+
+    return parse_notifications(value, roles, reader)
 
 
 def _parse_glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:

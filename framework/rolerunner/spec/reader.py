@@ -37,7 +37,8 @@ ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
 
 
 _WHERE_SECRETS_GO = (
-    "secrets can flow into arguments of python.call, parameters of aws.call, and a customer_key"
+    "secrets can flow into arguments of python.call, parameters of aws.call, a customer_key, "
+    "and the webhook of a notification"
 )
 
 

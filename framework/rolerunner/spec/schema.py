@@ -55,7 +55,7 @@ class ParamFields(StrictModel):
     secret: bool = Field(
         False,
         description="Whether it is a secret: never shown or stored, and allowed only in "
-        "arguments, parameters and customer keys.",
+        "arguments, parameters, customer keys and webhooks.",
         examples=[True],
     )
     from_: Optional[str] = Field(
@@ -186,6 +186,19 @@ class SpecFile(StrictModel):
         None,
         description="Where the state of runs is kept, so that they can be resumed.",
         examples=[{"location": "s3://ops-bucket/state/", "role": "publisher"}],
+    )
+    notify: Any = Field(
+        None,
+        description="Who is told how a run ended: a list of targets, each with 'on'.",
+        examples=[
+            [
+                {
+                    "on": ["failed", "refused"],
+                    "sns": "arn:aws:sns:eu-west-1:111122223333:ops",
+                    "role": "job",
+                }
+            ]
+        ],
     )
     glue: Any = Field(
         None,

@@ -21,7 +21,8 @@ from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import write_file
-from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
+from rolerunner.common.json_values import safe_text
+from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue.launch import spark_job
 from rolerunner.glue.launch.arguments import (
@@ -30,8 +31,9 @@ from rolerunner.glue.launch.arguments import (
     parse_arguments,
     split_environment,
 )
+from rolerunner.glue.launch.notified import NOTIFIED_EXIT_STATUS, NotifyOutcomes, UnstartedRun
 from rolerunner.glue.launch.runtime import detect_runtime
-from rolerunner.model import Failure, Job, RunResult
+from rolerunner.model import Failure, Job, RunLocation, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.log import Log, configure_stdout
 from rolerunner.observers.result import ResultFile
@@ -54,6 +56,13 @@ class JobFailed(Exception):
     """The job failed; the message names the step and the reason."""
 
 
+class NotifiedFailure(JobFailed):
+    """The job failed, and all targets that want to know were told.
+
+    The rules that ``deploy`` makes for other ends of a job run leave this one out.
+    """
+
+
 def main(argv: Sequence[str]) -> RunResult:
     """Runs the spec of ``--job_spec`` under the job's role. Raises JobFailed with the reason."""
     redact_tracebacks()
@@ -64,13 +73,20 @@ def main(argv: Sequence[str]) -> RunResult:
         Log(configure_stdout(), level=level if level in _LOG_LEVELS else "info"),
         create_run_id(),
     )
-    failure = entry.run(detect_runtime(argv[0] if argv else "", given.ours.get("runtime", "")))
+    runtime = detect_runtime(argv[0] if argv else "", given.ours.get("runtime", ""))
+    failure = entry.run(runtime)
     failure = entry.write_result(failure) or failure
     if failure is None:
         return entry.result
+    if not entry.file.is_written:
+        entry.tell_unstarted()
     reason = str(redact(failure.message))
     print(f"rolerunner: {reason}", flush=True)  # noqa: T201 - Python Shell shows nothing of an exception: here a person looks
-    raise JobFailed(reason)
+    if not entry.outcomes.is_told:
+        raise JobFailed(reason)
+    if runtime == "pythonshell":
+        raise SystemExit(NOTIFIED_EXIT_STATUS)
+    raise NotifiedFailure(reason)
 
 
 class _Entry:
@@ -84,21 +100,29 @@ class _Entry:
         self.identity = JobIdentity(region=given.ours.get("aws_region", ""))
         started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
-        self.file = ResultFile(lambda _: None)  # written last, also after an error
+        self.file = ResultFile(lambda _: None)  # written by ``write_result``, also after an error
+        self.outcomes = NotifyOutcomes()
+        self.job: Optional[Job] = None
+        self._written: Optional[RunResult] = None
+        self._write_failure: Optional[Failure] = None
+        self._cause: Optional[Exception] = None
 
     def notify(self, event: Event) -> None:
         """Keeps the result, also if the run ends with an exception."""
         self.file.notify(event)
+        self.outcomes.notify(event)
         if isinstance(event, RunStarted) and self._timer is not None:
             self._timer.start()  # not earlier: processes are forked while there is one thread
         if isinstance(event, RunFinished):
             self.result = event.result
+            self.write_result(None)  # notifications say where it is, so it comes first
 
     def run(self, runtime: str) -> Optional[Failure]:
         """Runs the spec; returns why it failed, or None."""
         try:
             self.result = self._run_job(runtime)
         except RolerunnerError as error:
+            self._cause = error
             failure = Failure(type(error).__name__, _one_line(error), getattr(error, "hint", ""))
             self._log_message(
                 "error", "run_failed", type=failure.type, error=str(error), hint=failure.hint
@@ -112,8 +136,40 @@ class _Entry:
             )
         else:
             return _of_steps(self.result, out_of_time=self.out_of_time)
-        self.result = replace(self.result, error=failure)
+        if self._written is None or self._written.error is None:
+            self.result = replace(self.result, error=failure)
         return failure
+
+    def tell_unstarted(self) -> None:
+        """Tells the targets of the spec of a run that did not begin."""
+        spec, environment = split_environment(self.given.ours.get("job_spec", ""))
+        unstarted = UnstartedRun(
+            spec,
+            environment,
+            self.given.params,
+            self.job,
+            self.identity,
+            self._locate(),
+            is_invalid=isinstance(self._cause, (SpecError, UsageError)),
+        )
+        try:
+            unstarted.tell(self.result, self._pass_on)
+        except Exception as error:  # noqa: BLE001 - the failure of the job itself matters more
+            logging.getLogger("rolerunner").warning("nobody was notified: %s", safe_text(error))
+
+    def _pass_on(self, event: Event) -> None:
+        for observer in (self.log, self.outcomes):
+            observer.notify(event)
+
+    def _locate(self) -> RunLocation:
+        glue = self.given.glue
+        return RunLocation(
+            self._find_result_target(), glue.get("JOB_NAME", ""), glue.get("JOB_RUN_ID", "")
+        )
+
+    def _find_result_target(self) -> str:
+        target = self.given.ours.get("result", "")
+        return target + (f"{self.result.run_id}.json" if target.endswith("/") else "")
 
     def _run_job(self, runtime: str) -> RunResult:
         ours = self.given.ours
@@ -133,6 +189,7 @@ class _Entry:
             env=environment,
         )
         self.result = replace(self.result, job=job.name, environment=environment)
+        self.job = job
         _check_params(job, self.given.params)
         for name in self.given.params:
             if name not in job.params:
@@ -170,6 +227,7 @@ class _Entry:
                 run_id=self.result.run_id,
                 cancel=cancel,
                 run_key=ours.get("run_key", ""),
+                location=self._locate(),
             )
             return spark_job.run_in_glue_job(job, self.given.glue, runtime, run)
 
@@ -193,14 +251,21 @@ class _Entry:
             hint="Glue's timeout is near: running steps are stopped so that the result is written",
         )
         self.out_of_time = True
-        cancel.set()
+        cancel.expire("the run was stopped because Glue's timeout was near")
 
     def write_result(self, failure: Optional[Failure]) -> Optional[Failure]:
-        """Writes the result file if one is requested; returns a failure if that fails."""
-        target = self.given.ours.get("result")
+        """Writes the result file if one is requested, unless it has been written.
+
+        Returns a failure if that fails.
+        """
+        if self.result is not self._written:
+            self._written = self.result
+            self._write_failure = self._write_to(self._find_result_target())
+        return failure or self._write_failure
+
+    def _write_to(self, target: str) -> Optional[Failure]:
         if not target:
             return None
-        target += f"{self.result.run_id}.json" if target.endswith("/") else ""
         data = str(redact(self.file.encode_result(self.result))).encode()
         try:
             if target.startswith("s3://"):
@@ -212,7 +277,7 @@ class _Entry:
             self._log_message(
                 "error", "result_not_written", target=target, error=str(error), hint=hint
             )
-            return failure or Failure(
+            return Failure(
                 type(error).__name__, f"the result could not be written to {target}: {error}", hint
             )
         return None

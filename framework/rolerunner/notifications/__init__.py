@@ -1,0 +1,1 @@
+"""Tells topics, event buses, queues and webhooks how a run ended."""
