@@ -56,8 +56,10 @@ def post(url: str, body: bytes, ca_bundle: Optional[str] = None) -> None:
     try:
         with _say_why():
             response = session.send(request)
-            _check(response.status_code, response)
-            response.raw.close()
+            try:
+                _check(response.status_code, response)
+            finally:
+                response.raw.close()
     finally:
         if hasattr(session, "close"):  # botocore has it since 1.22
             session.close()
