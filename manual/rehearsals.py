@@ -1,6 +1,6 @@
-"""Rehearses the main job on every runtime and writes the table of docs/glue.md: `make rehearsals`.
+"""Rehearses two jobs on every runtime and writes the table of docs/glue.md: `make rehearsals`.
 
-Each cell is of a run; seconds and memory are of the machine that runs this.
+Each cell is of a run; seconds and memory are of the main job, on the machine that runs this.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ HEADINGS = (
     "starts in",
     "memory",
     "main job",
+    "roles on Spark",
 )
 _MAIN_JOB = "configs/blog_cross_role.yaml"
+_SPARK_JOB = "manual/spark_roles.yaml"
+"""Executors and S3A under two roles."""
 
 
 def main() -> None:
@@ -52,6 +55,7 @@ def name_lists() -> str:
 def list_cells(runtime: str) -> Iterable[str]:
     """Returns the row of a runtime."""
     main_job = rehearse(_MAIN_JOB, runtime)
+    spark_job = rehearse(_SPARK_JOB, runtime) if RUNTIMES[runtime].is_spark else None
     shipped = "" if main_job["boto3_is_provided"] else " (shipped)"
     started = main_job["starts"]
     return (
@@ -61,8 +65,14 @@ def list_cells(runtime: str) -> Iterable[str]:
         f"{main_job['boto3']}{shipped}" if started else "",
         f"{main_job['start_seconds']:.1f} s" if started else "",
         f"{main_job['memory_mb']:.0f} MB" if started else "",
-        "succeeds" if main_job["succeeded"] else "fails",
+        describe_end(main_job),
+        "has no Spark" if spark_job is None else describe_end(spark_job),
     )
+
+
+def describe_end(rehearsal: dict[str, Any]) -> str:
+    """Returns the cell for how a job ended."""
+    return "succeeds" if rehearsal["succeeded"] else "fails"
 
 
 def rehearse(spec: str, runtime: str) -> dict[str, Any]:

@@ -20,3 +20,4 @@ def test_every_runtime_has_a_row_of_the_present_package_lists() -> None:
     for row, runtime in zip(named, RUNTIMES.values()):
         assert (row["Python"], row["boto3"]) == (runtime.python, runtime.boto3)
         assert (row["starts offline"], row["main job"]) == ("yes", "succeeds")
+        assert row["roles on Spark"] == ("succeeds" if runtime.is_spark else "has no Spark")

@@ -63,11 +63,12 @@ def prepare_cluster(
     code: Sequence[Path],
     work: Path,
     s3a: Optional[SparkRelease] = None,
+    region: str = "",
 ) -> dict[str, str]:
     """Adds this machine's awsglue to ``layer``; returns the variables that make pyspark start.
 
     Executors get the archives of ``code`` as those of Glue do. Spark fetches S3A from Maven Central
-    for the release ``s3a``, once.
+    for the release ``s3a``, once, and calls the sandbox in ``region``.
     """
     own = find_spec("awsglue")
     for folder in (own.submodule_search_locations or ()) if own else ():
@@ -83,6 +84,9 @@ def prepare_cluster(
     if s3a is not None:
         options += ["--packages", f"org.apache.hadoop:hadoop-aws:{s3a.hadoop}"]
         options += ["--conf", f"spark.jars.ivy={cache_folder('jars')}"]
+        # version 2 of the SDK finds an STS without TLS by itself, and needs a region for it
+        for process in ("driver", "executor"):
+            options += ["--conf", f"spark.{process}.extraJavaOptions=-Daws.region={region}"]
     return {
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",

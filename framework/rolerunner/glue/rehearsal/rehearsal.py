@@ -95,7 +95,14 @@ def rehearse_job(
                 if spark is not None:
                     s3a = spark if has_tables(job) else None
                     variables.update(
-                        prepare_cluster(base, installed.environment, installed.code, work, s3a)
+                        prepare_cluster(
+                            base,
+                            installed.environment,
+                            installed.code,
+                            work,
+                            s3a,
+                            settings.region,
+                        )
                     )
                 script = bundle.folder / SCRIPT
                 launched = launch_script(runtime, installed, script, argv, variables, work)
