@@ -20,8 +20,10 @@ CLI = ["click>=8.1", "rich>=13"]
 CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
 GLUE_LOCAL = ["awsglue-local-stubs>=0.1,<1"]  # stubs/awsglue-local-stubs of this repository
+ZSTD = ['backports.zstd>=1.0; python_version < "3.14"']  # Python 3.14 has it itself
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 TEST = [
+    *ZSTD,
     "cloudpickle>=3",
     "hypothesis>=6.100",
     "jsonschema>=4.18",
@@ -100,6 +102,7 @@ setup(
         "deploy": DEPLOY,
         "glue-local": GLUE_LOCAL,
         "sandbox": SANDBOX,
+        "zstd": ZSTD,
         "test": TEST,
         "docs": DOCS,
         "dev": DEV,

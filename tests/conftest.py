@@ -55,6 +55,7 @@ LONG_MODULES = {
     "test_manual_examples",
     "test_network_faults",
     "test_output_streams",
+    "test_packing",
     "test_plugins",
     "test_policies_in_moto",
     "test_process_limits",
@@ -72,6 +73,7 @@ LONG_MODULES = {
     "test_spec_testing",
     "test_sts_responses",
     "test_transfer_cancellation",
+    "test_unpacking",
 }
 """Functional modules that take the longest, in seconds of all their tests."""
 

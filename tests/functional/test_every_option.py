@@ -6,7 +6,9 @@ option that needs a parameter younger than the runtime's boto3 fails there.
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,19 @@ OPTIONS: dict[str, Options] = {
         {"on_short_session": "warn", "expires": "1d"},
         {"response_headers": {"content_type": "text/csv", "cache_control": "no-store"}},
     ],
+    "s3.pack": [
+        *REQUESTS, *PACING, *FILTERS, *STORED, *ON_EMPTY,
+        *_each("if_exists", ["overwrite", "skip", "skip_same", "fail"]),
+        *_each("format", ["tar", "tar.gz", "tar.zst", "zip"]), {"level": 9},
+        {"max_archive_size": "1MiB", "expected_source_bucket_owner": ACCOUNT},
+    ],
+    "s3.unpack": [
+        *REQUESTS, *PACING, *FILTERS, *STORED, *ON_EMPTY,
+        *_each("if_exists", ["overwrite", "skip", "skip_same", "fail"]),
+        *_each("compare", ["checksum", "size"], if_exists="skip_same"),
+        {"format": "tar.gz", "check_first": False, "max_bytes": "1GB", "max_ratio": 1000},
+        {"special": "skip", "expected_source_bucket_owner": ACCOUNT},
+    ],
     "s3.read": [*REQUESTS, {"format": "text", "max_bytes": 100}],
     "s3.tag": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"versions": True}, {"add": {"a": "b"}},
@@ -166,6 +181,8 @@ def _describe_step(number: int, action: str, options: dict[str, Any], folder: Pa
         "s3.download": {"source": source, "target": f"{folder}/out/{number}/"},
         "s3.list": {"source": source},
         "s3.presign": {"source": "s3://data-bucket/in/a.csv"},
+        "s3.pack": {"source": source, "target": f"{target}packed.tar.gz"},
+        "s3.unpack": {"source": "s3://data-bucket/packed.tar.gz", "target": target},
         "s3.read": {"source": "s3://data-bucket/in/a.csv"},
         "s3.tag": {"source": source, **({} if set(options) & _TAGGED else {"set": {"a": "b"}})},
         "s3.upload": {"source": f"{folder}/{place}/", "target": target},
@@ -208,6 +225,11 @@ def test_each_option_is_carried_out(
     (tmp_path / "in/sub").mkdir(parents=True)
     (tmp_path / "in/a.csv").write_text("a,b")
     (tmp_path / "in/sub/b.csv").write_text("c,d")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name in ("a.csv", "sub/b.csv"):
+            tar.add(tmp_path / "in" / name, name)
+    s3.put_object(Bucket="data-bucket", Key="packed.tar.gz", Body=packed.getvalue())
     (tmp_path / "large").mkdir()
     (tmp_path / "large/a.csv").write_text("a,b")
     (tmp_path / "large/large.bin").write_bytes(bytes(LARGE))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,6 +105,28 @@ STEPS: dict[str, dict[str, Any]] = {
         "source_role": READER,
         "target_role": WRITER,
     },
+    "pack": {
+        "action": "s3.pack",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/out/all.tar.gz",
+        "max_archive_size": "1GB",
+        "source_role": READER,
+        "target_role": WRITER,
+    },
+    "pack-same": {
+        "action": "s3.pack",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/out/all.zip",
+        "if_exists": "skip_same",
+    },
+    "unpack": {
+        "action": "s3.unpack",
+        "source": "s3://source-bucket/packed.tar",
+        "target": "s3://target-bucket/out/",
+        "if_exists": "skip_same",
+        "source_role": READER,
+        "target_role": WRITER,
+    },
     "delete": {"action": "s3.delete", "source": "s3://source-bucket/in/", "max_delete": 5},
     "delete-one": {"action": "s3.delete", "source": "s3://source-bucket/in/a.txt", "max_delete": 1},
     "cleanup": {
@@ -157,6 +181,8 @@ NEEDED_AT_TIMES = {
     ("read", "s3:ListBucket"): "the same",
     ("of-kept", "s3:ListBucket"): "the same",
     ("copy-of-kept", "s3:ListBucket"): "the same",
+    ("pack-same", "s3:ListBucket s3://target-bucket"): "the same",
+    ("unpack", "s3:ListBucket s3://source-bucket"): "the same",
     ("upload-same", "s3:ListBucket"): "few files are asked for one by one; many by one listing",
     ("mirror", "s3:GetObject"): "only where ETags do not settle it",
     ("move", "s3:ListBucket s3://target-bucket"): "only to tell a missing copy from a refusal",
@@ -170,6 +196,10 @@ def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:
             s3.delete_object(Bucket=bucket, Key=each["Key"])
     for key in ("in/a.txt", "in/b.txt"):
         s3.put_object(Bucket="source-bucket", Key=key, Body=b"x", Tagging="t=1")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("new"))
+    s3.put_object(Bucket="source-bucket", Key="packed.tar", Body=packed.getvalue())
     for key in ("out/f.txt", "there/extra"):
         s3.put_object(Bucket="target-bucket", Key=key, Body=b"other")
     for each in s3.list_multipart_uploads(Bucket="target-bucket").get("Uploads", ()):

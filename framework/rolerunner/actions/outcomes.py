@@ -75,11 +75,12 @@ def record_outcomes(
     step: TransferFields,
     pacer: Pacer,
     gathered: Optional[SourceObjects],
+    part: str = "",
 ) -> TransferSummary:
     """Consumes the outcomes of an operation, and writes a line of the manifest for each.
 
-    ``prefix`` contains its objects. Raises StepError if more objects failed than may; the others
-    have been processed then.
+    ``prefix`` contains its objects; ``part`` names another manifest than the step's own. Raises
+    StepError if more objects failed than may; the others have been processed then.
     """
     meter = _ProgressMeter(
         context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0
@@ -87,7 +88,7 @@ def record_outcomes(
     pacer.on_bytes = meter.bytes_moved
     done = size = skipped = failed = 0
     first: list[Outcome] = []
-    with context.manifest() as manifest, _closing_operation(outcomes):
+    with context.manifest(part) as manifest, _closing_operation(outcomes):
         for outcome in outcomes:
             manifest.add_outcome(outcome, prefix.bucket)
             if outcome.error is not None:

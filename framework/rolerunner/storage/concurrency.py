@@ -83,6 +83,22 @@ class PartExecutor:
         finally:
             self._local_calls.remove(mark)
 
+    def start(self, work: Callable[[], T], memory: int) -> Future[T]:
+        """Runs work that holds so many bytes of memory in a thread, once there is room for it."""
+        held = self.memory.acquire(memory, self.cancel)
+
+        def run() -> T:
+            try:
+                return work()
+            finally:
+                self.memory.release(held)
+
+        try:
+            return self._pool.submit(run)
+        except BaseException:
+            self.memory.release(held)
+            raise
+
     def map_ranges(
         self,
         split_ranges: Iterable[tuple[int, int]],

@@ -308,6 +308,11 @@ class RunningChecksum:
         self._hash = self._make()
         self._digests: list[bytes] = []
 
+    @property
+    def name(self) -> str:
+        """The expected checksum, as text for messages."""
+        return f"{self._expected.algorithm}:{encode_base64(self._expected.digest)}"
+
     def update(self, data: bytes) -> None:
         """Adds the next bytes."""
         if not self._part_size:

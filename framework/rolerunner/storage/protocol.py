@@ -7,7 +7,7 @@ object is a value, so three failures of ten thousand leave the others done. What
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
@@ -17,6 +17,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from dataclasses import dataclass as _frozen_for_mypy
 
     from rolerunner.common.new_files import TargetFolder
@@ -130,6 +131,43 @@ class Copy:
 
 
 @_frozen_for_mypy(frozen=True)
+class Store:
+    """An object to store from ``blocks`` of ``size`` bytes, which are read once.
+
+    The next item is drawn only after the blocks of this one were read.
+    """
+
+    target: S3Uri
+    size: int
+    blocks: Iterable[bytes]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    skip: Optional[Callable[[Optional[bytes]], bool]] = None
+    """Returns True if the target is right already. It gets the content, or None if that is too
+    large to be held."""
+    source: Optional[S3Uri] = None
+    """The object that the bytes come from, for the outcome."""
+    repeated: bool = False
+    """Whether an earlier attempt may have stored it, which a refused condition then may show."""
+
+
+@_frozen_for_mypy(frozen=True)
+class ObjectBlock:
+    """The next bytes of an object that is read in order; ``error`` is why they could not be."""
+
+    uri: S3Uri
+    info: ObjectInfo
+    """The object that is read."""
+    start: int
+    data: bytes
+    error: Optional[StepError] = None
+
+    @property
+    def is_last(self) -> bool:
+        """True for the last block of the object."""
+        return self.error is not None or self.start + len(self.data) >= self.info.size
+
+
+@_frozen_for_mypy(frozen=True)
 class Outcome:
     """The end of one object: done, skipped or failed; ``error`` is None unless it failed."""
 
@@ -230,6 +268,19 @@ class ReadingStorage(Protocol):
     def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
         """Returns the bytes of a range. Raises StepError, also if the object has changed."""
 
+    def read_in_order(
+        self,
+        items: Iterable[tuple[S3Uri, ObjectInfo]],
+        cancel: Cancel,
+        *,
+        within: Optional[tuple[int, int]] = None,
+    ) -> Generator[ObjectBlock, None, None]:
+        """Yields the blocks of objects one after the other, several of them read at once.
+
+        Checksums are verified. An object that cannot be read ends with a block that has an error.
+        ``within`` is the start and length of a range, which alone is read.
+        """
+
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
     ) -> tuple[ObjectInfo, Mapping[str, Any]]:
@@ -238,6 +289,19 @@ class ReadingStorage(Protocol):
         These are its metadata, headers and, if wanted, tags, but for those ``replaced``. Raises
         StepError, also for metadata that cannot be stored again as it is.
         """
+
+
+class ByteSink(Protocol):
+    """Takes the bytes of a new object."""
+
+    def write(self, data: Any, /) -> int:
+        """Adds bytes; returns their number. Raises StepError."""
+
+
+class UploadStream(ByteSink, Protocol):
+    """An object that is being written; ``info`` is None until it is stored."""
+
+    info: Optional[ObjectInfo]
 
 
 class TransferStorage(Protocol):
@@ -250,6 +314,23 @@ class TransferStorage(Protocol):
         self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
     ) -> ObjectInfo:
         """Stores a small object; ``options`` and ``repeated`` as of ``Put``. Raises StepError."""
+
+    def open_upload(
+        self,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        max_size: int,
+        cancel: Cancel,
+        *,
+        repeated: bool = False,
+    ) -> AbstractContextManager[UploadStream]:
+        """Opens a new object of at most ``max_size`` bytes, sent in parts as it is written.
+
+        It appears when the block ends; if the block fails, nothing of it is left.
+        """
+
+    def store(self, items: Iterable[Union[Store, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Stores objects whose bytes come one after the other, small ones several at once."""
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Downloads objects to files: under a temporary name, verified, then renamed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
@@ -14,10 +15,12 @@ from rolerunner.storage.boto.deletes import Deletes
 from rolerunner.storage.boto.downloads import Downloads
 from rolerunner.storage.boto.listing import ObjectLister
 from rolerunner.storage.boto.multipart import MultipartUploads
+from rolerunner.storage.boto.ordered_reads import OrderedReads
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.relays import Relays
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.retries import backoff_seconds, can_retry
+from rolerunner.storage.boto.streams import StoredItem, StreamedUploads, StreamUpload
 from rolerunner.storage.boto.transport import BotoTransport, PartTransport
 from rolerunner.storage.boto.unfinished_uploads import UploadLister
 from rolerunner.storage.boto.unmodelled import send_unmodelled_conditions
@@ -30,10 +33,12 @@ from rolerunner.storage.protocol import (
     Access,
     Copy,
     Get,
+    ObjectBlock,
     ObjectInfo,
     ObjectRequest,
     Outcome,
     Put,
+    Store,
     UnfinishedUpload,
 )
 from rolerunner.storage.tuning import KEYS_PER_DELETE, Tuning
@@ -71,13 +76,15 @@ class BotoEngine:
         self.lister = ObjectLister(requests)
         self.upload_lister = UploadLister(requests)
         self.writer = writer = ObjectWriter(requests, recovery)
-        self.boto_transport = BotoTransport(requests, reader)
+        self.boto_transport = BotoTransport(requests, reader, writer)
         self.transport: PartTransport = transport or self.boto_transport
         multipart = MultipartUploads(requests, recovery)
         self.downloads = Downloads(requests, reader, self.transport, tuning)
         self.uploads = Uploads(requests, writer, multipart, self.transport, tuning)
         self.copies = Copies(requests, reader, recovery, multipart, self.boto_transport)
         self.relays = Relays(requests, writer, multipart, self.transport, tuning)
+        self.ordered_reads = OrderedReads(reader, self.transport, tuning)
+        self.streams = StreamedUploads(requests, multipart, self.transport, tuning)
         self.deletes = Deletes(requests, reader)
 
     def with_transport(self, transport: PartTransport) -> BotoEngine:
@@ -129,6 +136,16 @@ class BotoEngine:
         """Returns the bytes of a range."""
         return self.reader.read_range(source, cancel)
 
+    def read_in_order(
+        self,
+        items: Iterable[tuple[S3Uri, ObjectInfo]],
+        cancel: Cancel,
+        *,
+        within: Optional[tuple[int, int]] = None,
+    ) -> Generator[ObjectBlock, None, None]:
+        """Yields the blocks of objects one after the other."""
+        return self.ordered_reads.read(items, cancel, within)
+
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
     ) -> tuple[ObjectInfo, Mapping[str, Any]]:
@@ -140,6 +157,37 @@ class BotoEngine:
     ) -> ObjectInfo:
         """Stores a small object."""
         return self.writer.write(uri, data, options, repeated=repeated)
+
+    @contextmanager
+    def open_upload(
+        self,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        max_size: int,
+        cancel: Cancel,
+        *,
+        repeated: bool = False,
+    ) -> Iterator[StreamUpload]:
+        """Opens a new object that is sent in parts as it is written."""
+        with (
+            PartExecutor(cancel, self.tuning) as parts,
+            self.streams.open(target, options, max_size, parts, repeated=repeated) as stream,
+        ):
+            yield stream
+
+    def store(self, items: Iterable[Union[Store, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Stores objects whose bytes come one after the other."""
+        with PartExecutor(cancel, self.tuning) as parts:
+
+            def work(item: StoredItem) -> Outcome:
+                attempt = retryable_work(item, lambda each: self.streams.store_small(each, cancel))
+                try:
+                    return self._retry_transfer(item.target, attempt, cancel)
+                finally:
+                    parts.memory.release(item.held)
+
+            drawn = self.streams.draw_items(items, parts)
+            yield from map_concurrently(drawn, work, cancel, self.tuning.workers)
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """Yields the outcome of HEAD for each object."""

@@ -47,16 +47,22 @@ class MultipartUploads:
 
         ``count_memory`` returns the bytes of memory that a part of so many bytes takes.
         """
-        upload_id = self._create_upload(target, options)
+        with self.begin(target, options) as upload_id:
 
-        def send_part(start: int, length: int) -> dict[str, Any]:
-            number = start // part_size + 1
-            return send(PartUpload(target, upload_id, number, start, length, options))
+            def send_part(start: int, length: int) -> dict[str, Any]:
+                number = start // part_size + 1
+                return send(PartUpload(target, upload_id, number, start, length, options))
 
-        with self._abort_on_failure(target, upload_id):
             completed = parts.map_ranges(split_ranges(size, part_size), send_part, count_memory)
             parts.cancel.stop_if_set()
-            return self._complete_upload(target, upload_id, completed, options, repeated=repeated)
+            return self.complete(target, upload_id, completed, options, repeated=repeated)
+
+    @contextlib.contextmanager
+    def begin(self, target: S3Uri, options: Mapping[str, Any]) -> Iterator[str]:
+        """Provides the id of a new upload, which is aborted if the block fails."""
+        upload_id = self._create_upload(target, options)
+        with self._abort_on_failure(target, upload_id):
+            yield upload_id
 
     def _create_upload(self, target: S3Uri, options: Mapping[str, Any]) -> str:
         """Returns the id of a new upload. Raises ClientError, ServiceFailed."""
@@ -85,7 +91,7 @@ class MultipartUploads:
                     _report_leftover(error, target, upload_id, second)
             raise
 
-    def _complete_upload(
+    def complete(
         self,
         target: S3Uri,
         upload_id: str,

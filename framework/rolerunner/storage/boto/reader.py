@@ -15,12 +15,21 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import IntegrityFailed, ServiceFailed
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.model import S3Uri
-from rolerunner.storage.boto.errors import PRECONDITION_CODES, make_if_match_error
+from rolerunner.storage.boto.errors import (
+    PRECONDITION_CODES,
+    make_checksum_error,
+    make_if_match_error,
+)
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.integrity import ExpectedChecksum, has_checksum
 from rolerunner.storage.kept_metadata import kept_headers
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import ObjectInfo
-from rolerunner.storage.responses import check_range_response, parse_object_info
+from rolerunner.storage.responses import (
+    check_range_response,
+    check_unchanged,
+    parse_object_info,
+)
 
 KEPT_OPTIONS = (
     "Metadata",
@@ -119,6 +128,37 @@ class ObjectReader:
             received = f"received {len(data):,} of {source.length:,} bytes"
             raise IntegrityFailed(f"{source.uri}: {received}")
         return data
+
+    def read_object(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
+        """Returns an object's bytes, once their checksum is verified. Raises StepError."""
+        uri, info = source.uri, source.info
+        with self.requests.translate_errors(uri, version=info.version):
+            with self.explain_if_match(uri, info):
+                response = self.requests.call(
+                    "get_object",
+                    cancel,
+                    **self._locate_version(uri, info.version),
+                    IfMatch=source.if_match,
+                )
+            with contextlib.closing(response["Body"]) as body:
+                data = bytes(body.read(source.length + 1))
+        now = parse_object_info(uri.key, {"ContentLength": info.size, **response})
+        check_unchanged(info, now, uri)
+        self.verify_content(uri, now, data, source.length)
+        return data
+
+    def verify_content(self, uri: S3Uri, now: ObjectInfo, data: Any, length: int) -> None:
+        """Raises IntegrityFailed unless the bytes are the whole object, with its checksum."""
+        if len(data) != length:
+            raise IntegrityFailed(f"{uri}: received {len(data):,} of {length:,} bytes")
+        expected = ExpectedChecksum.of(now.checksum)
+        if expected is None or has_checksum(data, now.checksum):
+            return
+        running = expected.start(len(data), lambda: self.get_part_size(uri, now))
+        if running is not None:
+            running.update(data)
+            if not running.matches():
+                raise make_checksum_error(uri, now.checksum)
 
     @contextlib.contextmanager
     def open_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> Iterator[Any]:

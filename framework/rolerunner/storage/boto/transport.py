@@ -14,6 +14,7 @@ from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.concurrency import PartExecutor, PartSequencer
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.protocol import ObjectInfo
@@ -70,6 +71,17 @@ class PartTransport(Protocol):
     def upload_part(self, part: PartUpload, data: Any, cancel: Cancel) -> dict[str, Any]:
         """Sends a part that is in memory."""
 
+    def read_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
+        """Returns a small object's bytes, once their checksum is verified."""
+
+    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
+        """Returns the bytes of a range."""
+
+    def store_object(
+        self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
+    ) -> Mapping[str, Any]:
+        """Stores bytes by one PutObject; returns ETag and version, named as in responses."""
+
     def select_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns the options that a file is uploaded in parts with."""
 
@@ -86,6 +98,22 @@ class BotoTransport:
 
     requests: BotoRequests
     reader: ObjectReader
+    writer: ObjectWriter
+
+    def read_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
+        """Returns a small object's bytes."""
+        return self.reader.read_object(source, cancel)
+
+    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
+        """Returns the bytes of a range."""
+        return self.reader.read_range(source, cancel)
+
+    def store_object(
+        self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
+    ) -> Mapping[str, Any]:
+        """Stores bytes by one PutObject."""
+        cancel.stop_if_set()
+        return self.writer.store(uri, bytes(data), options, repeated=repeated)
 
     def download_range(
         self, source: ObjectRange, file: SharedFile, algorithm: str, cancel: Cancel

@@ -5,13 +5,14 @@ What it does not support (a proxy, a directory bucket) goes to boto3, object by 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.boto.streams import StreamUpload
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.http.event_loop import WeightedTask
 from rolerunner.storage.http.sockets import SocketFactory
@@ -29,10 +30,12 @@ from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import (
     Copy,
     Get,
+    ObjectBlock,
     ObjectInfo,
     ObjectRequest,
     Outcome,
     Put,
+    Store,
     UnfinishedUpload,
 )
 from rolerunner.storage.tuning import KEYS_PER_DELETE
@@ -118,6 +121,17 @@ class NativeEngine:
         """Returns the bytes of a range."""
         return self.transport.read_range(source, cancel)
 
+    def read_in_order(
+        self,
+        items: Iterable[tuple[S3Uri, ObjectInfo]],
+        cancel: Cancel,
+        *,
+        within: Optional[tuple[int, int]] = None,
+    ) -> Generator[ObjectBlock, None, None]:
+        """Yields the blocks of objects one after the other."""
+        with closing(self.client.connections):
+            yield from self.fallback.read_in_order(items, cancel, within=within)
+
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
     ) -> tuple[ObjectInfo, Mapping[str, Any]]:
@@ -129,6 +143,26 @@ class NativeEngine:
     ) -> ObjectInfo:
         """Stores a small object."""
         return self.fallback.write(uri, data, options, repeated=repeated)
+
+    @contextmanager
+    def open_upload(
+        self,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        max_size: int,
+        cancel: Cancel,
+        *,
+        repeated: bool = False,
+    ) -> Iterator[StreamUpload]:
+        """Opens a new object that is sent in parts as it is written."""
+        opened = self.fallback.open_upload(target, options, max_size, cancel, repeated=repeated)
+        with closing(self.client.connections), opened as stream:
+            yield stream
+
+    def store(self, items: Iterable[Union[Store, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Stores objects whose bytes come one after the other."""
+        with closing(self.client.connections):
+            yield from self.fallback.store(items, cancel)
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """Yields the outcome of HEAD for each object."""

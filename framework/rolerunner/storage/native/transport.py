@@ -13,6 +13,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import IntegrityFailed
 from rolerunner.iam.aws_errors import AwsError
+from rolerunner.model import S3Uri
 from rolerunner.storage import integrity, payloads
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.relays import add_checksum
@@ -40,8 +41,13 @@ from rolerunner.storage.native.client import (
 from rolerunner.storage.native.fallback import call_or_fall_back
 from rolerunner.storage.native.part_relays import NativeRelay, WholeChecksum
 from rolerunner.storage.native.sinks import MemorySink, PassingSink
+from rolerunner.storage.native.templates import UnsupportedRequest
 from rolerunner.storage.parts import ObjectRange, PartUpload
-from rolerunner.storage.responses import check_etag_returned
+from rolerunner.storage.responses import (
+    check_etag_returned,
+    check_unchanged,
+    parse_object_headers,
+)
 from rolerunner.storage.transfer_files import RangeSink, SharedFile, UploadSource
 from rolerunner.storage.tuning import choose_part_size
 
@@ -59,6 +65,7 @@ class NativeTransport:
         self.requests = fallback.requests
         self._reader = fallback.reader
         self._fallback = fallback.boto_transport
+        self._recovery = fallback.recovery
 
     def download_range(
         self, source: ObjectRange, file: SharedFile, algorithm: str, cancel: Cancel
@@ -112,6 +119,65 @@ class NativeTransport:
         )
         _check_received(source, sink.received)
         return {name: each.digest() for name, each in sink.hashes.items()}
+
+    def read_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
+        """Returns a small object's bytes, once their checksum is verified."""
+        return call_or_fall_back(
+            lambda: self._fetch_object(source, cancel),
+            lambda: self._fallback.read_object(source, cancel),
+        )
+
+    def _fetch_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
+        uri, info = source.uri, source.info
+        with (
+            self.requests.translate_errors(uri, version=info.version),
+            self._reader.explain_if_match(uri, info),
+        ):
+            response = self.client.run(
+                self.client.send(
+                    self.client.make_policy(cancel),
+                    "get_object",
+                    uri,
+                    self.client.read_options,
+                    {"if-match": source.if_match},
+                    query=version_query(info.version),
+                ),
+                cancel,
+            )
+        now = parse_object_headers(uri.key, response.headers, len(response.body))
+        check_unchanged(info, now, uri)
+        self._reader.verify_content(uri, now, response.body, source.length)
+        return response.body
+
+    def store_object(
+        self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
+    ) -> Mapping[str, Any]:
+        """Stores bytes by one PutObject; returns ETag and version, named as in responses."""
+        return call_or_fall_back(
+            lambda: self._put_object(uri, data, options, cancel, repeated=repeated),
+            lambda: self._fallback.store_object(uri, data, options, cancel, repeated=repeated),
+        )
+
+    def _put_object(
+        self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
+    ) -> Mapping[str, Any]:
+        algorithm, rest = split_checksum(options)
+        if not integrity.can_compute(algorithm):
+            raise UnsupportedRequest(f"{algorithm} cannot be computed without awscrt")
+        task = self.client.send(
+            self.client.make_policy(cancel),
+            "put_object",
+            uri,
+            rest,
+            checksum_header(algorithm, compute_digest(algorithm, data)),
+            body=data,
+        )
+        try:
+            headers = self.client.run(task, cancel).headers
+        except ClientError as error:
+            return self._recovery.recover_data(error, uri, bytes(data), repeated=repeated)
+        check_etag_returned({"ETag": headers.get("etag")}, uri, "the upload")
+        return {"ETag": headers["etag"], "VersionId": headers.get("x-amz-version-id", "")}
 
     def iterate_range(self, source: ObjectRange, cancel: Cancel) -> Iterator[bytes]:
         """Yields a range block by block.

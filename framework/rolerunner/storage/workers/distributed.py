@@ -8,7 +8,7 @@ often a worker dies.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain
@@ -20,11 +20,14 @@ from rolerunner.storage.protocol import (
     Access,
     Copy,
     Get,
+    ObjectBlock,
     ObjectInfo,
     ObjectRequest,
     Outcome,
     Put,
+    Store,
     UnfinishedUpload,
+    UploadStream,
 )
 from rolerunner.storage.workers import distributed_tasks as tasks
 from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT, DistributedListing
@@ -32,6 +35,8 @@ from rolerunner.storage.workers.distributed_tasks import DistributedTask, Operat
 from rolerunner.storage.workers.worker_setup import WorkerSetup, open_worker_storage
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from rolerunner.common.cancellation import Cancel
     from rolerunner.model import Role
     from rolerunner.storage.pacing import Pacer
@@ -220,6 +225,16 @@ class DistributedStorage:
         """Reads a range of an object."""
         return self.local.read_range(source, cancel)
 
+    def read_in_order(
+        self,
+        items: Iterable[tuple[S3Uri, ObjectInfo]],
+        cancel: Cancel,
+        *,
+        within: Optional[tuple[int, int]] = None,
+    ) -> Generator[ObjectBlock, None, None]:
+        """Reads objects one after the other."""
+        return self.local.read_in_order(items, cancel, within=within)
+
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
     ) -> tuple[ObjectInfo, Mapping[str, Any]]:
@@ -231,6 +246,22 @@ class DistributedStorage:
     ) -> ObjectInfo:
         """Writes a small object."""
         return self.local.write(uri, data, options, repeated=repeated)
+
+    def open_upload(
+        self,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        max_size: int,
+        cancel: Cancel,
+        *,
+        repeated: bool = False,
+    ) -> AbstractContextManager[UploadStream]:
+        """Opens a new object."""
+        return self.local.open_upload(target, options, max_size, cancel, repeated=repeated)
+
+    def store(self, items: Iterable[Union[Store, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Stores what this machine reads."""
+        return self.local.store(items, cancel)
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Downloads to files of this machine."""
