@@ -183,6 +183,7 @@ NEEDED_AT_TIMES = {
     ("copy-of-kept", "s3:ListBucket"): "the same",
     ("pack-same", "s3:ListBucket s3://target-bucket"): "the same",
     ("unpack", "s3:ListBucket s3://source-bucket"): "the same",
+    ("unpack", "s3:GetObject s3://target-bucket"): "only where ETags do not settle it",
     ("upload-same", "s3:ListBucket"): "few files are asked for one by one; many by one listing",
     ("mirror", "s3:GetObject"): "only where ETags do not settle it",
     ("move", "s3:ListBucket s3://target-bucket"): "only to tell a missing copy from a refusal",
