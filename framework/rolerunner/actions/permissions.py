@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rolerunner.iam.actions_table import (
     VERSIONED_ACTIONS,
@@ -12,9 +12,6 @@ from rolerunner.iam.actions_table import (
 )
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def list_permission(uri: S3Uri, action: str = "s3:ListBucket") -> Permission:
@@ -34,10 +31,10 @@ def prefix_permission(action: str, uri: S3Uri) -> Permission:
     )
 
 
-def source_permissions(
-    action: str, source: S3Uri | None, objects: ObjectList | Sequence[S3Uri] | None
-) -> list[Permission]:
+def source_permissions(action: str, source: S3Uri | None, objects: Any) -> list[Permission]:
     """An action on what a step reads or deletes: an object, a prefix, or listed objects.
+
+    ``objects`` is an ObjectList, a sequence of URIs, or None.
 
     An object named by its key is looked up first, and then read by its version, if its bucket
     keeps versions.

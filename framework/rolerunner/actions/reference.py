@@ -98,7 +98,8 @@ def _render_nested_keys(field: FieldInfo) -> str:
     if model is None:
         return ""
     return " Keys: " + " ".join(
-        f"`{name}`: {inner.description}" for name, inner in model.model_fields.items()
+        f"`{inner.alias or name}`: {inner.description}"
+        for name, inner in model.model_fields.items()
     )
 
 

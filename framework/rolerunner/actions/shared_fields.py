@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from rolerunner.actions.base import Field
+from rolerunner.actions.objects_from import ObjectsFrom
 from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import register_credential
 from rolerunner.selection.filters import Selection, check_globs
@@ -15,6 +22,7 @@ from rolerunner.selection.names import format_timestamp
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import (
     DYNAMIC,
+    NAMES_ROLE,
     Account,
     Bytes,
     Flag,
@@ -28,10 +36,12 @@ from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
 
 
-def _validate_objects(value: Any) -> Any:
+def _validate_objects(value: Any, inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    if isinstance(value, dict):
+        return ObjectsFrom.model_validate(value, context=info.context)
     if isinstance(value, list):
-        return [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
-    return value
+        value = [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
+    return inner(value)
 
 
 def _validate_limit(value: Any) -> Any:
@@ -48,17 +58,18 @@ def _check_globs(globs: list[Any]) -> list[Any]:
 
 
 ObjectsField = Annotated[
-    Union[ObjectList, list[S3Uri], None],
-    BeforeValidator(_validate_objects),
-    json_form(
-        anyOf=[
-            {"type": "string", "pattern": r"\$\{\{"},
-            {"type": "array", "items": {"type": "string"}},
-        ]
-    ),
-    DYNAMIC,
+    Union[
+        Annotated[
+            Union[ObjectList, list[S3Uri]],
+            json_form(type="array", items={"type": "string"}),
+        ],
+        ObjectsFrom,
+        None,
+    ],
+    WrapValidator(_validate_objects),
+    NAMES_ROLE,
 ]
-"""Objects that another step listed, or a list of s3:// URIs."""
+"""Objects that another step listed, a list of s3:// URIs, or a file that lists objects."""
 OnEmpty = Annotated[Literal["error", "warn", "ok"], DYNAMIC]
 IfExists = Annotated[Literal["overwrite", "skip", "skip_same", "fail"], DYNAMIC]
 Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime"], DYNAMIC]

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Optional
 
 from rolerunner.actions.base import StepContext
 from rolerunner.common.wording import format_count
+from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import ObjectList
@@ -13,6 +15,10 @@ from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
 OnLeftOut = Callable[[ObjectInfo, str], None]
 """Takes an object and its key relative to the source."""
+_LOOKED_UP_AT_ONCE = 5_000
+"""Objects of a list whose HEADs are answered before the next are sent."""
+_MAX_REFUSED = 10_000
+"""Objects that cannot be looked up, of which each is kept in memory until it is reported."""
 
 
 def check_one_source(source: Optional[S3Uri], objects: Any, action: str) -> None:
@@ -55,13 +61,16 @@ def collect_source(
     context: StepContext,
     *,
     versions: bool = False,
+    looks_up: bool = True,
     on_left_out: Optional[OnLeftOut] = None,
 ) -> SourceObjects:
     """Lists the selected objects to disk. Raises StepError if the listing is not complete.
 
+    ``looks_up`` is False if the keys of a list from a file suffice, without sizes and ETags.
     ``on_left_out`` is called with each object that the filters leave out.
     """
-    if isinstance(objects, ObjectList) and chosen.selects_everything:
+    is_bare = isinstance(objects, ObjectList) and objects.is_bare and looks_up
+    if isinstance(objects, ObjectList) and chosen.selects_everything and not is_bare:
         return SourceObjects(objects)
     prefix = (
         source
@@ -76,7 +85,12 @@ def collect_source(
         listed = manifest.objects(prefix, flat=flat)
         all_are_meant = chosen.selects_everything
         for number, info in enumerate(
-            _read_source_objects(source, objects, storage, context, refused, versions=versions), 1
+            _look_up_objects(objects, storage, context, refused)
+            if is_bare
+            else _read_source_objects(
+                source, objects, storage, context, refused, versions=versions
+            ),
+            1,
         ):
             if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
@@ -113,6 +127,36 @@ def _read_source_objects(
                 refused.append(outcome)
             else:
                 yield replace(outcome.info, bucket="" if uri.bucket == bucket else uri.bucket)
+
+
+def _look_up_objects(
+    objects: ObjectList, storage: Storage, context: StepContext, refused: list[Outcome]
+) -> Iterator[ObjectInfo]:
+    """Yields the objects of a list of keys as S3 reports them now, without their versions."""
+    rest = iter(objects)
+    for batch in iter(lambda: list(islice(rest, _LOOKED_UP_AT_ONCE)), []):
+        outcomes = {
+            outcome.uri: outcome
+            for outcome in storage.head_many(map(objects.uri, batch), context.cancel)
+        }
+        for listed in batch:
+            outcome = outcomes[objects.uri(listed)]
+            if outcome.info is None:
+                refused.append(outcome)
+            else:
+                yield replace(outcome.info, version="", bucket=listed.bucket)
+        if len(refused) > _MAX_REFUSED:
+            raise _too_many_refused_error(refused)
+
+
+def _too_many_refused_error(refused: Sequence[Outcome]) -> StepError:
+    error = refused[0].error
+    reason = f"; the first: {error.message}" if error is not None else ""
+    return StepError(
+        f"more than {_MAX_REFUSED:,} of the listed objects cannot be read{reason}",
+        hint=error.hint if error is not None else "",
+        type=error.type if error is not None else "",
+    )
 
 
 def _find_common_prefix(uris: Sequence[S3Uri]) -> S3Uri:

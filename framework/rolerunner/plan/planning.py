@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.actions.objects_from import ObjectsFrom
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.iam.actions_table import (
     derive_secret_permissions,
@@ -158,7 +159,11 @@ def _plan_step(
         partial_values = PartialValues({**scope, **item}, predicted, fetched)
         action = partial_values.build_action(actions[step.action], fields)
         if action is not None:
-            for name, permissions in _derive_permissions(action, partial_values).items():
+            action, listed = _predict_objects(action, partial_values)
+            for name, permissions in (
+                *_derive_permissions(action, partial_values).items(),
+                *listed.items(),
+            ):
                 needed.setdefault(name, {}).update((each, None) for each in permissions)
         for declared in step.permissions:
             _add_declared(declared, partial_values, needed)
@@ -180,6 +185,22 @@ def _plan_step(
     return PlannedStep(
         step, fields, {name: each for name, each in roles.items() if each}, tuple(widened)
     )
+
+
+def _predict_objects(
+    action: Action, partial_values: PartialValues
+) -> tuple[Action, Mapping[str, Sequence[Permission]]]:
+    """Returns the action with a list that stands for that of a file, and what reading it needs."""
+    listing = getattr(action, "objects", None)
+    if not isinstance(listing, ObjectsFrom):
+        return action, {}
+    if listing.prefix is None:
+        partial_values.notes.append(
+            "objects: the listed objects are known only during the run; permissions are for all;"
+            " set 'prefix' to narrow them"
+        )
+    predicted = action.model_copy(update={"objects": listing.predict()})
+    return predicted, {"objects.role": listing.permissions()}
 
 
 def _derive_permissions(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.listed_objects import read_listed_objects
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import StepError
@@ -132,7 +133,9 @@ class StepAttempts:
         open_cluster = self._choose_cluster(action)
         ABANDONED_CALLS.check_ended(self.step, action)
         context = replace(self.build_context(cancel), open_cluster=open_cluster)
-        work = BackgroundWork(lambda: action.run(context), "rolerunner-try")
+        work = BackgroundWork(
+            lambda: read_listed_objects(action, context).run(context), "rolerunner-try"
+        )
         try:
             return run_with_timeout(work, cancel, timeout)
         except StepError as error:

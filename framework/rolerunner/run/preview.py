@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.actions.listed_objects import read_listed_objects
 from rolerunner.common.failures import as_step_error
 from rolerunner.run.attempts import StepAttempts
 from rolerunner.run.environment import RunContext, RunEnvironment
@@ -28,7 +29,8 @@ def preview_step(step: Step, scope: Mapping[str, Any], run: RunContext) -> Mappi
         return {"unknown": "it depends on the outputs of earlier steps"}
     attempts = StepAttempts(step, scope, run, run.environment.workdir)
     try:
-        return attempts.build_action().survey(attempts.build_context(run.environment.cancel))
+        context = attempts.build_context(run.environment.cancel)
+        return read_listed_objects(attempts.build_action(), context).survey(context)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything

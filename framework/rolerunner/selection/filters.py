@@ -44,6 +44,11 @@ class Selection:
         """True if the selection leaves nothing out."""
         return self == Selection()
 
+    @property
+    def reads_details(self) -> bool:
+        """True if the selection depends on more than the name: on size or age."""
+        return bool(self.min_size or self.max_size is not None or self.before or self.after)
+
     def matches_name(self, relative: str) -> bool:
         """Returns True if the name passes the globs."""
         return self._compiled is None or bool(self._compiled.match(relative))

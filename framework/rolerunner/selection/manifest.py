@@ -59,6 +59,8 @@ class ObjectList:
     """True if the keys of one bucket ascend, so that no key is repeated."""
     origin: Optional[Origin] = dataclasses.field(default=None, compare=False)
     """Of a predicted list: where its objects will come from."""
+    is_bare: bool = dataclasses.field(default=False, compare=False)
+    """True if only the keys are known, so that each object is looked up before it is used."""
 
     def __len__(self) -> int:
         return self.count
@@ -97,7 +99,7 @@ class ObjectList:
         return {
             "key": info.key,
             "uri": str(self.uri(info)),
-            "size": info.size,
+            "size": None if self.is_bare else info.size,
             "etag": info.etag,
             "modified": info.modified,
         }

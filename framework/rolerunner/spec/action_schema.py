@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Optional, Union
 
 from rolerunner.redaction.secret_names import is_secret_name
-from rolerunner.spec.field_types import StrictModel
+from rolerunner.spec.field_types import NamesRole, StrictModel
+
+
+def _may_be_in_s3(value: Any) -> bool:
+    place = value.get("from") if isinstance(value, dict) else None
+    return isinstance(place, str) and (place.startswith("s3://") or "${{" in place)
 
 
 class FieldConflictError(ValueError):
@@ -37,6 +42,19 @@ class ActionSchema(StrictModel):
     def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
         """Returns True if a secret may flow to ``path``, which is relative to the step."""
         return str(path[-1]).endswith("customer_key")
+
+    @classmethod
+    def list_nested_roles(cls, fields: Mapping[str, Any]) -> list[str]:
+        """Returns the fields that are mappings with a role of their own, for a place in S3.
+
+        ``fields`` are as the spec has them.
+        """
+        return [
+            name
+            for name, field in cls.model_fields.items()
+            if any(isinstance(mark, NamesRole) for mark in field.metadata)
+            and _may_be_in_s3(fields.get(name))
+        ]
 
     @classmethod
     def is_secret_output(cls, fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:

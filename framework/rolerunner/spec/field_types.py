@@ -92,6 +92,14 @@ class _Dynamic:
 DYNAMIC = _Dynamic()
 
 
+@dataclass(frozen=True)
+class NamesRole:
+    """Marks a field that may be a mapping whose key ``role`` names another role of the step."""
+
+
+NAMES_ROLE = NamesRole()
+
+
 @dataclass(frozen=True, eq=False)
 class JsonForm:
     """The JSON Schema of a type that is parsed from text."""

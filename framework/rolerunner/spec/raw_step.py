@@ -67,6 +67,16 @@ class RawStep:
         """The keys that may name the step's roles."""
         return self.schema.role_fields if self.schema else ("role",)
 
+    @property
+    def nested_roles(self) -> list[str]:
+        """The fields that are mappings with a role of their own."""
+        return self.schema.list_nested_roles(self.data) if self.schema else []
+
+    @property
+    def nested_role_fields(self) -> tuple[str, ...]:
+        """The names of those roles, such as ``objects.role``."""
+        return tuple(f"{field}.role" for field in self.nested_roles)
+
 
 def parse_raw_steps(
     values: Sequence[Any], actions: Mapping[str, type[ActionSchema]], reader: SpecReader

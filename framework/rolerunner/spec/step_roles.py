@@ -11,9 +11,10 @@ from rolerunner.spec.step_fields import describe_wrong_role
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rolerunner.model import Role
+    from rolerunner.spec.document import Path
     from rolerunner.spec.permission_fields import PermissionFields
     from rolerunner.spec.raw_step import RawStep
     from rolerunner.spec.reader import SpecReader
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 def check_roles(step: RawStep, roles: Roles, defaults: Defaults, reader: SpecReader) -> None:
     """Reports roles that are missing or unknown."""
-    for _, key, name in _iter_role_names(step, defaults):
+    for field, path, name in _iter_role_names(step, defaults):
         if name is None:
-            _report_missing_role(step, reader)
+            _report_missing_role(step, field, reader)
         elif not isinstance(name, str):
-            reader.add((*step.path, key), f"'{key}' {describe_wrong_role(name)}")
-        elif key:
-            roles.check(name, (*step.path, key), reader)
+            reader.add((*step.path, *path), f"'{path[-1]}' {describe_wrong_role(name)}")
+        elif path:
+            roles.check(name, (*step.path, *path), reader)
 
 
 def find_roles(step: RawStep, roles: Roles, defaults: Defaults) -> dict[str, Role]:
@@ -53,8 +54,10 @@ def check_permissions(step: RawStep, reader: SpecReader) -> None:
             for place, _ in iter_templates(getattr(declared, key), (*path, index, key)):
                 message = f"'{key}' cannot contain an expression; only 'resources' can"
                 reader.add(place, message)
-        if step.schema is not None and _has_unknown_role(declared, step.schema.role_fields):
-            known = step.schema.role_fields
+        if step.schema is not None and _has_unknown_role(
+            declared, (*step.role_fields, *step.nested_role_fields)
+        ):
+            known = (*step.role_fields, *step.nested_role_fields)
             hint = suggest_name(str(declared.role), known)
             reader.add(
                 (*path, index, "role"),
@@ -73,16 +76,36 @@ def list_permissions(step: RawStep) -> tuple[DeclaredPermission, ...]:
     return tuple(map(_to_permission, declared))
 
 
-def _iter_role_names(step: RawStep, defaults: Defaults) -> Iterator[tuple[str, str, Any]]:
-    """Yields the role field, the key that names the role ("" for the defaults), and the name."""
+def _iter_role_names(step: RawStep, defaults: Defaults) -> Iterator[tuple[str, Path, Any]]:
+    """Yields the role field, the path of the key that names the role, and the name.
+
+    The path is empty for the role of the defaults.
+    """
     for field in step.role_fields:
-        key = next((key for key in (field, "role") if step.data.get(key) is not None), "")
-        yield field, key, step.data[key] if key else defaults.role
+        yield (field, *_find_role_name(step, [(field,), ("role",)], defaults))
+    for field in step.nested_roles:
+        # by default the role that reads the objects reads their list
+        paths: list[Path] = [(field, "role"), ("role",), *((each,) for each in step.role_fields)]
+        yield (f"{field}.role", *_find_role_name(step, paths, defaults))
 
 
-def _report_missing_role(step: RawStep, reader: SpecReader) -> None:
-    if step.schema is not None and step.schema.needs_role:
-        hint = "add 'role: ALIAS', an ARN, or 'role: job' for the job's own role"
+def _find_role_name(step: RawStep, paths: Sequence[Path], defaults: Defaults) -> tuple[Path, Any]:
+    """Returns the first path that has a value, and the value; else that of the defaults."""
+    for path in paths:
+        value: Any = step.data
+        for key in path:
+            value = value.get(key)
+        if value is not None:
+            return path, value
+    return (), defaults.role
+
+
+def _report_missing_role(step: RawStep, field: str, reader: SpecReader) -> None:
+    hint = "add 'role: ALIAS', an ARN, or 'role: job' for the job's own role"
+    if field in step.nested_role_fields:
+        path = (*step.path, field.partition(".")[0])
+        reader.add(path, f"the list of objects of the step '{step.id}' has no role", hint)
+    elif step.schema is not None and step.schema.needs_role:
         reader.add(step.path, f"the step '{step.id}' has no role", hint)
 
 

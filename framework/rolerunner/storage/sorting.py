@@ -24,6 +24,8 @@ _DEFAULTS = {
 _text = json.encoder.encode_basestring_ascii
 _LISTED_VALUES = 4
 """Number of values of a listed object: key, size, ETag, time of modification."""
+_REQUIRED_VALUES = 2
+"""Number of values of an object of which only key and size are given."""
 _SORTED_AT_ONCE = 50_000
 """Objects that are sorted in memory at a time: about 30 MB."""
 
@@ -39,6 +41,8 @@ def object_line(info: ObjectInfo) -> str:
         return (
             f'{{"key": {key}, "size": {values["size"]}, "etag": {etag}, "modified": {modified}}}\n'
         )
+    if len(values) == _REQUIRED_VALUES:
+        return f'{{"key": {_text(values["key"])}, "size": {values["size"]}}}\n'
     record_fields = {
         name: value
         for name, value in values.items()

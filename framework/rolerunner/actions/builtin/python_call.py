@@ -71,7 +71,7 @@ class PythonCall(DistributionFields, Action):
     objects: ObjectsField = Field(
         None,
         description=(
-            "Objects that another step listed; the function is called for batches of "
+            "Objects that another step or a file lists; the function is called for batches of "
             "them, which it receives as 'objects'."
         ),
         examples=["${{ steps.find.objects }}"],
@@ -136,7 +136,7 @@ class PythonCall(DistributionFields, Action):
         done = 0
         for objects, returned in self._of_batches(context):
             outputs, done = _add_outputs(self.function, outputs, returned), done + objects
-            context.progress(StepProgress(context.step_id, done, 0, len(self.objects)))
+            context.progress(StepProgress(context.step_id, done, 0, self._count_objects()))
         return outputs
 
     def tracked_paths(
@@ -180,14 +180,18 @@ class PythonCall(DistributionFields, Action):
                 context.note(*worker_note)
             yield from ((result.objects, result.returned) for result in results)
 
+    def _count_objects(self) -> int:
+        return len(self.objects) if isinstance(self.objects, (ObjectList, list)) else 0
+
     def _read_batches(self) -> Iterator[list[dict[str, Any]]]:
         listed = self.objects
         if isinstance(listed, ObjectList):
             items = (listed.describe(info) for info in listed)
         else:
+            uris = listed if isinstance(listed, list) else []
             items = (
                 {"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""}
-                for uri in listed or ()
+                for uri in uris
             )
         return iter(lambda: list(islice(items, self.batch)), [])
 

@@ -94,7 +94,10 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
     )
     objects: ObjectsField = Field(
         None,
-        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
+        description=(
+            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
+            "objects; instead of source."
+        ),
         examples=["${{ steps.find.objects }}"],
     )
     target: S3Location = Field(

@@ -51,7 +51,10 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
     )
     objects: ObjectsField = Field(
         None,
-        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
+        description=(
+            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
+            "objects; instead of source."
+        ),
         examples=["${{ steps.find.objects }}"],
     )
     versions: Flag = Field(
@@ -134,6 +137,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
                         self.source,
                         self.objects,
                     ),
+                    *self._lookup_permissions(),
                 ]
             }
         # HEAD comes first, so that only existing objects are counted
@@ -152,6 +156,17 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
                 ),
             ]
         }
+
+    def _lookup_permissions(self) -> list[Permission]:
+        """Returns what filters by size or age need, if the list may not state these."""
+        listed = self.objects
+        if not (isinstance(listed, ObjectList) and listed.is_bare):
+            return []
+        return (
+            source_permissions("s3:GetObject", None, replace(listed, versions=False))
+            if self.selection().reads_details
+            else []
+        )
 
     def _by_name(self) -> bool:
         """Returns True for an object or a list of URIs, unless all versions are to be deleted."""
@@ -178,6 +193,13 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         return {**found.summary(), "max_delete": self.max_delete}
 
     def _collect_source(self, storage: Storage, context: StepContext) -> SourceObjects:
+        selection = self.selection()
         return collect_source(
-            self.source, self.objects, self.selection(), storage, context, versions=self.versions
+            self.source,
+            self.objects,
+            selection,
+            storage,
+            context,
+            versions=self.versions,
+            looks_up=selection.reads_details,  # S3 reports a missing object as deleted
         )

@@ -118,8 +118,12 @@ class NativeEngine:
         return self.fallback.read(uri, limit, version)
 
     def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range."""
-        return self.transport.read_range(source, cancel)
+        """Returns the bytes of a range.
+
+        By boto3, whose connections close with its client: those of the native engine close with an
+        operation, and this is none.
+        """
+        return self.fallback.read_range(source, cancel)
 
     def read_in_order(
         self,

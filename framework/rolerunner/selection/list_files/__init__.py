@@ -1,0 +1,1 @@
+"""Reads files that list objects: text, CSV, JSON lines, Parquet, S3 Inventory."""
