@@ -379,3 +379,13 @@ def test_function_gets_listed_keys(job: Job) -> None:
         "python.call", function="mine.py:count", objects={"from": str(job.folder / "list")}
     )
     assert result.outputs == {"n": 2, "uris": 2}, result
+
+
+def test_tags_of_listed_objects(job: Job) -> None:
+    job.put("s3://landing/a")
+    (job.folder / "list").write_text("a\n")
+    objects = {"from": str(job.folder / "list"), "prefix": "s3://landing/"}
+    result = job.step("s3.tag", objects=objects, role="writer", set={"t": "1"})
+    assert result.status == "succeeded", result.error
+    tags = job.s3.get_object_tagging(Bucket="landing", Key="a")["TagSet"]
+    assert tags == [{"Key": "t", "Value": "1"}]

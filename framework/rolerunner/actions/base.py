@@ -152,6 +152,8 @@ class Action(ActionSchema):
     """Stores objects under its field ``target``."""
     deletes_objects: ClassVar[bool] = False
     """Deletes the objects that it works on."""
+    looks_up_objects: ClassVar[bool] = True
+    """Sends HEAD for objects of which a file lists the keys alone."""
     calls_user_code: ClassVar[bool] = False
     """Calls the function that its field ``function`` names."""
     calls_any_service: ClassVar[bool] = False

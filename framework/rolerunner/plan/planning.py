@@ -7,7 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.objects_from import ObjectsFrom
-from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.permissions import (
+    list_permission,
+    object_permission,
+    source_permissions,
+)
 from rolerunner.iam.actions_table import (
     derive_secret_permissions,
     render_condition,
@@ -199,8 +203,12 @@ def _predict_objects(
             "objects: the listed objects are known only during the run; permissions are for all;"
             " set 'prefix' to narrow them"
         )
-    predicted = action.model_copy(update={"objects": listing.predict()})
-    return predicted, {"objects.role": listing.permissions()}
+    objects = listing.predict()
+    needed = {"objects.role": listing.permissions()}
+    if objects.is_bare and action.looks_up_objects:
+        looked_up = replace(objects, versions=False)
+        needed[action.role_fields[0]] = source_permissions("s3:GetObject", None, looked_up)
+    return action.model_copy(update={"objects": objects}), needed
 
 
 def _derive_permissions(

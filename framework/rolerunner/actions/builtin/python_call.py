@@ -47,6 +47,7 @@ class PythonCall(DistributionFields, Action):
 
     kind: ClassVar[str] = "python.call"
     calls_user_code: ClassVar[bool] = True
+    looks_up_objects: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {
         "arguments": {"source": "/tmp/orders/", "target": "/tmp/clean/"}
     }

@@ -35,6 +35,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
 
     kind: ClassVar[str] = "s3.delete"
     deletes_objects: ClassVar[bool] = True
+    looks_up_objects: ClassVar[bool] = False
     counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/tmp/", "min_age": "7d"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
