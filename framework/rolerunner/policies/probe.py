@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.errors import AccessDenied, RoleRefused, StepError
 from rolerunner.iam.aws_errors import DENIED_CODES, AwsError
 from rolerunner.iam.denials import explain_error
+from rolerunner.iam.session_policies import NOTIFY_USER
 from rolerunner.model import JOB, S3Uri
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def list_refused_roles(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
 
 
 def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
-    """Probes what secrets and steps need; each permission of a role is probed once."""
+    """Probes what secrets, steps and notifications need, each permission of a role once."""
     for secret in plan.secrets:
         yield from _probe_secret(secret, sessions)
     asked: dict[tuple[Role, Permission], tuple[str, str]] = {}
@@ -76,6 +77,22 @@ def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
                     permission.resource,
                     *asked[role, permission],
                 )
+    for role, permission in _list_of_notifications(plan):
+        probe = probes.setdefault(role, _Probe(sessions, role, abortable))
+        answer = probe.probe(permission)
+        yield ProbeResult(NOTIFY_USER, str(role), permission.action, permission.resource, *answer)
+
+
+def _list_of_notifications(plan: Plan) -> Iterator[tuple[Role, Permission]]:
+    """Yields each permission that a notification's role needs; a message is no probe."""
+    found = {
+        (told.notification.role, permission): None
+        for told in plan.notify
+        for permission in told.permissions
+    }
+    for role, permission in found:
+        if role is not None:
+            yield role, permission
 
 
 def _probe_secret(secret: PlannedSecret, sessions: Sessions) -> Iterator[ProbeResult]:

@@ -13,6 +13,7 @@ from rolerunner.model import RoleArn, S3Uri
 from rolerunner.plan.partial_values import ANY, PartialValues
 from rolerunner.policies.least_privilege import JobRoleUses, RolePolicies, derive_policies
 from rolerunner.sandbox.made_up_secrets import make_up_secrets
+from rolerunner.sandbox.made_up_targets import make_up_targets
 from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def generate_world(
     ]
     roles = [_sandbox_role(role) for role in found]
     secrets = make_up_secrets(lasting, job_role)
+    targets = make_up_targets(lasting, job_role, found)
     world = World(
         version=1,
         job_role=job_role,
@@ -88,8 +90,11 @@ def generate_world(
         buckets=buckets,
         secrets=secrets.secrets,
         parameters=secrets.parameters,
+        topics=targets.topics,
+        queues=targets.queues,
+        event_buses=targets.event_buses,
     )
-    notes = (*_list_notes(job_role, owners, made_up, lasting), *secrets.notes)
+    notes = (*_list_notes(job_role, owners, made_up, lasting), *secrets.notes, *targets.notes)
     return GeneratedWorld(world, notes)
 
 

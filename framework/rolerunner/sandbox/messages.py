@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+TARGET_SERVICES = {"topics": "sns", "queues": "sqs", "event_buses": "events"}
+"""A section of a sandbox file -> the service in the ARNs of its targets."""
 _SESSION = re.compile(r"arn:aws:sts::(\d{12}):")
 _ADMIN = re.compile(r"\d{12}\Z")
 _BATCH_FIELD = re.compile(r"PublishBatchRequestEntries\.member\.(\d+)\.(\w+)\Z")
@@ -25,6 +27,13 @@ class RecordedMessage:
     text: str
     subject: str = ""
     """The subject of a message to a topic; the source and the detail type of an event."""
+
+    def is_for(self, kind: str, name: str) -> bool:
+        """Returns True for a message to a target of this kind, given by name or ARN."""
+        if name.startswith("arn:"):
+            return self.target == name
+        last = self.target.rpartition("event-bus/" if kind == "event_buses" else ":")[2]
+        return self.target.split(":")[2] == TARGET_SERVICES[kind] and last == name
 
     @property
     def whole_text(self) -> str:

@@ -39,6 +39,10 @@ def _validate_arn(value: Any) -> Any:
 Arn = Annotated[str, BeforeValidator(_validate_arn)]
 
 
+DEFAULT_REGION = "eu-west-1"
+"""The region of a sandbox that does not say another."""
+
+
 class ObjectContent(StrictModel):
     """The content of an object and its stored attributes."""
 
@@ -107,7 +111,7 @@ class World(StrictModel):
     """A sandbox file."""
 
     version: Literal[1]
-    region: str = "eu-west-1"
+    region: str = DEFAULT_REGION
     job_role: Arn = Field(description="The role that the job runs as.")
     roles: list[SandboxRole]
     buckets: list[SandboxBucket] = Field(default_factory=list)

@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal, Optional, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from rolerunner.model import S3Uri
 from rolerunner.sandbox.faults import Fault, Operation
@@ -27,6 +34,10 @@ def _as_text(value: Any) -> Any:
 
 def _as_status(value: Any) -> Any:
     return {"status": value} if isinstance(value, str) else value
+
+
+def _as_log(value: Any) -> Any:
+    return {"log": value} if isinstance(value, list) else value
 
 
 def _validate_local_path(value: Any) -> Any:
@@ -200,6 +211,51 @@ class ExpectedRefusal(StrictModel):
     key: str = Field("*", description="The key; * matches any text.", examples=["orders/*"])
 
 
+Messages = dict[str, list[str]]
+"""The name or the ARN of a target -> a text of each of its messages."""
+
+
+class ExpectedMessages(StrictModel):
+    """Expected lines of the log, and messages that topics, queues and event buses take."""
+
+    log: list[str] = Field(
+        default_factory=list,
+        description="Texts that lines of the log contain; * matches any text.",
+        examples=[["counted*3"]],
+    )
+    topics: Messages = Field(
+        default_factory=dict,
+        description="Maps a topic to a text of each message, in any order, with * for any text. "
+        "The subject is the first line. An empty list expects none.",
+        examples=[{"ops": ["nightly failed at step fetch"]}],
+    )
+    queues: Messages = Field(
+        default_factory=dict,
+        description="Maps a queue to a text of each message.",
+        examples=[{"alerts": ['"status":"failed"']}],
+    )
+    event_buses: Messages = Field(
+        default_factory=dict,
+        description="Maps an event bus to a text of each event: its source, its detail type and, "
+        "on the next line, its detail.",
+        examples=[{"default": ['rolerunner: Job Run Finished*"status":"failed"']}],
+    )
+
+
+class _ListForm:
+    """Marks a mapping that may be written as a list of texts."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return handler(source)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "array", "items": {"type": "string"}}, handler(schema)]}
+
+
 class Expectations(StrictModel):
     """The expectations of a run; only those given are checked.
 
@@ -242,10 +298,11 @@ class Expectations(StrictModel):
         description="Maps roles to the number of times that they are assumed.",
         examples=[{"partner": 1}],
     )
-    messages: list[str] = Field(
-        default_factory=list,
-        description="Texts that lines of the log contain; * matches any text.",
-        examples=[["counted*3"]],
+    messages: Annotated[ExpectedMessages, BeforeValidator(_as_log), _ListForm()] = Field(
+        default_factory=ExpectedMessages,
+        description="Texts that lines of the log contain, with * for any text; or a mapping with "
+        "those of the log, of topics, of queues and of event buses.",
+        examples=[["counted*3"], {"topics": {"ops": ["nightly failed"]}}],
     )
 
     secrets: Optional[Literal["never shown"]] = Field(

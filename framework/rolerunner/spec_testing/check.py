@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rolerunner.model import RoleArn
+from rolerunner.sandbox.messages import TARGET_SERVICES
 from rolerunner.spec.step_references import STATUS
 from rolerunner.spec.values import suggest_name
 
@@ -27,6 +28,20 @@ def validate_case(
     _check_roles(case, place, reader)
     _check_places(case, place, reader)
     _check_files(case, place, reader)
+    _check_targets(case, place, reader)
+
+
+def _check_targets(case: Case, place: Place, reader: SpecReader) -> None:
+    """Reports names of targets that the sandbox does not have; each account has a bus default."""
+    for kind in TARGET_SERVICES:
+        arns = [target.arn for target in getattr(case.world, kind)]
+        names = [arn.rpartition("event-bus/" if kind == "event_buses" else ":")[2] for arn in arns]
+        known = [*names, *arns, *(["default"] if kind == "event_buses" else [])]
+        for name in getattr(case.fields.expect.messages, kind):
+            if name.startswith("arn:") and name.endswith(":event-bus/default"):
+                continue
+            at = (*place, "expect", "messages", kind, name)
+            _check_known(name, known, kind[:-1].replace("_buse", " bus"), at, reader, key=True)
 
 
 def _check_known(

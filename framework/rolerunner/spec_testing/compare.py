@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.wording import format_count
 from rolerunner.model import RoleArn, S3Uri
+from rolerunner.sandbox.messages import TARGET_SERVICES
 from rolerunner.spec_testing.contents import Content, UnreadableObject, read_file, read_object
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rolerunner.spec_testing.casefile import (
         Expectations,
         ExpectedFile,
+        ExpectedMessages,
         ExpectedObject,
         ExpectedRefusal,
         ExpectedStep,
@@ -82,13 +84,38 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
         yield from _compare_values(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
     if expect.secrets is not None:
         yield from _of_secrets(case, seen)
-    for message in expect.messages:
+    for message in expect.messages.log:
         if not any(matches_pattern(message, line) for line in seen.log):
             yield Mismatch(
                 "messages",
                 f"a line with {format_value(message)}",
                 f"none of {format_count(len(seen.log), 'line')}",
             )
+    yield from _of_messages(expect.messages, seen.aws)
+
+
+def _of_messages(expected: ExpectedMessages, aws: Sandbox) -> Iterator[Mismatch]:
+    """Yields the targets whose messages are not those expected, one text for each."""
+    targets = {kind: getattr(expected, kind) for kind in TARGET_SERVICES}
+    messages = aws.messages() if any(targets.values()) else []
+    for kind, wanted in targets.items():
+        for name, patterns in wanted.items():
+            taken = [each.whole_text for each in messages if each.is_for(kind, name)]
+            missing = [each for each in patterns if not _take_match(each, taken)]
+            if missing or taken:
+                yield Mismatch(
+                    f"messages.{kind}.{name}",
+                    format_value(missing) if missing else "no other message",
+                    format_value(taken) if taken else "no other message",
+                )
+
+
+def _take_match(pattern: str, texts: list[str]) -> bool:
+    """Removes the first text that matches. Returns False if there is none."""
+    found = next((text for text in texts if matches_pattern(pattern, text)), None)
+    if found is not None:
+        texts.remove(found)
+    return found is not None
 
 
 def _of_secrets(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:

@@ -111,6 +111,8 @@ def _iter_texts(
         if content is not None and content.body != given.get(name):
             yield f"the file {name}", _decode(content.body)
     yield from _iter_objects(case, aws)
+    for message in aws.messages():
+        yield f"a message to {message.target}", message.whole_text
 
 
 def _iter_objects(case: Case, aws: Sandbox) -> Iterator[tuple[str, str]]:
