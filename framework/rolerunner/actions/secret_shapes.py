@@ -36,6 +36,23 @@ _NO_CREDENTIALS = ("syncsessiontoken", "oauthtoken")
 _HANDS_OUT = re.compile(
     r"(Get|Create|Generate|Issue|Request|Assume).*(Token|Credentials?|Role)(?![a-z])"
 )
+_LOGINS = frozenset(
+    {
+        "clitoken",
+        "connectiontoken",
+        "password",
+        "playergatewaytoken",
+        "secret",
+        "token",
+        "webtoken",
+    }
+)
+_LOGS_IN = re.compile(
+    r"(Token|Credentials|Access|Login|ParticipantConnection|PlayerConnectionDetails)(?![a-z])"
+)
+"""Operations whose outputs under the names of ``_LOGINS``, at any depth, are credentials."""
+_SHELL_SESSION = "tokenvalue"
+"""The name of the token of a shell session, as of ssm StartSession and ecs ExecuteCommand."""
 _HANDING_OUT: frozenset[tuple[str, str]] = frozenset({
     ("iam", "CreateServiceSpecificCredential"), ("iam", "ResetServiceSpecificCredential"),
     ("lightsail", "GetInstanceAccessDetails"),
@@ -77,6 +94,10 @@ def _is_credential(operation: str, path: tuple[str, ...], shape: Any) -> bool:
         return True
     if name.endswith(_TOKENS):
         return is_sensitive(shape) or len(path) == 1 or name.endswith("authorizationtoken")
+    if name == _SHELL_SESSION:
+        return "Verification" not in operation  # a token to publish in DNS
+    if name in _LOGINS and _LOGS_IN.search(operation):
+        return True
     return name == "token" and len(path) == 1 and bool(_HANDS_OUT.match(operation))
 
 

@@ -13,6 +13,7 @@ _PAIRS = re.compile(
     r"|pass(?:word|wd|phrase)|signature|\bsig(?==)|\bsecret(?=(?:\\*[\"'])\s*[:=]|=)"
     r"|(?<!next)(?<!next_)(?<!next-)(?<!page)(?<!page_)(?<!client)(?<!request)(?<!sequence)"
     r"(?<!pagination)(?<!continuation)(?<!continuation-)(?<!continuation )(?<!lock)(?<!change)"
+    r"(?<!update)(?<!creation)(?<!conditional)"
     r"token)" + _SEPARATOR + r")(?P<quote>\\*[\"'])?"
     r"(?P<value>(?!\$\{\{|\[redacted\])"
     r"(?(quote)(?:(?!(?P=quote))(?:\\.|.))+|[^\s\"'\\,&<>;]{8,}))",

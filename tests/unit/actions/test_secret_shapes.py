@@ -57,10 +57,21 @@ def test_every_operation_that_hands_out_credentials_is_on_the_list() -> None:
     [("sts", "GetCallerIdentity"), ("secretsmanager", "GetSecretValue"),
      ("secretsmanager", "DescribeSecret"), ("ssm", "GetParameter"), ("iam", "ListAccessKeys"),
      ("s3", "ListObjectsV2"), ("rds", "DescribeDBInstances"),
-     ("cognito-idp", "DescribeUserPoolClient"), ("glue", "StartJobRun"), ("lambda", "Invoke")],
+     ("cognito-idp", "DescribeUserPoolClient"), ("glue", "StartJobRun"), ("lambda", "Invoke"),
+     ("efs", "CreateFileSystem"), ("rds", "CreateDBInstance"), ("amplify", "CreateApp")],
 )  # fmt: skip
 def test_operations_that_hand_out_none(service: str, operation: str) -> None:
     assert not hands_out_credentials(service, operation, output(service, operation))
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("sts", "AssumeRole"), ("ssm", "StartSession"), ("ecs", "ExecuteCommand"),
+     ("mwaa", "CreateCliToken"), ("mwaa", "CreateWebLoginToken"),
+     ("lightsail", "CreateContainerServiceRegistryLogin")],
+)  # fmt: skip
+def test_operations_that_hand_out_some(service: str, operation: str) -> None:
+    assert hands_out_credentials(service, operation, output(service, operation))
 
 
 @pytest.mark.parametrize(

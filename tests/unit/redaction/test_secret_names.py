@@ -25,7 +25,7 @@ def test_names_of_secrets(name: str) -> None:
     "name",
     ["NextToken", "nextToken", "ContinuationToken", "clientRequestToken", "total_tokens",
      "max_token", "AccessKeyId", "SecretArn", "secret_name", "password_policy", "key", "LockToken",
-     "PaginationToken", "count"],
+     "PaginationToken", "UpdateToken", "CreationToken", "ConditionalToken", "count"],
 )  # fmt: skip
 def test_names_that_are_none(name: str) -> None:
     assert not is_secret_name(name)
