@@ -31,7 +31,7 @@ _PART = re.compile(
     r"(?<=<!-- from the code: )([\w-]+)( \(make docs\) -->\n).*?(?=<!-- end -->)", re.DOTALL
 )
 _FUNCTIONS = ("load", "plan", "run", "survey")
-_VALUES = ("RunResult", "StepResult", "RoleUse", "Failure", "Job", "Plan")
+_VALUES = ("RunResult", "StepResult", "ItemResult", "RoleUse", "Failure", "Job", "Plan")
 
 
 class Member(NamedTuple):

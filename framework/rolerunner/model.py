@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Optional
+from typing import Any, Literal, Optional, Union
 
 from rolerunner.errors import Mark
 
@@ -197,14 +197,34 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class RoleChoice:
+    """A role that the items of a step choose by its alias."""
+
+    alias: Any
+    """A Template that gives the alias for an item."""
+    options: Mapping[str, Role]
+    """Alias -> role, for every alias that an item may give. No other role is used."""
+
+
+GROUP = "group"
+"""Stands for the action of a group of steps, which has none."""
+
+
+@dataclass(frozen=True)
 class Step:
-    """A step of the spec. Templates in ``fields`` are resolved when the step starts."""
+    """A step of the spec. Templates in ``fields`` are resolved when the step starts.
+
+    A group has ``steps``, and runs them once for each item of ``for_each``.
+    """
 
     id: str
+    """The id in the spec; ``group.id`` inside a group, ``group[item].id`` for one of its items."""
     action: str
     fields: Mapping[str, Any]
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Role field of the action (``role``, ``source_role`` ...) -> role."""
+    role_choices: Mapping[str, RoleChoice] = field(default_factory=dict)
+    """Role field -> the role that each item chooses."""
     needs: tuple[str, ...] = ()
     """Ids of the steps it waits for: declared, read from, or else the last ones before it."""
     references: frozenset[str] = frozenset()
@@ -215,6 +235,10 @@ class Step:
     """A list, or a Template that gives one: the step runs once for each ``item``. None: once."""
     max_parallel: int = 0
     """Items of ``for_each`` at once; 0: the job's max_parallel."""
+    steps: tuple[Step, ...] = ()
+    """The steps of a group, which run for each item; empty for a step with an action."""
+    max_failures: Union[int, str] = 0
+    """Number (or percentage, such as ``10%``) of a group's items that may fail."""
     retry: Retry = Retry()
     timeout: Optional[float] = None
     """Seconds that all attempts together may take."""
@@ -230,8 +254,22 @@ class Step:
 
     @property
     def role(self) -> Optional[Role]:
-        """The step's first role; None if it has none."""
+        """The step's first role; None if it has none, or if its items choose it."""
         return next(iter(self.roles.values()), None)
+
+    @property
+    def role_name(self) -> str:
+        """The alias of its first role, or the aliases that its items may choose."""
+        if self.roles or not self.role_choices:
+            return str(self.role or "")
+        return ", ".join(next(iter(self.role_choices.values())).options)
+
+    @property
+    def all_roles(self) -> tuple[Role, ...]:
+        """Every role that the step or a step of the group may use, repeated ones included."""
+        chosen = (role for each in self.role_choices.values() for role in each.options.values())
+        inner = (role for step in self.steps for role in step.all_roles)
+        return (*self.roles.values(), *chosen, *inner)
 
 
 SecretService = Literal["secretsmanager", "ssm"]
@@ -427,10 +465,18 @@ class Job:
         """The name and the environment, for people."""
         return f"{self.name} ({self.environment})" if self.environment else self.name
 
+    @property
+    def action_steps(self) -> tuple[Step, ...]:
+        """The steps with an action, in the order of the spec: for a group, the steps inside it."""
+        return tuple(inner for step in self.steps for inner in step.steps or (step,))
+
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step in its order, with what is known of it before the run."""
+    """A step in its order, with what is known of it before the run.
+
+    A step whose items choose their roles is planned once for each role.
+    """
 
     step: Step
     fields: Mapping[str, Any]
@@ -439,6 +485,8 @@ class PlannedStep:
     """Role field -> permissions."""
     notes: tuple[str, ...] = ()
     """Values unknown before the run, so that permissions are too wide or incomplete."""
+    items: tuple[str, ...] = ()
+    """Labels of the items that this holds for, where items choose their roles; empty: all."""
 
 
 @dataclass(frozen=True)
@@ -475,7 +523,7 @@ class Plan:
     job: Job
     """The job."""
     steps: tuple[PlannedStep, ...]
-    """The steps in their order, each with its fields, permissions and notes."""
+    """The steps with an action, in their order, each with its fields, permissions and notes."""
     roles: tuple[Role, ...]
     """Every distinct role to assume; source roles come before the roles reached through them."""
     state: tuple[Permission, ...] = ()
@@ -505,6 +553,18 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class ItemResult:
+    """The result of an item of a group."""
+
+    item: str
+    """The item's label: its name, or # and its position."""
+    status: StepStatus
+    """succeeded, warning, failed, skipped or not_run."""
+    steps: tuple[StepResult, ...]
+    """The results of the group's steps for this item."""
+
+
+@dataclass(frozen=True)
 class StepResult:
     """The result of a step. ``seconds`` is wall time."""
 
@@ -528,6 +588,8 @@ class StepResult:
     """Why it was skipped."""
     was: Literal["", "succeeded", "warning", "failed", "skipped", "not_run"] = ""
     """The step's status in the earlier run that did it."""
+    items: tuple[ItemResult, ...] = ()
+    """The results of a group's items, in their order."""
 
 
 @dataclass(frozen=True)

@@ -137,11 +137,14 @@ def write_object(uri: str, data: bytes, identity: Optional[JobIdentity] = None) 
 
 def count_concurrent_transfers(job: Job) -> int:
     """Returns how many steps or items may move objects at the same time and share the memory."""
-    steps = job.steps
-    is_chain = all(before.id in step.needs for before, step in zip(steps, steps[1:]))
-    looping = [step for step in steps if step.for_each is not None]
-    items = max((step.max_parallel or job.max_parallel for step in looping), default=1)
-    return max(1 if is_chain else min(job.max_parallel, len(steps)), items)
+    from rolerunner.run.scheduler import count_parallel_steps  # noqa: PLC0415
+
+    looping = [step for step in job.steps if step.for_each is not None]
+    at_once = [
+        (step.max_parallel or job.max_parallel) * count_parallel_steps(step.steps, job.max_parallel)
+        for step in looping
+    ]
+    return max(count_parallel_steps(job.steps, job.max_parallel), *at_once, 1)
 
 
 def _find_project(job: Job) -> Path:
@@ -163,8 +166,8 @@ def _find_limits(job: Job, concurrency: int) -> Optional[Limits]:
 def _list_transfer_roles(job: Job) -> list[Role]:
     """Returns the roles under which objects are moved."""
     actions = registry()
-    moving = [step for step in job.steps if actions[step.action].moves_objects]
-    return [role for step in moving for role in step.roles.values()]
+    moving = [step for step in job.action_steps if actions[step.action].moves_objects]
+    return [role for step in moving for role in step.all_roles]
 
 
 def _create_processes(job: Job, sessions: Sessions) -> Optional[ForkedProcesses]:

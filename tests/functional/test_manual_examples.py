@@ -71,6 +71,10 @@ def test_a_yaml_example_is_right(page: Path, text: str, tmp_path: Path) -> None:
     kind, name = NAMED.match(text).groups()  # type: ignore[union-attr]
     path = tmp_path / "own" / name
     path.parent.mkdir(parents=True)
+    for example in find_blocks(page, "yaml"):  # a test file may be of a spec on its page
+        named = NAMED.match(example)
+        if named and "/" not in named[2]:
+            (path.parent / named[2]).write_text(example)
     path.write_text(text)
     if kind == "test":
         assert run_test_file(path), "each case passes"

@@ -137,7 +137,7 @@ WRONG: dict[str, Any] = {
     "huge": b" " * ((64 << 20) + 1),
 }
 NEWER = {
-    "version 2": document(version=2),
+    "version 3": document(version=3),
     "version 99": document(version=99, steps={}, future={"must": "keep"}),
     "a field": document(future=1),
     "a field of the holder": document(holder={**HOLDER, "lease": 1}),

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -24,6 +23,7 @@ from rolerunner.spec.field_types import (
     DYNAMIC,
     NAMES_ROLE,
     Account,
+    Allowed,
     Bytes,
     Flag,
     Rate,
@@ -42,14 +42,6 @@ def _validate_objects(value: Any, inner: ValidatorFunctionWrapHandler, info: Val
     if isinstance(value, list):
         value = [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
     return inner(value)
-
-
-def _validate_limit(value: Any) -> Any:
-    if isinstance(value, str):
-        number = value[:-1].strip() if value.endswith("%") else ""
-        if not number.isdigit() or int(number) > 100:  # noqa: PLR2004 - percent
-            raise ValueError(f"must be a number or a percentage such as 5%, not '{value}'")
-    return value
 
 
 def _check_globs(globs: list[Any]) -> list[Any]:
@@ -73,12 +65,6 @@ ObjectsField = Annotated[
 OnEmpty = Annotated[Literal["error", "warn", "ok"], DYNAMIC]
 IfExists = Annotated[Literal["overwrite", "skip", "skip_same", "fail"], DYNAMIC]
 Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime"], DYNAMIC]
-Allowed = Annotated[
-    Union[int, str],
-    BeforeValidator(_validate_limit),
-    json_form(type=["integer", "string"]),
-    DYNAMIC,
-]
 MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
 Globs = Annotated[list[Text], AfterValidator(_check_globs)]
 

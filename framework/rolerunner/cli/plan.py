@@ -27,7 +27,7 @@ from rolerunner.plan import planning
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rolerunner.model import Plan, PlannedNotification, PlannedStep, Role
+    from rolerunner.model import Plan, PlannedNotification, PlannedStep, Role, Step
 
 
 @click.command(context_settings=SETTINGS)
@@ -104,7 +104,7 @@ def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the plan as text; ``found`` holds the live values of each step."""
     lines = [
         (
-            f"{plan.job.title}: {format_count(len(plan.steps), 'step')}, "
+            f"{plan.job.title}: {format_count(len(plan.job.action_steps), 'step')}, "
             f"{format_count(len(plan.roles), 'role')} to assume"
         ),
         "",
@@ -121,13 +121,34 @@ def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
         lines += [f"     needs {each.action} on {each.resource}" for each in plan.state]
     for each in plan.notify:
         lines += _format_notification(each)
+    groups = {inner.id: step for step in plan.job.steps for inner in step.steps}
+    shown: set[str] = set()
     for number, planned in enumerate(plan.steps, 1):
+        group = groups.get(planned.step.id)
+        if group is not None and group.id not in shown:
+            shown.add(group.id)
+            lines += ["", *_format_group(group)]
         lines += [
             "",
             *_format_step(number, planned),
             *_format_live_values(found.get(planned.step.id, {})),
         ]
     return "\n".join(lines)
+
+
+def _format_group(group: Step) -> list[str]:
+    items = (
+        format_count(len(group.for_each), "item")
+        if isinstance(group.for_each, list)
+        else f"each item of {group.for_each}"
+    )
+    settings = [
+        *([f"{group.max_parallel} at once"] if group.max_parallel else []),
+        *([f"{group.max_failures} may fail"] if group.max_failures else []),
+    ]
+    more = f" ({', '.join(settings)})" if settings else ""
+    after = [f"   after {', '.join(group.needs)}"] if group.needs else []
+    return [f"group {group.id}: the following steps for {items}{more}", *after]
 
 
 def _format_role(role: Role, plan: Plan) -> list[str]:
@@ -170,7 +191,24 @@ def _format_step(number: int, planned: PlannedStep) -> list[str]:
         for permissions in planned.permissions.values()
         for each in permissions
     ]
-    return [head, *after, *fields, *needed, *(f"     note: {note}" for note in planned.notes)]
+    items = [f"     for {_shorten_list(planned.items)}"] if planned.items else []
+    return [
+        head,
+        *items,
+        *after,
+        *fields,
+        *needed,
+        *(f"     note: {note}" for note in planned.notes),
+    ]
+
+
+def _shorten_list(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _MAX_LABELS} more" if len(labels) > _MAX_LABELS else ""
+    return f"{', '.join(labels[:_MAX_LABELS])}{more}"
+
+
+_MAX_LABELS = 10
+"""Items of a step that are named."""
 
 
 def _format_live_values(found: Mapping[str, Any]) -> list[str]:

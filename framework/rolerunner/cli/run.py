@@ -39,7 +39,7 @@ from rolerunner.events import RunFinished
 from rolerunner.model import Failure, RunLocation, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.streams import stop_waiting_for_readers
-from rolerunner.spec.values import suggest_name
+from rolerunner.run.selection import find_name_mistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -95,7 +95,8 @@ _SIGNAL_BASE = 128
     "only",
     multiple=True,
     metavar="ID",
-    help="Run only this step; repeat for more.",
+    help="Run only this step, or part of a group: GROUP.STEP, GROUP[ITEM] or GROUP[ITEM].STEP; "
+    "repeat for more.",
 )
 @click.option("--from", "start", metavar="ID", help="Run this step and all later ones.")
 @click.option("--result", metavar="FILE", help="Write the result as JSON, also after a failure.")
@@ -144,6 +145,7 @@ def run(
     rolerunner run nightly.yaml --sandbox --put s3://landing/orders/=sample.csv
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
     rolerunner run nightly.yaml --resume 20260131T020000Z-1a2b3c
+    rolerunner run nightly.yaml --only 'partners[north].fetch'
     """
     key = _choose_run_key(resume, run_key)
     with ExitStack() as stack:
@@ -218,9 +220,11 @@ def _select_steps(job: Job, only: Sequence[str], start: Optional[str]) -> frozen
     """Returns the ids of the steps to run; empty means all."""
     ids = [step.id for step in job.steps]
     for name in (*only, *([start] if start else [])):
-        if name not in ids:
-            hint = suggest_name(name, ids) or f"known: {', '.join(ids)}"
-            raise click.UsageError(f"there is no step '{name}' ({hint})")
+        message, hint = find_name_mistake(job, name)
+        if message:
+            raise click.UsageError(f"{message} ({hint})" if hint else message)
+    if start is not None and start not in ids:
+        raise click.UsageError(f"--from begins with a whole step or group, not with '{start}'")
     return frozenset(only) | frozenset(ids[ids.index(start) :] if start else ())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.iam.role_denials import list_assume_actions
@@ -20,6 +21,8 @@ from rolerunner.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from rolerunner.model import Step
 
 STATE_USER = "state"
 """The user of the permissions that the state of runs needs."""
@@ -79,7 +82,10 @@ def apply_session_policies(plan: Plan) -> Plan:
     """Returns the plan with a session policy for each role that has an automatic one."""
     if not any(_is_auto(role) for role in plan.uses):
         return plan
-    assigner = _PolicyAssigner(plan.uses, {planned.step.id: planned for planned in plan.steps})
+    by_id: dict[str, list[PlannedStep]] = {}
+    for planned in plan.steps:
+        by_id.setdefault(planned.step.id, []).append(planned)
+    assigner = _PolicyAssigner(plan.uses, by_id)
     steps = tuple(assigner.assign_step(planned) for planned in plan.steps)
     secrets = tuple(assigner.assign_secret(secret) for secret in plan.secrets)
     state = plan.job.state
@@ -88,7 +94,7 @@ def apply_session_policies(plan: Plan) -> Plan:
     notify = tuple(map(assigner.assign_notification, plan.notify))
     job = replace(
         plan.job,
-        steps=tuple(planned.step for planned in steps),
+        steps=tuple(assigner.assign_job_step(step) for step in plan.job.steps),
         state=state,
         notify=tuple(planned.notification for planned in notify),
     )
@@ -104,7 +110,8 @@ def _is_auto(role: Optional[Role]) -> bool:
 @dataclass
 class _PolicyAssigner:
     uses: Mapping[Role, tuple[Use, ...]]
-    steps: Mapping[str, PlannedStep]
+    steps: Mapping[str, Sequence[PlannedStep]]
+    """Step id -> the step, once for each role that its items choose."""
     notes: dict[Role, tuple[str, ...]] = field(default_factory=dict)
     shared: dict[tuple[Role, Optional[Role]], Role] = field(default_factory=dict)
     """Roles with one policy for all their steps."""
@@ -128,6 +135,24 @@ class _PolicyAssigner:
             return planned
         role = self.assign_role(role, NOTIFY_USER)
         return replace(planned, notification=replace(planned.notification, role=role))
+
+    def assign_job_step(self, step: Step) -> Step:
+        """Returns a step of the job, with the roles inside a group and those that items choose."""
+        return replace(
+            step,
+            roles={name: self.assign_role(role, step.id) for name, role in step.roles.items()},
+            role_choices={
+                name: replace(
+                    choice,
+                    options={
+                        alias: self.assign_role(role, step.id)
+                        for alias, role in choice.options.items()
+                    },
+                )
+                for name, choice in step.role_choices.items()
+            },
+            steps=tuple(self.assign_job_step(inner) for inner in step.steps),
+        )
 
     def assign_role(self, role: Role, by: str, through: Optional[Role] = None) -> Role:
         """Returns the role as the step ``by`` uses it; ``through`` is the role assumed from it."""
@@ -167,6 +192,7 @@ class _PolicyAssigner:
         """Yields a note for each step of the role whose permissions cannot be derived."""
         if not uses:
             return
-        for planned in [self.steps[by]] if by in self.steps else [] if by else self.steps.values():
+        steps = self.steps.get(by, ()) if by else chain.from_iterable(self.steps.values())
+        for planned in steps:
             if role in planned.step.roles.values() and not planned.permissions:
                 yield f"{planned.step.id}: {', '.join(planned.notes)}"

@@ -21,10 +21,13 @@ from rolerunner.events import (
     StepProgress,
     StepStarted,
 )
+from rolerunner.model import GROUP
+from rolerunner.observers.matrix import count_statuses
 from rolerunner.observers.result import to_plain_outputs
 from rolerunner.observers.streams import ESCAPE
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import format_message
+from rolerunner.step_ids import StepId
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -59,7 +62,7 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
                 "job": job.name,
                 **({"environment": job.environment} if job.environment else {}),
                 "run_id": event.run_id,
-                "steps": len(event.plan.steps),
+                "steps": len(event.plan.job.action_steps),
                 "roles": len(event.plan.roles),
             },
         )
@@ -92,9 +95,9 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
             "info",
             "step_started",
             {
-                "step": step.id,
+                **_name_step(step.id),
                 "action": step.action,
-                "role": str(step.role or ""),
+                "role": step.role_name,
                 "session_arn": event.session_arn,
             },
         )
@@ -102,13 +105,13 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
         return (
             "debug",
             "step_progress",
-            {"step": event.step_id, "objects": event.objects, "bytes": event.bytes},
+            {**_name_step(event.step_id), "objects": event.objects, "bytes": event.bytes},
         )
     if isinstance(event, Note):
         return (
             event.level,
             event.message,
-            {**({"step": event.step_id} if event.step_id else {}), **event.values},
+            {**(_name_step(event.step_id) if event.step_id else {}), **event.values},
         )
     if isinstance(event, StepFinished):
         return _format_step_event(event)
@@ -118,19 +121,29 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
 def _format_step_event(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
     result = event.result
     values: dict[str, Any] = {
-        "step": result.id,
+        **_name_step(result.id),
         "action": result.action,
         "role": result.role,
         "status": result.status,
         "seconds": result.seconds,
         "outputs": to_plain_outputs(result.outputs),
     }
+    if result.action == GROUP:  # the lines of its steps have their outputs
+        values.pop("outputs")
+        values["items"] = dict(count_statuses(result.items))
     if result.reason:
         values["reason"] = result.reason
     if result.error is not None:
         values.update(type=result.error.type, error=result.error.message, hint=result.error.hint)
     level = {"failed": "error", "warning": "warning"}.get(result.status, "info")
     return level, "step_finished", values
+
+
+def _name_step(step_id: str) -> dict[str, str]:
+    """Returns the id of a step; with the group and the item of one inside a group."""
+    name = StepId.parse(step_id) if "[" in step_id else None
+    parts = {} if name is None else {"group": name.step, "item": name.item}
+    return {"step": step_id, **parts}
 
 
 def _format_run_event(event: RunFinished) -> tuple[str, str, dict[str, Any]]:

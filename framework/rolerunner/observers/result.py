@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from rolerunner.common.files import write_file
 from rolerunner.common.json_values import json_text, json_value, safe_text
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from rolerunner.model import Failure, RoleUse, RunResult, StepResult
+    from rolerunner.model import Failure, ItemResult, RoleUse, RunResult, StepResult
 
 
 class ResultFile:
@@ -63,7 +63,7 @@ def build_result_document(result: RunResult, starts: Mapping[str, float]) -> dic
             "started": result.started,
             "seconds": result.seconds,
             "roles": [_describe_role(use) for use in result.roles],
-            "steps": [_describe_step(step, starts.get(step.id)) for step in result.steps],
+            "steps": [_describe_step(step, starts) for step in result.steps],
             **error,
         }
     )
@@ -87,7 +87,8 @@ def _describe_failure(failure: Failure) -> dict[str, str]:
     return fields
 
 
-def _describe_step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
+def _describe_step(step: StepResult, starts: Mapping[str, float]) -> dict[str, Any]:
+    start = starts.get(step.id)
     fields: dict[str, Any] = {
         "id": step.id,
         "action": step.action,
@@ -103,7 +104,14 @@ def _describe_step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
         fields["reason"] = json_value(step.reason)
     if step.error is not None:
         fields["error"] = _describe_failure(step.error)
+    if step.items:
+        fields["items"] = [_describe_item(item, starts) for item in step.items]
     return fields
+
+
+def _describe_item(item: ItemResult, starts: Mapping[str, float]) -> dict[str, Any]:
+    steps = [_describe_step(step, starts) for step in item.steps]
+    return {"item": item.item, "status": item.status, "steps": steps}
 
 
 def to_plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Optional
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from rolerunner.common.wording import format_count
 from rolerunner.events import (
@@ -23,9 +22,21 @@ from rolerunner.events import (
     StepProgress,
     StepStarted,
 )
+from rolerunner.model import GROUP
+from rolerunner.observers.matrix import (
+    count_statuses,
+    describe_statuses,
+)
 from rolerunner.observers.result import to_plain_outputs
+from rolerunner.observers.terminal_tables import (
+    STATUS_STYLES,
+    build_group_table,
+    build_roles_table,
+    build_steps_table,
+    to_safe_markup,
+)
 from rolerunner.observers.units import format_size, sum_numbers
-from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import RedactingFormatter
 
 if TYPE_CHECKING:
@@ -36,15 +47,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rolerunner.model import RunResult, StepResult
+    from rolerunner.model import StepResult
 
-STATUS_STYLES = {
-    "succeeded": "green",
-    "warning": "yellow",
-    "failed": "red",
-    "skipped": "dim",
-    "not_run": "dim",
-}
 _SYMBOLS = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
 _ASCII_SYMBOLS = {**_SYMBOLS, "succeeded": "+", "failed": "x"}
 """Symbols for terminals without Unicode."""
@@ -65,6 +69,7 @@ class Terminal:
         self._has_unicode = self._console.encoding.startswith("utf")
         self._progress: Optional[Progress] = None
         self._tasks: dict[str, TaskID] = {}
+        self._groups: set[str] = set()
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunStarted: self._run_started,
             RoleAssumed: self._role_assumed,
@@ -85,7 +90,7 @@ class Terminal:
 
     def _run_started(self, event: RunStarted) -> None:
         steps, roles = (
-            format_count(len(event.plan.steps), "step"),
+            format_count(len(event.plan.job.action_steps), "step"),
             format_count(len(event.plan.roles), "role"),
         )
         self._print_line(
@@ -104,28 +109,32 @@ class Terminal:
             self._progress.start()
 
     def _role_assumed(self, event: RoleAssumed) -> None:
-        details = f"{_to_safe_markup(event.session_arn)} in {event.seconds * 1000:.0f} ms"
+        details = f"{to_safe_markup(event.session_arn)} in {event.seconds * 1000:.0f} ms"
         self._print_line(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {details}[/]")
 
     def _role_refused(self, event: RoleWasRefused) -> None:
         refusal = event.refusal
-        details = f"[dim]{_to_safe_markup(refusal.type)}[/]"
+        details = f"[dim]{to_safe_markup(refusal.type)}[/]"
         self._print_line(f"  [red]role {escape(refusal.role)} refused[/] {details}")
 
     def _step_started(self, event: StepStarted) -> None:
-        if self._progress is not None:
+        is_inside_group = "[" in event.step.id  # the group has a bar for all of them
+        if self._progress is not None and not is_inside_group:
+            self._groups.update([event.step.id] if event.step.steps else [])
             self._tasks[event.step.id] = self._progress.add_task(
                 event.step.id, total=None, progress_text=""
             )
 
     def _step_progress(self, event: StepProgress) -> None:
         if self._progress is not None and event.step_id in self._tasks:
-            progress_text = f"{format_count(event.objects, 'object')}, {format_size(event.bytes)}"
+            counts = f"{format_count(event.objects, 'object')}, {format_size(event.bytes)}"
+            if event.step_id in self._groups:
+                counts = f"{event.objects:,} of {format_count(event.total_objects, 'item')}"
             self._progress.update(
                 self._tasks[event.step_id],
                 completed=event.objects,
                 total=event.total_objects or None,
-                progress_text=progress_text,
+                progress_text=counts,
             )
 
     def _step_finished(self, event: StepFinished) -> None:
@@ -133,33 +142,36 @@ class Terminal:
         task = self._tasks.pop(result.id, None)
         if self._progress is not None and task is not None:
             self._progress.remove_task(task)
-        if result.status == "not_run" and result.error is None:
-            return
+        if result.error is None and (result.status == "not_run" or "[" in result.id):
+            return  # the table at the end has it
         style, sign = (
             STATUS_STYLES[result.status],
             (_SYMBOLS if self._has_unicode else _ASCII_SYMBOLS)[result.status],
         )
         under = f" as {result.role}" if result.role else ""
         details = f"[dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/]"
-        self._print_line(f"[{style}]{sign} {result.id}[/] {details} {format_outputs(result)}")
+        outputs = format_outputs(result)
+        self._print_line(f"[{style}]{sign} {escape(result.id)}[/] {details} {outputs}")
         error = result.error
         if error is not None:
-            message = _to_safe_markup(error.message)
-            self._print_line(f"    [{style}]{_to_safe_markup(error.type)}[/]: {message}")
+            message = to_safe_markup(error.message)
+            self._print_line(f"    [{style}]{to_safe_markup(error.type)}[/]: {message}")
             self._print_hint(error.hint)
 
     def _print_note(self, event: Note) -> None:
         values = " ".join(f"{key}={value}" for key, value in redact(dict(event.values)).items())
-        step = f"  [dim]{event.step_id}:[/] " if event.step_id else ""
+        step = f"  [dim]{escape(event.step_id)}:[/] " if event.step_id else ""
         self._print_line(
-            f"  {step}{_to_safe_markup(event.message)} [dim]{_to_safe_markup(values)}[/]"
+            f"  {step}{to_safe_markup(event.message)} [dim]{to_safe_markup(values)}[/]"
         )
 
     def _run_finished(self, event: RunFinished) -> None:
         if self._progress is not None:
             self._progress.stop()
         result = event.result
-        for table in (build_steps_table(result), build_roles_table(result)):
+        symbols = _SYMBOLS if self._has_unicode else _ASCII_SYMBOLS
+        groups = [build_group_table(step, symbols) for step in result.steps if step.items]
+        for table in (build_steps_table(result), *groups, build_roles_table(result)):
             self._print_line("")
             self._console.print(table)
         self._print_line("")
@@ -168,7 +180,7 @@ class Terminal:
 
     def _print_hint(self, hint: str) -> None:
         for line in hint.splitlines():
-            self._print_line(f"      [dim]{_to_safe_markup(line)}[/]")
+            self._print_line(f"      [dim]{to_safe_markup(line)}[/]")
 
 
 class _WarningHandler(_StreamHandler):
@@ -188,55 +200,13 @@ def _install_warning_handler() -> None:
     root.addHandler(_WarningHandler())
 
 
-def build_steps_table(result: RunResult) -> Table:
-    """Returns a table with a row per step."""
-    table = _make_table("step", "role", "status", "seconds", "objects", "bytes", "error")
-    for step in result.steps:
-        count, size = (sum_numbers(step.outputs.get(name)) for name in ("count", "bytes"))
-        error = _to_safe_markup(step.error.type) if step.error else ""
-        table.add_row(
-            step.id,
-            escape(step.role),
-            f"[{STATUS_STYLES[step.status]}]{step.status}[/]",
-            f"{step.seconds:.2f}",
-            "" if count is None else f"{count:,}",
-            "" if size is None else format_size(size),
-            error,
-        )
-    return table
-
-
-def build_roles_table(result: RunResult) -> Table:
-    """Returns a table with a row per role."""
-    table = _make_table("role", "AssumeRole calls", "session, as CloudTrail shows it")
-    for use in result.roles:
-        table.add_row(
-            escape(f"{use.role} ({use.step})" if use.step else use.role),
-            str(use.assume_calls),
-            _to_safe_markup(use.session_arn) or "-",
-        )
-    return table
-
-
-def _make_table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        right = name in ("seconds", "objects", "bytes", "AssumeRole calls")
-        # names may wrap in a narrow terminal; numbers and statuses never do
-        table.add_column(
-            name,
-            justify="right" if right else "left",
-            overflow="fold",
-            no_wrap=right or name == "status",
-        )
-    return table
-
-
 _HIDDEN_IF_ZERO = frozenset({"skipped", "deleted"})
 
 
 def format_outputs(result: StepResult) -> str:
-    """Returns a step's outputs as one line."""
+    """Returns a step's outputs as one line; for a group, how many items ended in which way."""
+    if result.action == GROUP:
+        return describe_statuses(count_statuses(result.items))
     shown = redact(to_plain_outputs(result.outputs))
     whole = {
         name: value if isinstance(value, (str, bool)) else sum_numbers(value)
@@ -253,8 +223,4 @@ def format_outputs(result: StepResult) -> str:
     ]
     if not texts and result.outputs:
         texts = [f"{name}={value}" for name, value in shown.items()]
-    return _to_safe_markup(" ".join(texts))
-
-
-def _to_safe_markup(text: str) -> str:
-    return escape(redact_text(text))
+    return to_safe_markup(" ".join(texts))

@@ -6,11 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.actions.objects_from import ObjectsFrom
 from rolerunner.actions.permissions import (
     list_permission,
     object_permission,
-    source_permissions,
 )
 from rolerunner.iam.actions_table import (
     derive_secret_permissions,
@@ -20,7 +18,6 @@ from rolerunner.iam.actions_table import (
 from rolerunner.iam.session_policies import apply_session_policies, collect_uses
 from rolerunner.model import (
     JOB,
-    DeclaredPermission,
     Job,
     Permission,
     Plan,
@@ -32,31 +29,25 @@ from rolerunner.model import (
     S3Uri,
     SecretSource,
     StateLocation,
-    Step,
 )
-from rolerunner.plan.partial_values import UNKNOWN_PERMISSIONS, PartialValues, fill_known
+from rolerunner.plan.step_planning import list_fetched_secrets, plan_step
 from rolerunner.redaction.secrets import MASK, Secret
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.reader import iter_templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rolerunner.actions.base import Action
-
-
-MAX_ITEMS = 50
-"""Maximum number of for_each items with permissions of their own.
-
-The permissions of more items are derived together, with ``*`` for the item.
-"""
-_ALL_RESOURCES = frozenset({"*", "arn:aws:s3:::*", "arn:aws:s3:::*/*"})
 
 
 def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
     """Returns what a run of the job does, in order."""
     predicted: dict[tuple[str, ...], Any] = {}
-    steps = tuple(_plan_step(step, job, actions, predicted) for step in job.steps)
+    steps = tuple(
+        replace(planned, permissions=_scope_permissions(planned, job))
+        for step in job.steps
+        for planned in plan_step(step, job, actions, predicted)
+    )
     state_role = job.state.role if job.state is not None else None
     state = (
         tuple(_scope_to_role(state_role, job, _list_state_permissions(job)))
@@ -70,11 +61,6 @@ def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
     roles = tuple(_iter_roles(plan))
     required = set(_iter_roles(replace(plan, notify=()))) if notify else set(roles)
     return replace(plan, roles=roles, optional_roles=frozenset(roles) - required)
-
-
-def list_fetched_secrets(job: Job) -> list[SecretSource]:
-    """Returns the sources of the secret params whose values are not given."""
-    return [source for source in job.secret_sources if source.param not in job.params]
 
 
 def _plan_secret(source: SecretSource, job: Job) -> PlannedSecret:
@@ -110,6 +96,21 @@ def _list_state_permissions(job: Job) -> Iterator[Permission]:
         )
 
 
+def _scope_permissions(planned: PlannedStep, job: Job) -> dict[str, tuple[Permission, ...]]:
+    """Returns the permissions of a step, each with the partition, account and region of its role.
+
+    Fields without permissions are left out.
+    """
+    roles = planned.step.roles
+    scoped = {
+        name: tuple(
+            dict.fromkeys(_scope_to_role(roles[name], job, each) if name in roles else each)
+        )
+        for name, each in planned.permissions.items()
+    }
+    return {name: each for name, each in scoped.items() if each}
+
+
 def _scope_to_role(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[Permission]:
     """Returns the permissions with the role's partition, account and region."""
     if role.is_job:
@@ -131,7 +132,7 @@ def _iter_roles(plan: Plan) -> Iterator[Role]:
     seen: set[Role] = set()
     job = plan.job
     state = [job.state.role] if job.state is not None and job.state.role is not None else []
-    steps = (role for step in job.steps for role in step.roles.values())
+    steps = (role for step in job.steps for role in step.all_roles)
     secrets = (secret.source.role for secret in plan.secrets)
     notify = (each.notification.role for each in plan.notify)
     told = (role for role in notify if role is not None)
@@ -144,125 +145,6 @@ def _iter_roles(plan: Plan) -> Iterator[Role]:
 
 def _list_chain(role: Role) -> list[Role]:
     return ([] if role.via is None else _list_chain(role.via)) + [role]
-
-
-def _plan_step(
-    step: Step, job: Job, actions: Mapping[str, type[Action]], predicted: dict[tuple[str, ...], Any]
-) -> PlannedStep:
-    """Plans a step.
-
-    ``predicted`` has values like the outputs of earlier steps, such as the prefix of listed
-    objects; this step's are added.
-    """
-    fields = {key: fill_known(value, {"params": job.params}) for key, value in step.fields.items()}
-    scope = {"params": job.params, "run": {"name": job.name}}
-    needed: dict[str, dict[Permission, None]] = {name: {} for name in step.roles}
-    widened: dict[str, None] = {}
-    fetched = frozenset(source.param for source in list_fetched_secrets(job))
-    for item in _list_scopes(step, scope):
-        partial_values = PartialValues({**scope, **item}, predicted, fetched)
-        action = partial_values.build_action(actions[step.action], fields)
-        if action is not None:
-            action, listed = _predict_objects(action, partial_values)
-            for name, permissions in (
-                *_derive_permissions(action, partial_values).items(),
-                *listed.items(),
-            ):
-                needed.setdefault(name, {}).update((each, None) for each in permissions)
-        for declared in step.permissions:
-            _add_declared(declared, partial_values, needed)
-        widened.update((each, None) for each in partial_values.notes)
-    if action is not None and step.for_each is None:
-        predicted.update(
-            {("steps", step.id, name): value for name, value in _predict_outputs(action).items()}
-        )
-    if step.roles and not any(needed.values()):
-        widened[UNKNOWN_PERMISSIONS] = None
-    roles = {
-        name: tuple(
-            dict.fromkeys(
-                _scope_to_role(step.roles[name], job, each) if name in step.roles else each
-            )
-        )
-        for name, each in needed.items()
-    }
-    return PlannedStep(
-        step, fields, {name: each for name, each in roles.items() if each}, tuple(widened)
-    )
-
-
-def _predict_objects(
-    action: Action, partial_values: PartialValues
-) -> tuple[Action, Mapping[str, Sequence[Permission]]]:
-    """Returns the action with a list that stands for that of a file, and what reading it needs."""
-    listing = getattr(action, "objects", None)
-    if not isinstance(listing, ObjectsFrom):
-        return action, {}
-    if listing.prefix is None:
-        partial_values.notes.append(
-            "objects: the listed objects are known only during the run; permissions are for all;"
-            " set 'prefix' to narrow them"
-        )
-    objects = listing.predict()
-    needed = {"objects.role": listing.permissions()}
-    if objects.is_bare and action.looks_up_objects:
-        looked_up = replace(objects, versions=False)
-        needed[action.role_fields[0]] = source_permissions("s3:GetObject", None, looked_up)
-    return action.model_copy(update={"objects": objects}), needed
-
-
-def _derive_permissions(
-    action: Action, partial_values: PartialValues
-) -> Mapping[str, Sequence[Permission]]:
-    """Returns the action's permissions; none, with a note, if its code fails.
-
-    The action may be that of another package.
-    """
-    try:
-        return {name: list(each) for name, each in action.permissions().items()}
-    except Exception as error:  # noqa: BLE001
-        partial_values.note_failure(error)
-        return {}
-
-
-def _predict_outputs(action: Action) -> Mapping[str, Any]:
-    try:
-        return dict(action.predict_outputs())
-    except Exception:  # noqa: BLE001 - as above; later steps then know less
-        return {}
-
-
-def _list_scopes(step: Step, scope: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns a scope for each known item of for_each; else one empty scope."""
-    items = fill_known(step.for_each, scope)
-    if isinstance(items, list) and 0 < len(items) <= MAX_ITEMS and not any(iter_templates(items)):
-        return [{"item": each} for each in items]
-    return [{}]
-
-
-def _add_declared(
-    declared: DeclaredPermission,
-    partial_values: PartialValues,
-    needed: dict[str, dict[Permission, None]],
-) -> None:
-    """Adds a declared permission, which replaces those of the same action on all resources."""
-    for name in [declared.role_field] if declared.role_field else list(needed):
-        for action in declared.actions:
-            for wide in [
-                each
-                for each in needed[name]
-                if each.action == action and each.resource in _ALL_RESOURCES
-            ]:
-                del needed[name][wide]
-            for resource in declared.resources:
-                needed[name][
-                    Permission(
-                        action,
-                        partial_values.widen_text("permissions", resource),
-                        declared.condition,
-                        "said",
-                    )
-                ] = None
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -331,6 +213,7 @@ def _step_json(planned: PlannedStep) -> dict[str, Any]:
         "roles": {field: str(role) for field, role in step.roles.items()},
         "needs": list(step.needs),
         "on_error": step.on_error,
+        **({"items": list(planned.items)} if planned.items else {}),
         "fields": to_plain_json(dict(planned.fields)),
         "permissions": {
             role: [_permission_json(each) for each in needed]

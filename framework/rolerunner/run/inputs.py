@@ -15,7 +15,7 @@ from rolerunner.spec.validation import list_messages
 
 if TYPE_CHECKING:
     from rolerunner.actions.base import Action
-    from rolerunner.model import Step
+    from rolerunner.model import Role, RoleChoice, Step
 
 _FIELDS_OF_CALL = frozenset({"idempotent"})
 """Fields about how a step is called, not about what it does."""
@@ -48,11 +48,12 @@ def fingerprint_inputs(step: Step, scope: Mapping[str, Any]) -> dict[str, Any]:
     Raises FieldError.
     """
     stable = {**scope, "run": {**scope["run"], "id": "", "error": ""}}
-    roles = {
-        f"role {name}": [role.arn, role.external_id, str(role.via or "")]
-        for name, role in step.roles.items()
+    roles = {f"role {name}": _describe_role(role) for name, role in step.roles.items()}
+    chosen = {
+        f"role {name}": [str(choice.alias), *_list_options(choice)]
+        for name, choice in step.role_choices.items()
     }
-    head = {"action": step.action, **roles}
+    head = {"action": step.action, **roles, **chosen}
     fields = {name: value for name, value in step.fields.items() if name not in _FIELDS_OF_CALL}
     if step.for_each is None:
         resolved = {name: resolve_templates(step, each, stable) for name, each in fields.items()}
@@ -60,6 +61,14 @@ def fingerprint_inputs(step: Step, scope: Mapping[str, Any]) -> dict[str, Any]:
     items = resolve_templates(step, step.for_each, stable)
     resolved = {name: _resolve_unless_item(step, each, stable) for name, each in fields.items()}
     return {**head, "for_each": items, **resolved}
+
+
+def _describe_role(role: Role) -> list[str]:
+    return [role.arn, role.external_id, str(role.via or "")]
+
+
+def _list_options(choice: RoleChoice) -> list[list[str]]:
+    return [[alias, *_describe_role(role)] for alias, role in choice.options.items()]
 
 
 def _resolve_unless_item(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:

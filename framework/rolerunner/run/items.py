@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
@@ -15,6 +16,7 @@ from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.run.attempts import CompletedWork, StepAttempts
 from rolerunner.run.environment import RunContext
 from rolerunner.run.inputs import resolve_templates
+from rolerunner.run.item_roles import bind_roles
 from rolerunner.selection.collisions import ClaimedNames
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.storage.thread_pool import ThreadPool
@@ -31,19 +33,41 @@ _MAX_SHOWN = 300
 
 
 def execute_step(
-    step: Step, scope: Mapping[str, Any], run: RunContext, *, is_resumed: bool = False
+    step: Step,
+    scope: Mapping[str, Any],
+    run: RunContext,
+    *,
+    is_resumed: bool = False,
+    place: Optional[ItemPlace] = None,
 ) -> CompletedWork:
     """Runs a step and returns what it produced. Raises StepError.
 
-    ``is_resumed`` is True if an earlier run may have done a part of it.
+    ``is_resumed`` is True if an earlier run may have done a part of it. ``place`` is that of the
+    item, for a step inside a group.
     """
     deadline = None if step.timeout is None else time.monotonic() + step.timeout
     if step.for_each is None:
-        workdir = run.environment.workdir
-        return StepAttempts(step, scope, run, workdir, deadline, is_resumed).execute()
+        at = place or ItemPlace(run.environment.workdir)
+        attempts = StepAttempts(
+            step, scope, run, at.workdir, deadline, is_resumed, target_claims=at.claims
+        )
+        return attempts.execute()
     with closing(ClaimedNames()) as claims:
         loop = _ItemLoop(step, scope, run, deadline, is_resumed, claims, threading.Event())
-        return _merge_items(loop.execute(_list_items(step, scope)))
+        return _merge_items(loop.execute(list_items(step, scope)))
+
+
+@dataclass(frozen=True)
+class ItemPlace:
+    """Where a step works for one item: its folder, and the targets that items claim."""
+
+    workdir: Path
+    claims: Optional[ClaimedNames] = None
+
+    @classmethod
+    def of(cls, loop_id: str, number: int, run: RunContext, claims: ClaimedNames) -> ItemPlace:
+        """Returns the place of an item of a step or group."""
+        return cls(run.environment.workdir / f"{loop_id}.items" / str(number), claims)
 
 
 @dataclass(frozen=True)
@@ -71,24 +95,26 @@ class _ItemLoop:
         environment = self.run.environment
         if environment.cancel.is_set():
             raise StepError("stopped before all items were done", type="Stopped")
-        workdir = environment.workdir / f"{self.step.id}.items" / str(number)
-        attempts = StepAttempts(
-            self.step,
-            {**self.scope, "item": item},
-            self.run,
-            workdir,
-            self.deadline,
-            self.is_resumed,
-            target_claims=self.claims,
-        )
+        scope = {**self.scope, "item": item}
+        place = ItemPlace.of(self.step.id, number, self.run, self.claims)
         try:
+            attempts = StepAttempts(
+                bind_roles(self.step, lambda: scope),
+                scope,
+                self.run,
+                place.workdir,
+                self.deadline,
+                self.is_resumed,
+                target_claims=self.claims,
+            )
             return attempts.execute()
         except StepError as error:
             self.failed.set()
             raise _name_item(error, number, item) from error
 
 
-def _list_items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
+def list_items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
+    """Returns the items of a step or group. Raises FieldError."""
     items = resolve_templates(step, step.for_each, scope)
     if has_secret_value(items):
         hint = "loop over names that are not secret, and read the secrets in the step"

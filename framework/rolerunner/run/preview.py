@@ -20,7 +20,10 @@ def preview_steps(plan: Plan, environment: RunEnvironment) -> dict[str, Mapping[
     """Returns, for each step, the objects and bytes that it would work on now."""
     shared = RunContext("survey", plan.job.params, environment, 1, lambda _: None)
     scope = build_scope(plan.job, "survey", datetime.now(timezone.utc))
-    return {step.id: preview_step(step, scope, shared) for step in plan.job.steps}
+    steps = plan.job.steps
+    looped = {"unknown": "it runs for each item of its group"}
+    found = {step.id: preview_step(step, scope, shared) for step in steps if not step.steps}
+    return {**found, **{inner.id: looped for step in steps for inner in step.steps}}
 
 
 def preview_step(step: Step, scope: Mapping[str, Any], run: RunContext) -> Mapping[str, Any]:

@@ -68,7 +68,7 @@ class RunRecord:
 
     def refusal_for(self, step: Step) -> Optional[Failure]:
         """Returns why a role of the step was refused; None if none was."""
-        roles = (str(role) for role in step.roles.values())
+        roles = (str(role) for role in step.all_roles)
         refusal = next((self.refusals[role] for role in roles if role in self.refusals), None)
         return None if refusal is None else describe_failure(refusal)
 
@@ -87,8 +87,7 @@ def unstarted_result(
     step: Step, status: StepStatus, failure: Optional[Failure] = None, *, reason: str = ""
 ) -> StepResult:
     """Returns the result of a step that did not start."""
-    role = str(step.role or "")
-    return StepResult(step.id, step.action, role, status, error=failure, reason=reason)
+    return StepResult(step.id, step.action, step.role_name, status, error=failure, reason=reason)
 
 
 def describe_failure(error: StepError) -> Failure:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from rolerunner.errors import StepError, UsageError
+from rolerunner.model import Failure
 from rolerunner.run.results import unstarted_result
+from rolerunner.run.selection import Selection
 
 if TYPE_CHECKING:
     from rolerunner.model import Job, Step, StepResult
     from rolerunner.run.environment import RunContext
+    from rolerunner.run.results import RunRecord
 
 NOT_SELECTED = "it was not selected"
 ReadScope = Callable[[], Mapping[str, Any]]
@@ -28,7 +31,12 @@ class RunOptions:
     must_exist: bool = False
     take_over: bool = False
     only: frozenset[str] = frozenset()
-    """Ids of the steps to run; empty: all."""
+    """Ids of the steps to run, of groups, or of parts of groups; empty: all."""
+
+    @property
+    def selection(self) -> Selection:
+        """The steps to run. Raises UsageError for what is not an id."""
+        return Selection.of(self.only)
 
 
 class ResumeState(Protocol):
@@ -47,7 +55,7 @@ class ResumeState(Protocol):
         """True if an earlier run may have done a part of the job."""
 
     def has_step(self, step_id: str) -> bool:
-        """Returns True if the outputs of a step are known."""
+        """Returns True if the outputs of a step, or of some steps of a group, are known."""
 
     def restore_result(
         self, step: Step, read_scope: ReadScope, repeated: set[str]
@@ -136,15 +144,31 @@ def open_state(job: Job, options: RunOptions, run: RunContext) -> ResumeState:
     return NoState()
 
 
-def check_selection(job: Job, only: frozenset[str], state: ResumeState) -> None:
+def check_selection(job: Job, selection: Selection, state: ResumeState) -> None:
     """Raises UsageError if a selected step reads outputs that are not known."""
+    if not selection.is_partial:
+        return
     for step in job.steps:
-        if step.id not in only:
+        if not selection.has_part_of(step.id):
             continue
-        known = (name in only or state.has_step(name) for name in step.references)
+        known = (selection.has_part_of(name) or state.has_step(name) for name in step.references)
         unknown = [name for name, is_known in zip(step.references, known) if not is_known]
         if unknown:
             raise UsageError(
                 f"'{step.id}' reads from '{unknown[0]}', which is not selected and has no state; "
                 "name a run with --resume KEY"
             )
+
+
+def find_unknown_input(step: Step, record: RunRecord) -> Optional[Failure]:
+    """Returns why a selected step cannot run: it reads from one that is neither selected nor known.
+
+    ``record`` has the results of the steps before it.
+    """
+    for name in step.references:
+        result = record.results.get(name)
+        if result is not None and result.reason == NOT_SELECTED and not result.was:
+            message = f"it reads from '{name}', which is not selected and has no state"
+            hint = "select it with --only, too, or name a run with --resume KEY"
+            return Failure("NotSelected", message, hint)
+    return None

@@ -31,7 +31,7 @@ def assume_roles(
     A role that is reached through another one waits for it. Cancellation abandons the requests.
     """
     refusals: dict[str, RoleRefused] = {}
-    if not plan.roles and not plan.secrets and not any(step.roles for step in plan.job.steps):
+    if not plan.roles and not plan.secrets and not any(step.all_roles for step in plan.job.steps):
         return refusals
 
     def assume_each() -> None:
@@ -71,7 +71,7 @@ def _assume_role(role: Role, environment: RunEnvironment) -> Union[RoleAssumed, 
 
 def list_role_uses(plan: Plan, sessions: Sessions) -> tuple[RoleUse, ...]:
     """Returns the sessions of the plan's roles, and of the job's own role if it is used."""
-    used = [role for step in plan.job.steps for role in step.roles.values()]
+    used = [role for step in plan.job.steps for role in step.all_roles]
     used += [secret.source.role for secret in plan.secrets]
     uses_job = any(role.is_job for role in used)
     roles = [JOB, *plan.roles] if uses_job else plan.roles

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -11,18 +10,19 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import RolesRefused, SecretsFailed
-from rolerunner.events import RunFinished, StepFinished
+from rolerunner.events import RunFinished
 from rolerunner.model import Failure, RunResult, StepResult
-from rolerunner.run.conditions import RunMoment, decide_start
+from rolerunner.run.active_run import ActiveRun
 from rolerunner.run.environment import RunContext, RunEnvironment
+from rolerunner.run.group import run_group
 from rolerunner.run.notifier import EventNotifier, notify_start
 from rolerunner.run.results import RunRecord, describe_failure, redact_failure, unstarted_result
 from rolerunner.run.resume import NoState, ResumeState, RunOptions, check_selection, open_state
 from rolerunner.run.roles import assume_roles, drop_optional, list_role_uses
-from rolerunner.run.scheduler import Scheduler
 from rolerunner.run.scope import build_scope, read_outputs
+from rolerunner.run.selection import Selection
+from rolerunner.run.sequence import StepSequence
 from rolerunner.run.step_run import run_step
-from rolerunner.run.timeouts import POLL_SECONDS
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class _Runner:
         )
         self._state: ResumeState = NoState()
         self._record = RunRecord()
-        self._running: dict[Future[StepResult], Step] = {}
+        self._sequence: Optional[StepSequence] = None
+        self._selection = Selection()
         self._started = datetime.now(timezone.utc)
         self._clock = time.monotonic()
 
@@ -89,11 +90,12 @@ class _Runner:
             if self._record.refusals:
                 raise RolesRefused(tuple(self._record.refusals.values()), ran_any=ran_any)
             raise SecretsFailed(self._record.unfetched, ran_any=ran_any)
+        self._selection = self._options.selection
         self._state = open_state(self._job, self._options, self._context)
         self._started = self._state.started or self._started
         try:
             if not self._environment.cancel.is_set():
-                check_selection(self._job, self._options.only, self._state)
+                check_selection(self._job, self._selection, self._state)
             self._run_steps()
         finally:
             self._state.release()
@@ -105,7 +107,8 @@ class _Runner:
             return
         self._environment.cancel.set()  # for steps that still run
         results = self._record.results
-        for future, step in self._running.items():
+        running = {} if self._sequence is None else self._sequence.running
+        for future, step in running.items():
             if future.done():
                 results[step.id] = future.result()
         for step in self._job.steps:
@@ -131,15 +134,21 @@ class _Runner:
 
     def _run_steps(self) -> None:
         """Runs the steps in the order of the file, at most ``max_parallel`` at once."""
-        scheduler = Scheduler(self._job.steps)
+        run = ActiveRun(self._job, self._context, self._state, self._selection, self._clock)
+        limit = self._job.max_parallel
+
+        def execute(step: Step, scope: Mapping[str, Any], record: RunRecord) -> StepResult:
+            if step.steps:
+                return run_group(step, scope, run, record)
+            return run_step(step, scope, self._context, self._state)
+
+        steps = self._job.steps
+        self._sequence = StepSequence(steps, run, self._record, self._read_scope, execute, limit)
         with (
-            ThreadPool(self._job.max_parallel, thread_name_prefix="rolerunner-step") as pool,
+            ThreadPool(limit, thread_name_prefix="rolerunner-step") as pool,
             self._cancel_on_error(),
         ):
-            while scheduler.has_ready or self._running:
-                for step, result in self._start_steps(scheduler, pool) or self._wait_for_steps():
-                    self._end_step(step, result)
-                    scheduler.mark_finished(step.id)
+            self._sequence.run_steps(pool)
 
     @contextmanager
     def _cancel_on_error(self) -> Iterator[None]:
@@ -149,48 +158,6 @@ class _Runner:
         except BaseException:
             self._environment.cancel.set()
             raise
-
-    def _start_steps(self, scheduler: Scheduler, pool: ThreadPool) -> list[tuple[Step, StepResult]]:
-        """Starts steps while there is room, up to the first that ends without starting."""
-        while scheduler.has_ready and len(self._running) < self._job.max_parallel:
-            step = scheduler.next_ready()
-            result = self._decide_start(step)
-            if result is not None:
-                return [(step, result)]
-            self._record.repeated.add(step.id)
-            scope = self._read_scope(step)
-            started = pool.submit(run_step, step, scope, self._context, self._state)
-            self._running[started] = step
-        return []
-
-    def _wait_for_steps(self) -> list[tuple[Step, StepResult]]:
-        # Python handles signals in this thread, and one just before it blocks does not wake it
-        ended, _ = wait(self._running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        return [(self._running.pop(future), future.result()) for future in ended]
-
-    def _decide_start(self, step: Step) -> Optional[StepResult]:
-        """Returns None if the step is to start, else how it ends without starting."""
-        elapsed = time.monotonic() - self._clock
-        moment = RunMoment(self._environment.cancel.is_set(), elapsed, self._state.lost)
-
-        def read_scope() -> Mapping[str, Any]:
-            return self._read_scope(step)
-
-        try:
-            result = decide_start(step, self._job, self._record, moment, read_scope)
-            if result is not None:
-                return result
-            if not self._options.only:
-                return self._state.restore_result(step, read_scope, self._record.repeated)
-            selected = step.id in self._options.only
-            return None if selected else self._state.restore_unselected(step)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
-            return unstarted_result(step, "failed", describe_failure(as_step_error(error)))
-
-    def _end_step(self, step: Step, result: StepResult) -> None:
-        self._notifier.notify(StepFinished(self._record.add_result(step, result)))
 
     def _read_scope(self, step: Step) -> dict[str, Any]:
         outputs = read_outputs(step, self._record.results)
@@ -211,7 +178,7 @@ class _Runner:
             self._started.strftime("%Y-%m-%dT%H:%M:%SZ"),
             round(time.monotonic() - self._clock, 3),
             list_role_uses(self._plan, self._environment.sessions),
-            tuple(results[each.step.id] for each in self._plan.steps if each.step.id in results),
+            tuple(results[step.id] for step in self._job.steps if step.id in results),
             error or (None if lost is None else describe_failure(lost)),
             self._job.environment,
         )

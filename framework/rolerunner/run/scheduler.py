@@ -12,17 +12,22 @@ if TYPE_CHECKING:
 
 
 class Scheduler:
-    """Yields steps whose dependencies have finished, in the order of the file."""
+    """Yields steps whose dependencies have finished, in the order of the file.
+
+    What steps need of others than these has finished before.
+    """
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
-        self._waiting_for = {step.id: len(step.needs) for step in steps}
         self._positions = {step.id: position for position, step in enumerate(steps)}
+        self._waiting_for: dict[str, int] = {}
         self._dependents: dict[str, list[str]] = {}
         for step in steps:
-            for need in step.needs:
+            needs = [need for need in step.needs if need in self._positions]
+            self._waiting_for[step.id] = len(needs)
+            for need in needs:
                 self._dependents.setdefault(need, []).append(step.id)
-        self._ready = [index for index, step in enumerate(steps) if not step.needs]
+        self._ready = [index for index, step in enumerate(steps) if not self._waiting_for[step.id]]
 
     @property
     def has_ready(self) -> bool:
@@ -39,3 +44,9 @@ class Scheduler:
             self._waiting_for[dependent] -= 1
             if self._waiting_for[dependent] == 0:
                 heapq.heappush(self._ready, self._positions[dependent])
+
+
+def count_parallel_steps(steps: Sequence[Step], limit: int) -> int:
+    """Returns how many of the steps can run at once: one if each waits for the one before."""
+    is_chain = all(before.id in step.needs for before, step in zip(steps, steps[1:]))
+    return 1 if is_chain else min(limit, len(steps))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.step_ids import local_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -34,6 +36,6 @@ def read_outputs(step: Step, results: Mapping[str, StepResult]) -> dict[str, Any
     """Returns outputs and status of the steps that this one names, and of no others."""
     named = {each: results[each] for each in step.references if each in results}
     return {
-        id_: {**result.outputs, "status": result.was or result.status}
+        local_name(id_): {**result.outputs, "status": result.was or result.status}
         for id_, result in named.items()
     }

@@ -17,20 +17,28 @@ if TYPE_CHECKING:
 
     from rolerunner.model import Step, StepStatus
     from rolerunner.run.environment import RunContext
+    from rolerunner.run.items import ItemPlace
     from rolerunner.run.resume import ResumeState
 
 
 def run_step(
-    step: Step, scope: Mapping[str, Any], context: RunContext, state: ResumeState
+    step: Step,
+    scope: Mapping[str, Any],
+    context: RunContext,
+    state: ResumeState,
+    place: Optional[ItemPlace] = None,
 ) -> StepResult:
-    """Runs a step that is to start, and records how it ended. Raises no error of the step."""
+    """Runs a step that is to start, and records how it ended. Raises no error of the step.
+
+    ``place`` is that of the item, for a step inside a group.
+    """
     started = time.monotonic()
     status: StepStatus = "succeeded"
     failure: Optional[Failure] = None
     try:
         _notify_step(step, context)
         state.mark_begun(step)
-        work = execute_step(step, scope, context, is_resumed=state.is_resumed)
+        work = execute_step(step, scope, context, is_resumed=state.is_resumed, place=place)
         if work.warning:
             status, failure = "warning", work.warning
     except BaseException as raised:  # noqa: BLE001 - whatever is raised ends this step alone
@@ -41,7 +49,7 @@ def run_step(
     result = StepResult(
         step.id,
         step.action,
-        str(step.role or ""),
+        step.role_name,
         status,
         work.attempts,
         round(time.monotonic() - started, 3),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.errors import SandboxError
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.plan.partial_values import ANY, PartialValues
+from rolerunner.plan.step_planning import list_item_scopes
 from rolerunner.policies.least_privilege import JobRoleUses, RolePolicies, derive_policies
 from rolerunner.sandbox.made_up_secrets import make_up_secrets
 from rolerunner.sandbox.made_up_targets import make_up_targets
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import Action
-    from rolerunner.model import Job, Plan
+    from rolerunner.model import Job, Plan, PlannedStep
 
 _ACCOUNT = "123456789012"
 """The job's account; it differs from its roles', so that both policies are needed."""
@@ -185,8 +186,9 @@ def _made_up(
         "now": now,
     }
     written: list[S3Uri] = []
-    for planned in plan.steps:
-        action = PartialValues(scope, {}).build_action(actions[planned.step.action], planned.fields)
+    for planned, item in _iter_planned_items(plan, scope):
+        values = PartialValues({**scope, **item}, {})
+        action = values.build_action(actions[planned.step.action], planned.fields)
         for source in _list_sources(action):
             if not (
                 any(_is_given(uri, source, action) for uri in puts)
@@ -197,6 +199,17 @@ def _made_up(
         target = getattr(action, "target", None)
         if isinstance(target, S3Uri):
             written.append(target)
+
+
+def _iter_planned_items(
+    plan: Plan, scope: Mapping[str, Any]
+) -> Iterator[tuple[PlannedStep, Mapping[str, Any]]]:
+    """Yields each step for each of its items, in the scope of the item if that is known."""
+    loops = {step.id: group for group in plan.job.steps for step in group.steps}
+    for planned in plan.steps:
+        for item, label in list_item_scopes(loops.get(planned.step.id, planned.step), scope):
+            if not planned.items or not label or label in planned.items:
+                yield planned, item
 
 
 def _is_given(uri: S3Uri, source: S3Uri, action: Any) -> bool:

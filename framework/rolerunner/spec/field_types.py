@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import (
     AfterValidator,
@@ -218,6 +218,16 @@ def _as_secret(text: str) -> SecretValue:
     return key
 
 
+def _validate_limit(value: Any) -> Any:
+    if isinstance(value, str):
+        number = value[:-1].strip() if value.endswith("%") else ""
+        if not number.isdigit() or int(number) > 100:  # noqa: PLR2004 - percent
+            raise ValueError(f"must be a number or a percentage such as 5%, not '{value}'")
+    elif isinstance(value, int) and value < 0:
+        raise ValueError(f"must be at least 0, not {value}")
+    return value
+
+
 def check_path(value: Any) -> Any:
     """Returns a local path unchanged. Raises ValueError if it is not a path."""
     if isinstance(value, str) and (not value or "\0" in value):
@@ -275,6 +285,13 @@ Rate = Annotated[
     DYNAMIC,
 ]
 """Bytes per second, written as 50MB/s."""
+Allowed = Annotated[
+    Union[int, str],
+    BeforeValidator(_validate_limit),
+    json_form(type=["integer", "string"]),
+    DYNAMIC,
+]
+"""A number, or a percentage of all."""
 CustomerKey = Annotated[
     str,
     BeforeValidator(_customer_key),

@@ -410,14 +410,22 @@ def _check_arguments(
 def _check_distribution(read: GlueFields, steps: Sequence[Any], reader: SpecReader) -> None:
     if not read.has_fine_grained_access:
         return
-    for index, step in enumerate(steps):
-        if isinstance(step, dict) and step.get("distribute") == "spark":
+    for path, step in _iter_steps(steps, ("steps",)):
+        if step.get("distribute") == "spark":
             reader.add(
-                ("steps", index, "distribute"),
+                (*path, "distribute"),
                 f"'distribute' does not work with '{_LAKE_FORMATION}' under 'glue', "
                 "which allows no RDDs",
                 "remove one of the two",
             )
+
+
+def _iter_steps(steps: Any, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yields the steps of a spec as it is written, also those inside groups."""
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        if isinstance(step, dict):
+            yield (*path, index), step
+            yield from _iter_steps(step.get("steps"), (*path, index, "steps"))
 
 
 def _find_expressions(value: Any, path: Path) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from rolerunner.spec.names import NAME
 from rolerunner.spec.notify_fields import MAX_NOTIFICATIONS, NotifyFields
 from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.schema import SpecFile, StateFields
-from rolerunner.spec.step_fields import StepFields
+from rolerunner.spec.step_fields import GroupFields, StepFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 _ROLE = {
     "type": "string",
-    "description": "The role to run under: an alias, an ARN, or job for the job's own role.",
-    "examples": ["job", "arn:aws:iam::111122223333:role/name"],
+    "description": "The role to run under: an alias, an ARN, or job for the job's own role. "
+    "With for_each, and inside a group, an expression may give an item's alias.",
+    "examples": ["job", "arn:aws:iam::111122223333:role/name", "${{ item.role }}"],
 }
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _EXPRESSION = {"type": "string", "pattern": r"\$\{\{"}
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-_KEPT_WHOLE = ("id", "action", "needs", "role")
+_KEPT_WHOLE = ("id", "action", "needs", "role", "roles", "steps")
 """Fields of steps that cannot be expressions."""
 
 
@@ -164,6 +165,7 @@ def _describe_property(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _build_step_schema(
     kinds: Mapping[str, type[ActionSchema]], definitions: dict[str, Any]
 ) -> dict[str, Any]:
+    """Returns the schema of a step or a group; the definition ``Step`` is that of a step alone."""
     common = _build_object_schema(StepFields, definitions)["properties"]
     names = sorted(kinds)
     common["action"] = {**_describe_property({"properties": common}, "action"), "enum": names}
@@ -174,11 +176,28 @@ def _build_step_schema(
         }
         for name, kind in sorted(kinds.items())
     ]
-    return {
+    definitions["Step"] = {
         "type": "object",
         "required": ["id", "action"],
         "properties": {"id": common["id"], "action": common["action"]},
         "allOf": branches,
+    }
+    return {
+        "type": "object",
+        "properties": {"id": common["id"], "action": common["action"], "steps": True},
+        "if": {"required": ["steps"]},
+        "then": _build_group_schema(definitions),
+        "else": {"$ref": "#/definitions/Step"},
+    }
+
+
+def _build_group_schema(definitions: dict[str, Any]) -> dict[str, Any]:
+    schema = _build_object_schema(GroupFields, definitions)
+    inner = {**schema["properties"]["steps"], "items": {"$ref": "#/definitions/Step"}}
+    return {
+        "description": cleandoc(GroupFields.__doc__ or ""),
+        **schema,
+        "properties": {**schema["properties"], "steps": inner},
     }
 
 

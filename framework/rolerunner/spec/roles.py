@@ -65,6 +65,10 @@ class Roles:
         """Keeps hints for roles that are missing, by alias."""
         self._missing.update(hints)
 
+    def list_aliases(self) -> list[str]:
+        """Returns all aliases, also those of roles with mistakes."""
+        return list(self._entries)
+
     def is_known(self, name: str) -> bool:
         """Returns True for an alias or the job's own role."""
         return name == JOB.name or name in self._entries

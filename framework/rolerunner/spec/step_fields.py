@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import BeforeValidator, Field
 
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.field_types import DYNAMIC, Seconds, StrictModel, json_form
+from rolerunner.spec.field_types import DYNAMIC, Allowed, Seconds, StrictModel, json_form
 from rolerunner.spec.names import Name
 from rolerunner.spec.permission_fields import PermissionFields
 from rolerunner.spec.validation import describe_value
@@ -92,6 +92,35 @@ class Defaults(StrictModel):
     )
 
 
+When = Annotated[
+    Union[str, Template],
+    BeforeValidator(_validate_when),
+    json_form(anyOf=[{"enum": list(WHEN)}, {"type": "string", "pattern": r"\$\{\{"}]),
+]
+Loop = Annotated[
+    Any,
+    BeforeValidator(_validate_loop),
+    json_form(
+        anyOf=[
+            {"type": "string", "pattern": r"\$\{\{"},
+            {"type": "array"},
+            {
+                "type": "object",
+                "properties": {
+                    "items": {
+                        "anyOf": [{"type": "string", "pattern": r"\$\{\{"}, {"type": "array"}]
+                    },
+                    "max_parallel": {"type": "integer", "minimum": 1, "maximum": MAX_PARALLEL},
+                },
+                "required": ["items"],
+                "additionalProperties": False,
+            },
+        ]
+    ),
+]
+"""The items of a step or a group: a list, an expression, or a mapping with ``items``."""
+
+
 class StepFields(StrictModel):
     """The fields that every step may have, whatever its action."""
 
@@ -101,48 +130,31 @@ class StepFields(StrictModel):
     )
     role: Optional[RoleName] = Field(
         None,
-        description="The role to run under: an alias, an ARN, or job for the job's own role.",
-        examples=["reader", "job"],
+        description="The role to run under: an alias, an ARN, or job for the job's own role. In "
+        "a step with for_each, and inside a group, an expression may give the item's alias.",
+        examples=["reader", "job", "${{ item.role }}"],
     )
     needs: Optional[list[str]] = Field(
         None,
         description="Ids of the steps to wait for; by default all steps before this one.",
         examples=[["find"], []],
     )
-    when: Annotated[
-        Union[str, Template],
-        BeforeValidator(_validate_when),
-        json_form(anyOf=[{"enum": list(WHEN)}, {"type": "string", "pattern": r"\$\{\{"}]),
-    ] = Field(
+    when: When = Field(
         "on_success",
         description="on_success, on_failure, always, or an expression that is true or false.",
         examples=["on_failure", "${{ steps.find.count > 0 }}"],
     )
-    for_each: Annotated[
-        Any,
-        BeforeValidator(_validate_loop),
-        json_form(
-            anyOf=[
-                {"type": "string", "pattern": r"\$\{\{"},
-                {"type": "array"},
-                {
-                    "type": "object",
-                    "properties": {
-                        "items": {
-                            "anyOf": [{"type": "string", "pattern": r"\$\{\{"}, {"type": "array"}]
-                        },
-                        "max_parallel": {"type": "integer", "minimum": 1, "maximum": MAX_PARALLEL},
-                    },
-                    "required": ["items"],
-                    "additionalProperties": False,
-                },
-            ]
-        ),
-    ] = Field(
+    for_each: Loop = Field(
         None,
         description="A list: the step runs once for each item, available as 'item'. "
         "Its outputs are lists then.",
         examples=[["north", "south"], "${{ steps.find.objects }}"],
+    )
+    roles: Optional[list[Name]] = Field(
+        None,
+        description="Aliases that a 'role' with an expression may give; needed where the items are "
+        "known only during the run.",
+        examples=[["north_reader", "south_reader"]],
     )
     retry: Optional[RetryFields] = Field(
         None,
@@ -178,4 +190,58 @@ class StepFields(StrictModel):
     )
     description: str = Field(
         "", description="What the step is for.", examples=["Lists what the partner sent today."]
+    )
+
+
+class GroupFields(StrictModel):
+    """A group: steps that run, in their order, once for each item of a list."""
+
+    id: Name = Field(
+        description="The group's name in references and results.", examples=["partners"]
+    )
+    for_each: Loop = Field(
+        description="The items: the steps run once for each, available as 'item'.",
+        examples=[[{"name": "north", "role": "north_reader"}], "${{ params.partners }}"],
+    )
+    steps: Annotated[list[Any], Field(min_length=1)] = Field(
+        description="The steps that run for each item. They read each other by their ids, and the "
+        "steps before the group; their outputs are lists outside: steps.GROUP.ID.OUTPUT.",
+        examples=[[{"id": "find", "action": "s3.list", "source": "s3://in-${{ item.name }}/"}]],
+    )
+    needs: Optional[list[str]] = Field(
+        None,
+        description="Ids of the steps to wait for; by default all steps before this one.",
+        examples=[["find"], []],
+    )
+    when: When = Field(
+        "on_success",
+        description="on_success, on_failure, always, or an expression that is true or false.",
+        examples=["on_failure", "${{ steps.find.count > 0 }}"],
+    )
+    max_parallel: Optional[Annotated[int, Field(ge=1, le=MAX_PARALLEL)]] = Field(
+        None,
+        description="Maximum number of items at once; the job's max_parallel by default.",
+        examples=[2],
+    )
+    max_failures: Allowed = Field(
+        0,
+        description="Maximum number (or percentage) of items that may fail; the group then ends "
+        "as warning. After one more, no further item starts.",
+        examples=[1, "10%"],
+    )
+    roles: Optional[list[Name]] = Field(
+        None,
+        description="Aliases that roles with an expression may give, for all steps of the group.",
+        examples=[["north_reader", "south_reader"]],
+    )
+    timeout: Optional[Seconds] = Field(
+        None, description="Maximum duration of the group, with all items.", examples=["2h"]
+    )
+    on_error: Optional[Literal["fail", "continue"]] = Field(
+        None,
+        description="Whether a failure of the group fails the run, or the run continues.",
+        examples=["continue"],
+    )
+    description: str = Field(
+        "", description="What the group is for.", examples=["Fetches what each partner sent."]
     )

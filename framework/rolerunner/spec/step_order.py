@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import suggest_name
 
+STATUS = "status"
+"""``steps.ID.status``, which every step has in addition to the outputs of its action."""
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -16,14 +19,27 @@ if TYPE_CHECKING:
 
 
 def check_ids(steps: Sequence[RawStep], reader: SpecReader) -> None:
-    """Reports ids that are used more than once."""
-    first: dict[str, RawStep] = {}
+    """Reports ids that are used more than once: at the top level, or in a group and outside it."""
+    first = _check_unique(steps, {}, reader)
+    for group in steps:
+        _check_unique(group.steps, first, reader)
+        for step in (step for step in group.steps if step.id == STATUS):
+            message = f"'{STATUS}' cannot be the id of a step inside a group"
+            hint = f"steps.{group.id}.{STATUS} is the status of the group"
+            reader.add((*step.path, "id"), message, hint)
+
+
+def _check_unique(
+    steps: Sequence[RawStep], outside: Mapping[str, RawStep], reader: SpecReader
+) -> dict[str, RawStep]:
+    first = dict(outside)
     for step in steps:
         other = first.setdefault(step.id, step)
         if other is not step:
             line = reader.document.mark((*other.path, "id")).line
             hint = f"the first is on line {line}"
             reader.add((*step.path, "id"), f"duplicate step id '{step.id}'", hint)
+    return first
 
 
 def resolve_needs(
@@ -67,6 +83,13 @@ def _list_known_needs(step: RawStep, steps: Sequence[RawStep], reader: SpecReade
         if name == step.id:
             reader.add((*path, index), f"the step '{name}' cannot wait for itself")
         elif name not in known:
-            hint = suggest_name(name, known)
-            reader.add((*path, index), f"there is no step '{name}'", hint)
+            where = "" if step.group is None else f" in the group '{step.group.id}'"
+            hint = suggest_name(name, known) or _explain_group_needs(step)
+            reader.add((*path, index), f"there is no step '{name}'{where}", hint)
     return [name for name in needs if name in known and name != step.id]
+
+
+def _explain_group_needs(step: RawStep) -> str:
+    if step.group is None:
+        return ""
+    return "its steps wait for one another; what all of them wait for is in the group's own 'needs'"

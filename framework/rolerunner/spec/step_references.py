@@ -11,6 +11,7 @@ from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.raw_step import accepts_secret
 from rolerunner.spec.reader import ITEM_NAMES, iter_templates
+from rolerunner.spec.step_order import STATUS
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from rolerunner.spec.raw_step import RawStep
     from rolerunner.spec.reader import SpecReader
 
-STATUS = "status"
-"""``steps.ID.status``, which every step has in addition to the outputs of its action."""
-
 _TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -34,13 +32,13 @@ _TYPE_NAMES = {
     dict: "a mapping",
 }
 _OUTPUT_DEPTH = 3
-"""Names in ``steps.ID.OUTPUT``."""
+"""Names in ``steps.ID.OUTPUT``; one more for a step inside a group."""
 
 
 def check_secret_outputs(step: RawStep, reader: SpecReader) -> None:
     """Reports names in ``secret_outputs`` that are not outputs, or cannot be secrets."""
     path = (*step.path, "secret_outputs")
-    if isinstance(step.common.secret_outputs, Template):
+    if isinstance(getattr(step.common, "secret_outputs", None), Template):
         reader.add(path, "'secret_outputs' must be a list of names; it cannot be an expression")
     if step.schema is None:
         return
@@ -48,14 +46,17 @@ def check_secret_outputs(step: RawStep, reader: SpecReader) -> None:
     for index, name in enumerate(step.secret_outputs):
         if outputs is not None and name not in outputs:
             hint = suggest_name(name, outputs) or f"it has {', '.join(outputs)}"
-            reader.add((*path, index), f"{step.common.action} has no output '{name}'", hint)
+            reader.add((*path, index), f"{step.schema.kind} has no output '{name}'", hint)
         elif not isinstance(step.schema.samples.get(name, ""), (str, int, float, list, dict)):
             reader.add((*path, index), f"'{name}' is a list of objects, which cannot be a secret")
 
 
 @dataclass(frozen=True)
 class ReferenceChecker:
-    """Checks the references between steps; mistakes are added to the reader."""
+    """Checks the references between steps; mistakes are added to the reader.
+
+    The steps of a group have a checker of their own, which also knows the steps around the group.
+    """
 
     steps: Sequence[RawStep]
     reader: SpecReader
@@ -68,8 +69,13 @@ class ReferenceChecker:
         by_id = {step.id: (index, step) for index, step in reversed(list(enumerate(steps)))}
         return cls(steps, reader, by_id)
 
+    def enter_group(self, position: int) -> ReferenceChecker:
+        """Returns a checker of a group's steps, which stand in front of the group itself."""
+        steps = [*self.steps[:position], *self.steps[position].steps, *self.steps[position:]]
+        return ReferenceChecker.of(steps, self.reader)
+
     def collect_references(self, position: int) -> frozenset[str]:
-        """Returns the ids of the steps that a step reads from."""
+        """Returns the full ids of the steps that a step reads from."""
         step, found = self.steps[position], set()
         for path, template, expression, reference in _iter_references(step):
             message, hint = self._find_mistake(reference, position)
@@ -77,7 +83,7 @@ class ReferenceChecker:
                 mark = self.reader.mark_reference(path, template.text, expression, reference)
                 self.reader.add_at(mark, message, hint)
             elif reference.path[0] == "steps":
-                found.add(reference.path[1])
+                found.add(self._by_id[reference.path[1]][1].full_id)
                 inside = path[len(step.path) :]
                 if self._is_secret_output(reference) and not accepts_secret(step.schema, inside):
                     self.reader.refuse_secret(path, template.text, expression, reference)
@@ -124,20 +130,30 @@ class ReferenceChecker:
     def _find_sample(self, template: Template, position: int) -> Any:
         """Returns a value like the output that the template reads; None if it is not known."""
         name = template.name
-        if name is None or len(name.path) != _OUTPUT_DEPTH or name.path[0] != "steps":
+        if name is None or len(name.path) < _OUTPUT_DEPTH or name.path[0] != "steps":
             return None
-        other_position, other = self._by_id.get(name.path[1], (position, None))
-        if other is None or other_position >= position or other.schema is None:
+        other_position, _ = self._by_id.get(name.path[1], (position, None))
+        other, output = self._find_step(name)
+        if other_position >= position or len(output) != 1 or other is None or other.schema is None:
             return None
         fields = self.reader.fill_known(dict(other.fields), other.path)
-        sample = other.schema.sample(name.path[2], fields)
-        return [sample] if sample is not None and other.loop is not None else sample
+        sample = other.schema.sample(output[0], fields)
+        is_list = other.loop is not None or name.path[1] != other.id
+        return [sample] if sample is not None and is_list else sample
+
+    def _find_step(self, reference: Reference) -> tuple[Optional[RawStep], tuple[str, ...]]:
+        """Returns the step that has the output, in a group the one inside it, and the output."""
+        _, name, *output = reference.path
+        _, step = self._by_id.get(name, (0, None))
+        if step is not None and step.is_group:
+            step = next((each for each in step.steps if [each.id] == output[:1]), None)
+            output = output[1:]
+        return step, tuple(output)
 
     def _is_secret_output(self, reference: Reference) -> bool:
         """Returns True if the output is known to be a secret."""
-        _, other = self._by_id[reference.path[1]]
-        output = reference.path[2:]
-        if output == (STATUS,) or other.schema is None:
+        other, output = self._find_step(reference)
+        if other is None or other.schema is None or output == (STATUS,):
             return False
         if output[0] in other.secret_outputs:
             return True
@@ -152,21 +168,34 @@ class ReferenceChecker:
             return "", ""
         name, output = names[0], names[1] if len(names) > 1 else ""
         if name not in self._by_id:
-            return f"there is no step '{name}'", suggest_name(name, self._by_id)
+            hint = self._find_in_groups(name) or suggest_name(name, self._by_id)
+            return f"there is no step '{name}'", hint
         other_position, other = self._by_id[name]
         if other_position >= position:
             return f"the step '{name}' does not run before this one", ""
-        return _find_output_mistake(name, output, other)
+        if other.is_group:
+            return _find_group_mistake(names[1:], other)
+        return _find_output_mistake(f"steps.{name}", output, other)
+
+    def _find_in_groups(self, name: str) -> str:
+        """Returns the hint for the id of a step that is inside a group."""
+        for group in self.steps:
+            for step in group.steps:
+                if step.id == name:
+                    return f"it is inside the group '{group.id}': write steps.{group.id}.{name}"
+        return ""
 
 
 def _iter_references(
     step: RawStep,
 ) -> Iterator[tuple[Path, Template, Expression, Reference]]:
+    places = [((*step.path, *path), template) for path, template in step.role_templates.items()]
     for values in (step.fields, step.deferred):
-        for path, template in iter_templates(dict(values), step.path):
-            for expression in template.expressions:
-                for reference in expression.references:
-                    yield path, template, expression, reference
+        places += iter_templates(dict(values), step.path)
+    for path, template in places:
+        for expression in template.expressions:
+            for reference in expression.references:
+                yield path, template, expression, reference
 
 
 def _is_wrong_choice(detail: Mapping[str, Any]) -> bool:
@@ -174,16 +203,34 @@ def _is_wrong_choice(detail: Mapping[str, Any]) -> bool:
     return detail["type"] == "literal_error" and isinstance(detail["input"], str)
 
 
+def _find_group_mistake(names: Sequence[str], group: RawStep) -> tuple[str, str]:
+    known = [*(step.id for step in group.steps), STATUS]
+    if not names:
+        return f"'steps.{group.id}' needs a step of the group after it", _list_known(known)
+    if names[0] not in known:
+        hint = suggest_name(names[0], known) or _list_known(known)
+        return f"the group '{group.id}' has no step '{names[0]}'", hint
+    if names[0] == STATUS:
+        return "", ""
+    step = next(each for each in group.steps if each.id == names[0])
+    output = names[1] if len(names) > 1 else ""
+    return _find_output_mistake(f"steps.{group.id}.{step.id}", output, step)
+
+
+def _list_known(names: Sequence[str]) -> str:
+    return f"known: {', '.join(names)}"
+
+
 def _find_output_mistake(name: str, output: str, step: RawStep) -> tuple[str, str]:
     outputs = step.schema.outputs if step.schema else None
     if not output:
         example = next(iter(outputs or {}), "NAME")
-        return f"'steps.{name}' needs an output after it, as in steps.{name}.{example}", ""
+        return f"'{name}' needs an output after it, as in {name}.{example}", ""
     if outputs is None or output in (*outputs, STATUS):
         return "", ""
     known = (*outputs, STATUS)
     hint = suggest_name(output, known) or f"{step.data['action']} has {', '.join(known)}"
-    return f"the step '{name}' has no output '{output}'", hint
+    return f"the step '{step.id}' has no output '{output}'", hint
 
 
 def _find_item_mistake(names: Sequence[str], step: RawStep) -> tuple[str, str]:

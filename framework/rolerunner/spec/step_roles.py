@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.model import DeclaredPermission
-from rolerunner.spec.expressions import Template
+from rolerunner.spec.expressions import Template, is_template
+from rolerunner.spec.item_roles import choose_roles
 from rolerunner.spec.reader import iter_templates
-from rolerunner.spec.step_fields import describe_wrong_role
+from rolerunner.spec.step_fields import StepFields, describe_wrong_role
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rolerunner.model import Role
+    from rolerunner.model import Role, RoleChoice
     from rolerunner.spec.document import Path
     from rolerunner.spec.permission_fields import PermissionFields
     from rolerunner.spec.raw_step import RawStep
@@ -29,23 +30,36 @@ def check_roles(step: RawStep, roles: Roles, defaults: Defaults, reader: SpecRea
             _report_missing_role(step, field, reader)
         elif not isinstance(name, str):
             reader.add((*step.path, *path), f"'{path[-1]}' {describe_wrong_role(name)}")
-        elif path:
+        elif path and not is_template(name):
             roles.check(name, (*step.path, *path), reader)
 
 
 def find_roles(step: RawStep, roles: Roles, defaults: Defaults) -> dict[str, Role]:
-    """Returns role field -> role, without roles that have mistakes."""
+    """Returns role field -> role, without roles that have mistakes or that items choose."""
     found = {
         field: roles.find(name)
         for field, _, name in _iter_role_names(step, defaults)
-        if isinstance(name, str)
+        if isinstance(name, str) and not is_template(name)
     }
     return {field: role for field, role in found.items() if role is not None}
+
+
+def find_role_choices(
+    step: RawStep, roles: Roles, defaults: Defaults, reader: SpecReader
+) -> dict[str, RoleChoice]:
+    """Returns role field -> the roles that its items may choose; mistakes are reported."""
+    return {
+        field: choose_roles(step, path, roles, reader)
+        for field, path, _ in _iter_role_names(step, defaults)
+        if path in step.role_templates
+    }
 
 
 def check_permissions(step: RawStep, reader: SpecReader) -> None:
     """Reports mistakes in ``permissions`` that its model cannot find."""
     path = (*step.path, "permissions")
+    if not isinstance(step.common, StepFields):
+        return
     if isinstance(step.common.permissions, Template):
         reader.add(path, "'permissions' must be a list; its items may contain expressions")
         return
@@ -68,7 +82,7 @@ def check_permissions(step: RawStep, reader: SpecReader) -> None:
 
 def list_permissions(step: RawStep) -> tuple[DeclaredPermission, ...]:
     """Returns the permissions that the step declares; empty if the declaration is wrong."""
-    declared = step.common.permissions
+    declared = step.common.permissions if isinstance(step.common, StepFields) else []
     if isinstance(declared, Template):
         return ()
     if any(iter_templates([[each.actions, each.role, each.conditions] for each in declared])):

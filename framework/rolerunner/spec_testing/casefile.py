@@ -272,8 +272,9 @@ class Expectations(StrictModel):
         str, Annotated[ExpectedStep, BeforeValidator(_as_status), ShortForm(get_args(StepStatus))]
     ] = Field(
         default_factory=dict,
-        description="Maps steps to their status, or to more expectations.",
-        examples=[{"fetch": "failed"}],
+        description="Maps steps to their status, or to more expectations. Inside a group: "
+        "GROUP[ITEM].STEP, GROUP.STEP for all items, GROUP[ITEM] for an item's status.",
+        examples=[{"fetch": "failed"}, {"partners[north].fetch": "failed"}],
     )
     objects: dict[
         S3Location,
@@ -343,7 +344,9 @@ class CaseFields(StrictModel):
     )
     env: Optional[str] = Field(None, description="Environment of the spec.", examples=["dev"])
     only: list[str] = Field(
-        default_factory=list, description="Run only these steps.", examples=[["fetch"]]
+        default_factory=list,
+        description="Run only these steps, or parts of groups.",
+        examples=[["fetch"], ["partners[north].fetch"]],
     )
     given: InitialState = Field(
         default_factory=InitialState,

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rolerunner.model import RoleArn
+from rolerunner.run.selection import find_name_mistake
 from rolerunner.sandbox.messages import TARGET_SERVICES
-from rolerunner.spec.step_references import STATUS
+from rolerunner.spec.step_order import STATUS
 from rolerunner.spec.values import suggest_name
+from rolerunner.step_ids import StepId, local_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rolerunner.model import S3Uri
+    from rolerunner.model import Job, S3Uri
     from rolerunner.sandbox import World
     from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Path as Place
     from rolerunner.spec.reader import SpecReader
     from rolerunner.spec_testing.case import Case
+    from rolerunner.spec_testing.casefile import ExpectedStep
 
 
 def validate_case(
@@ -68,23 +71,15 @@ def _check_known(
 def _check_steps(
     case: Case, place: Place, reader: SpecReader, kinds: Mapping[str, type[ActionSchema]]
 ) -> None:
-    steps = {step.id: step for step in case.job.steps} if case.job is not None else {}
+    if case.job is None:
+        return
     for index, name in enumerate(case.fields.only):
-        _check_known(name, steps, "step", (*place, "only", index), reader)
+        _check_step_name(name, case.job, (*place, "only", index), reader)
     for name, expected in case.fields.expect.steps.items():
         at = (*place, "expect", "steps", name)
-        if not _check_known(name, steps, "step", at, reader, key=True):
+        if not _check_step_name(name, case.job, at, reader, key=True):
             continue
-        outputs = kinds[steps[name].action].outputs
-        for output in expected.outputs if outputs is not None else ():
-            _check_known(
-                output,
-                outputs or (),
-                f"output of {steps[name].action}",
-                (*at, "outputs", output),
-                reader,
-                key=True,
-            )
+        _check_outputs(StepId.parse(name), expected, case.job, at, reader, kinds)
         if STATUS in expected.outputs:
             reader.add(
                 (*at, "outputs", STATUS),
@@ -92,6 +87,42 @@ def _check_steps(
                 "write it beside 'outputs'",
                 key=True,
             )
+
+
+def _check_step_name(
+    name: str, job: Job, place: Place, reader: SpecReader, *, key: bool = False
+) -> bool:
+    message, hint = find_name_mistake(job, name)
+    if message:
+        reader.add(place, message, hint, key=key)
+    return not message
+
+
+def _check_outputs(
+    name: StepId,
+    expected: ExpectedStep,
+    job: Job,
+    place: Place,
+    reader: SpecReader,
+    kinds: Mapping[str, type[ActionSchema]],
+) -> None:
+    """Reports outputs that a step, or an item or a step of a group, does not have."""
+    step = next(each for each in job.steps if each.id == name.step)
+    if step.steps and name.item and not name.inner and expected.model_fields_set != {"status"}:
+        hint = f"write what its steps do under {name}.STEP"
+        reader.add(place, f"the item '{name}' has only a status", hint, key=True)
+        return
+    if step.steps and not name.inner:
+        known = [local_name(each.id) for each in step.steps]
+        for output in expected.outputs:
+            at = (*place, "outputs", output)
+            _check_known(output, known, f"step of the group '{step.id}'", at, reader, key=True)
+        return
+    inner = next((each for each in step.steps if local_name(each.id) == name.inner), step)
+    outputs = kinds[inner.action].outputs
+    for output in expected.outputs if outputs is not None else ():
+        at = (*place, "outputs", output)
+        _check_known(output, outputs or (), f"output of {inner.action}", at, reader, key=True)
 
 
 def _check_roles(case: Case, place: Place, reader: SpecReader) -> None:

@@ -6,7 +6,7 @@ import fnmatch
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -14,6 +14,7 @@ from rolerunner.common.wording import format_count
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.sandbox.messages import TARGET_SERVICES
 from rolerunner.spec_testing.contents import Content, UnreadableObject, read_file, read_object
+from rolerunner.step_ids import StepId, label_position, local_name
 
 if TYPE_CHECKING:
     from rolerunner.sandbox import RecordedRequest, Sandbox
@@ -65,9 +66,9 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
         return
     expect = case.fields.expect
     yield from _of_run(expect, seen)
-    steps = {step["id"]: step for step in seen.result.get("steps", ())}
     for name, expected in expect.steps.items():
-        yield from _of_step(name, expected, steps.get(name, {}))
+        for found, step in find_steps(name, seen.result.get("steps", ())):
+            yield from _of_step(found, expected, step)
     for uri, wanted in expect.objects.items():
         yield from _of_object(uri, wanted, case, seen.aws)
     for name, each in expect.files.items():
@@ -190,10 +191,47 @@ def _of_step(name: str, expected: ExpectedStep, step: Mapping[str, Any]) -> Iter
     if expected.attempts is not None:
         yield from _compare_values(f"{what}.attempts", expected.attempts, step.get("attempts", 0))
     outputs = step.get("outputs", {})
+    if step.get("items"):
+        yield from _of_group_outputs(what, expected.outputs, outputs)
+        return
     for output, value in expected.outputs.items():
         yield from _compare_values(
             f"{what}.outputs.{output}", value, outputs.get(output, "no such output"), detail
         )
+
+
+def _of_group_outputs(
+    what: str, expected: Mapping[str, Any], outputs: Mapping[str, Any]
+) -> Iterator[Mismatch]:
+    """Compares some outputs of the steps of a group, each a list with a value for each item."""
+    for name, values in expected.items():
+        if not isinstance(values, dict):
+            yield from _compare_values(f"{what}.outputs.{name}", values, outputs.get(name))
+            continue
+        for output, value in values.items():
+            seen = outputs.get(name, {}).get(output, "no such output")
+            yield from _compare_values(f"{what}.outputs.{name}.{output}", value, seen)
+
+
+def find_steps(name: str, steps: Sequence[Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Returns the results that a name stands for; for a step of a group those of all items.
+
+    A name without a result stands for an empty one.
+    """
+    wanted = StepId.parse(name)
+    step: Mapping[str, Any] = next((each for each in steps if each["id"] == wanted.step), {})
+    if not wanted.item and not wanted.inner:
+        return [(name, step)]
+    items = [
+        item
+        for position, item in enumerate(step.get("items", ()))
+        if wanted.item in ("", item["item"], label_position(position))
+    ]
+    if not wanted.inner:
+        return [(name, item) for item in items] or [(name, {})]
+    found = [each for item in items for each in item["steps"]]
+    named = [each for each in found if local_name(each["id"]) == wanted.inner]
+    return [(each["id"], each) for each in named] or [(name, {})]
 
 
 def _of_object(uri: S3Uri, wanted: ExpectedObject, case: Case, aws: Sandbox) -> Iterator[Mismatch]:

@@ -9,7 +9,8 @@ import pytest
 
 from rolerunner.actions import registry
 from rolerunner.model import Plan, StateLocation
-from rolerunner.plan.planning import MAX_ITEMS, make_plan, plan_to_json, state_prefix, to_plain_json
+from rolerunner.plan.planning import make_plan, plan_to_json, state_prefix, to_plain_json
+from rolerunner.plan.step_planning import MAX_ITEMS
 from rolerunner.redaction.secrets import MASK, register_secret
 from rolerunner.spec.expressions import parse_template
 from rolerunner.spec.loader import load_spec

@@ -232,7 +232,7 @@ def _read_code(job: Job, settings: GlueSettings, project: Path) -> dict[str, byt
 
 def _check_actions(job: Job, settings: GlueSettings) -> None:
     """Raises UsageError for a plugin action whose package is not in the requirements."""
-    for step in job.steps:
+    for step in job.action_steps:
         package = registry()[step.action].__module__.partition(".")[0]
         if package != "rolerunner" and not settings.requirements:
             raise UsageError(
@@ -247,7 +247,7 @@ def _list_packages(job: Job, settings: GlueSettings, project: Path) -> list[Path
     absent = next((path for path in found if not path.exists()), None)
     if absent is not None:
         raise UsageError(f"there is no {absent}, which 'packages' under 'glue' names")
-    for step in job.steps:
+    for step in job.action_steps:
         calls_user_code = registry()[step.action].calls_user_code
         function = step.fields.get("function") if calls_user_code else None
         if isinstance(function, str):

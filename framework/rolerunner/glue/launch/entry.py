@@ -211,7 +211,7 @@ class _Entry:
             runtime=runtime,
             **_glue_ids(self.given),
         )
-        if any(registry()[step.action].calls_user_code for step in job.steps):
+        if any(registry()[step.action].calls_user_code for step in job.action_steps):
             spark_job.resolve_options(self.given.glue)
         cancel = Cancel()
         with (

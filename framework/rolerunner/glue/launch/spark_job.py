@@ -43,7 +43,7 @@ def run_in_glue_job(
 
 def is_needed(job: Job, given: Mapping[str, str]) -> bool:
     """Returns True if bookmarks are on or a step uses Spark."""
-    return given.get(BOOKMARKS, _OFF) != _OFF or any(_uses_spark(step) for step in job.steps)
+    return given.get(BOOKMARKS, _OFF) != _OFF or any(_uses_spark(step) for step in job.action_steps)
 
 
 def _uses_spark(step: Step) -> bool:

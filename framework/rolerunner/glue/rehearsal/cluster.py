@@ -54,7 +54,7 @@ def find_release(runtime: Runtime) -> SparkRelease:
 
 def has_tables(job: Job) -> bool:
     """Returns True if Spark itself reads from S3, for which it needs S3A."""
-    return any(step.action.startswith("spark.") for step in job.steps)
+    return any(step.action.startswith("spark.") for step in job.action_steps)
 
 
 def prepare_cluster(

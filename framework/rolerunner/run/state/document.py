@@ -1,6 +1,7 @@
 """The JSON document of a run key, validated field by field.
 
-This is version 1. Unknown fields are refused and the document is left as it is, because the
+Documents with steps of groups have version 2, which earlier releases refuse; all others have
+version 1. Unknown fields are refused and the document is left as it is, because the
 next write would drop them.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 from rolerunner.common.json_values import check_json
 from rolerunner.errors import UsageError
 from rolerunner.run.state.lock_holder import LockHolder
+from rolerunner.step_ids import file_name
 
-VERSION = 1
+VERSION, GROUPS_VERSION = 1, 2
 LIST = "$objects"
 """The key of an object that stands for a list of objects."""
 _MAX_PID = 2**31
@@ -25,6 +27,10 @@ _MAX_AMOUNT = 1e12
 """An upper bound for seconds."""
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_ITEM_STEP = re.compile(
+    r"[A-Za-z][A-Za-z0-9_-]*\[(?:#\d+|[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)\]\.[A-Za-z][A-Za-z0-9_-]*\Z"
+)
+"""A step inside a group, for one item."""
 _SEGMENT = re.compile(r"[^/\0]{1,255}\Z")
 
 
@@ -67,6 +73,11 @@ def parse_document(data: bytes, name: str, job: str, key: str) -> StateDocument:
             f"the state {name} is damaged: {reason}; it was not changed. "
             "Restore it, or remove it to start again"
         ) from None
+
+
+def choose_version(steps: Iterable[str]) -> int:
+    """Returns the version of a document with these steps."""
+    return GROUPS_VERSION if any("[" in step for step in steps) else VERSION
 
 
 def is_plain(value: Any) -> bool:
@@ -115,9 +126,10 @@ def _read_document(document: Any, job: str, key: str) -> StateDocument:
     _require(isinstance(document, dict), "it is not an object")
     version = document.get("version")
     _require(type(version) is int and version >= 1, f"'version' is {_format_value(version)}")
-    if version != VERSION:
+    if version not in (VERSION, GROUPS_VERSION):
         raise _UnknownContent(
-            f"has version {_format_value(version)}, and this release reads version {VERSION}"
+            f"has version {_format_value(version)}, and this release reads versions {VERSION} "
+            f"and {GROUPS_VERSION}"
         )
     _check_fields(
         "it",
@@ -140,7 +152,14 @@ def _read_document(document: Any, job: str, key: str) -> StateDocument:
     )
     steps = document["steps"]
     _require(isinstance(steps, dict), "'steps' is not an object")
-    texts = {step: _entry_text(step, entry, f"{job}/{key}/{step}") for step, entry in steps.items()}
+    has_groups = version == GROUPS_VERSION
+    for step in steps:
+        is_name = _STEP.match(step) or (has_groups and _ITEM_STEP.match(step))
+        _require(bool(is_name), f"the step '{step}' has no name of a step")
+    texts = {
+        step: _entry_text(step, entry, f"{job}/{key}/{file_name(step)}")
+        for step, entry in steps.items()
+    }
     return StateDocument(document["started"], _read_holder(document["holder"]), steps, begun, texts)
 
 
@@ -170,7 +189,6 @@ def _read_holder(read: Any) -> LockHolder:
 def _entry_text(step: str, entry: Any, base: str) -> str:
     """Validates a step's entry and returns it as JSON."""
     what = f"the step '{step}'"
-    _require(bool(_STEP.match(step)), f"{what} has no name of a step")
     _require(isinstance(entry, dict), f"{what} is not an object")
     _check_fields(
         what,

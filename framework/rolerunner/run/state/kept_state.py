@@ -113,8 +113,8 @@ class KeptState:
         return not self._state.is_new
 
     def has_step(self, step_id: str) -> bool:
-        """Returns True if the outputs of a step are recorded."""
-        return self._state.find_step(step_id) is not None
+        """Returns True if the outputs of a step, or of some steps of a group, are recorded."""
+        return self._state.find_step(step_id) is not None or self._state.has_group(step_id)
 
     def restore_result(
         self, step: Step, read_scope: ReadScope, repeated: set[str]

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Optional
 
 from rolerunner.errors import StepError
-from rolerunner.run.state.document import VERSION
+from rolerunner.run.state.document import choose_version
 from rolerunner.run.state.lists import ListWriter, NotStorable
 from rolerunner.run.state.lock_holder import LockHolder, elapsed, utc_now
 from rolerunner.run.state.lock_renewal import LockRenewal
 from rolerunner.run.state.step_record import StepRecord
 from rolerunner.run.state.stores import MAX_BYTES, LockLost, StateStore
+from rolerunner.step_ids import file_name
 
 
 @dataclass
@@ -63,6 +64,11 @@ class RunState:
         read = self.steps.get(step)
         return None if read is None else StepRecord(**read, has_left="left" in read)
 
+    def has_group(self, group: str) -> bool:
+        """Returns True if steps inside a group are recorded."""
+        with self._lock:
+            return any(step.startswith(f"{group}[") for step in self.steps)
+
     def mark_begun(self, step: str) -> None:
         """Records that a step begins which must not be called twice. Raises StepError."""
         with self._lock:
@@ -84,7 +90,7 @@ class RunState:
 
     def record_step(self, step: str, record: StepRecord, left: Sequence[Path] = ()) -> None:
         """Records a completed step, after its lists. Raises NotStorable, StepError."""
-        lists = ListWriter(self.store, f"{self.job}/{self.key}/{step}")
+        lists = ListWriter(self.store, f"{self.job}/{self.key}/{file_name(step)}")
         try:
             outputs = {name: lists.store_lists(value) for name, value in record.outputs.items()}
         except NotStorable:
@@ -150,7 +156,7 @@ class RunState:
 
     def _render_document(self) -> bytes:
         head = {
-            "version": VERSION,
+            "version": choose_version((*self.steps, *self.begun)),
             "job": self.job,
             "key": self.key,
             "started": self.started,

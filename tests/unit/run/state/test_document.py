@@ -179,7 +179,7 @@ def test_a_damaged_reference_to_a_list_is_refused(more: dict[str, Any], reason: 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (document(version=2), "has version 2, and this release reads version 1"),
+        (document(version=3), "has version 3, and this release reads versions 1 and 2"),
         (document(more=1), "it has 'more'"),
         (document(holder={"more": 1}), "'holder' has 'more'"),
         (document(step={"more": 1}), "the step 'a' has 'more'"),

@@ -1,0 +1,490 @@
+"""Groups of steps: items side by side, failures, resume, selection, results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner import api
+from rolerunner.errors import UsageError
+from rolerunner.events import StepFinished, StepStarted
+from tests.conftest import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rolerunner import sandbox
+    from rolerunner.model import RunResult
+
+FUNCTIONS = """
+import os, threading, time
+from pathlib import Path
+at_once = {"now": 0, "most": 0}
+lock = threading.Lock()
+
+def say(context, value=None):
+    return {"value": value}
+
+def fail(context, broken):
+    if broken:
+        raise ValueError("broken")
+    return {"value": "fine"}
+
+def fail_once(context, path):
+    if not Path(path).exists():
+        Path(path).touch()
+        raise ConnectionError("not yet")
+    return {"value": "then"}
+
+def fail_unless(context, path):
+    if not Path(path).exists():
+        raise ValueError("missing")
+    return {"value": "there"}
+
+def add(context, path, text):
+    with lock, Path(path).open("a") as file:
+        file.write(text + "\\n")
+    return {"value": text}
+
+def die_at(context, text, at):
+    if text == at and not Path("survived").exists():
+        Path("survived").touch()
+        os._exit(9)
+    return {"value": text}
+
+def wait(context, seconds):
+    with lock:
+        at_once["now"] += 1
+        at_once["most"] = max(at_once["most"], at_once["now"])
+    context.cancel.wait(seconds)
+    with lock:
+        at_once["now"] -= 1
+    return {"most": at_once["most"]}
+
+def stop(context):
+    context.cancel.wait(30)
+    raise RuntimeError("stopped")
+"""
+ACCOUNT = "111122223333"
+TRUST = f"""
+    trust:
+      - {{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}},
+         Action: sts:AssumeRole}}"""
+WORLD = f"""
+version: 1
+job_role: arn:aws:iam::{ACCOUNT}:role/job
+roles:
+  - arn: arn:aws:iam::{ACCOUNT}:role/job
+    permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]
+  - arn: arn:aws:iam::222233334444:role/north{TRUST}
+    permissions:
+      - {{Effect: Allow, Action: "s3:*",
+         Resource: ["arn:aws:s3:::in-north", "arn:aws:s3:::in-north/*"]}}
+  - arn: arn:aws:iam::333344445555:role/south{TRUST}
+    permissions:
+      - {{Effect: Allow, Action: "s3:*",
+         Resource: ["arn:aws:s3:::in-south", "arn:aws:s3:::in-south/*"]}}
+buckets:
+  - name: in-north
+    account: "222233334444"
+    objects: [{{key: day/a.csv, text: aa}}, {{key: day/b.csv, text: b}}]
+  - name: in-south
+    account: "333344445555"
+    objects: [{{key: day/c.csv, text: ccc}}]
+"""
+ROLES = """roles:
+  north_reader: arn:aws:iam::222233334444:role/north
+  south_reader: arn:aws:iam::333344445555:role/south
+"""
+
+
+@pytest.fixture(autouse=True)
+def _functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "doings.py").write_text(FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    yield
+    sys.modules.pop("doings", None)
+
+
+class Order:
+    """What began and ended, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def notify(self, event: Any) -> None:
+        if isinstance(event, StepStarted):
+            self.seen.append(f"+{event.step.id}")
+        if isinstance(event, StepFinished):
+            self.seen.append(f"-{event.result.id}")
+
+
+def run(tmp_path: Path, steps: str, top: str = "", **given: Any) -> RunResult:
+    path = tmp_path / "job.yaml"
+    path.write_text(f"version: 1\nname: t\n{top}steps:\n{steps}")
+    return api.run(api.load(path), **given)
+
+
+def call(id_: str, function: str = "say", more: str = "", **arguments: Any) -> str:
+    return (
+        f"{{id: {id_}, action: python.call, function: 'doings:{function}', "
+        f"arguments: {json.dumps(arguments)}{', ' + more if more else ''}}}"
+    )
+
+
+def group(items: Any, *steps: str, more: str = "", id_: str = "g") -> str:
+    shown = items if isinstance(items, str) else json.dumps(items)
+    inner = "".join(f"      - {step}\n" for step in steps)
+    settings = f"    {more}\n" if more else ""
+    return f"  - id: {id_}\n    for_each: {shown}\n{settings}    steps:\n{inner}"
+
+
+def statuses(result: RunResult, group_id: str = "g") -> dict[str, list[str]]:
+    found = next(step for step in result.steps if step.id == group_id)
+    return {item.item: [step.status for step in item.steps] for item in found.items}
+
+
+def test_steps_of_an_item_read_each_other_and_outside_reads_lists(tmp_path: Path) -> None:
+    order = Order()
+    steps = (
+        f"  - {call('before', value='x')}\n"
+        + group(
+            [{"name": "north", "n": 1}, {"name": "south", "n": 2}],
+            call("one", value="${{ item.n }}"),
+            call("two", value="${{ steps.one.value }} ${{ steps.before.value }} ${{ item.name }}"),
+            more="max_parallel: 1",
+        )
+        + f"  - {call('after', value='${{ steps.g.two.value }}')}\n"
+        + f"  - {call('last', value='${{ steps.g.two.status }}')}\n"
+    )
+    result = run(tmp_path, steps, observers=[order])
+    assert result.status == "succeeded"
+    by_id = {step.id: step for step in result.steps}
+    assert by_id["after"].outputs["value"] == ["1 x north", "2 x south"]
+    assert by_id["last"].outputs["value"] == ["succeeded", "succeeded"]
+    inner = [step.id for item in by_id["g"].items for step in item.steps]
+    assert inner == ["g[north].one", "g[north].two", "g[south].one", "g[south].two"]
+    started = [each for each in order.seen if each.startswith("+")]
+    assert started == ["+before", "+g", *(f"+{each}" for each in inner), "+after", "+last"]
+
+
+def test_items_run_side_by_side_up_to_max_parallel(tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        group([1, 2, 3, 4], call("w", "wait", seconds=0.2), more="max_parallel: 2"),
+        "max_parallel: 8\n",
+    )
+    assert max(result.steps[0].outputs["w"]["most"]) == 2
+
+
+def test_steps_of_an_item_run_at_once_where_needs_allow_it(tmp_path: Path) -> None:
+    steps = group(
+        [1],
+        call("a", "wait", "needs: []", seconds=0.3),
+        call("b", "wait", "needs: []", seconds=0.3),
+        call("c", value="${{ steps.a.most }}"),
+    )
+    result = run(tmp_path, steps)
+    assert result.status == "succeeded"
+    assert max(result.steps[0].outputs[name]["most"][0] for name in "ab") == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "run_status"),
+    [
+        ("max_failures: 0", "failed", "failed"),
+        ("max_failures: 1", "warning", "warning"),
+        ("max_failures: 40%", "warning", "warning"),
+        ("max_failures: 39%", "failed", "failed"),
+        ("on_error: continue", "failed", "warning"),
+    ],
+)
+def test_a_number_of_items_may_fail(
+    limit: str, status: str, run_status: str, tmp_path: Path
+) -> None:
+    steps = group(
+        ["a", "b", "c"] if "%" not in limit else ["a", "b", "c", "d", "e"],
+        call("f", "fail", broken="${{ item == 'b' or item == 'e' }}"),
+        call("next"),
+        call("report", more="when: on_failure", value="${{ run.error }}"),
+        more=f"{limit}\n    max_parallel: 1",
+    )
+    result = run(tmp_path, steps)
+    found = result.steps[0]
+    assert (found.status, result.status) == (status, run_status)
+    assert statuses(result)["a"] == ["succeeded", "succeeded", "skipped"]
+    assert statuses(result)["b"] == ["failed", "not_run", "succeeded"]
+    assert found.error is not None
+    assert "g[b].f: " in found.error.message
+    told = found.items[1].steps[2].outputs["value"]
+    assert told.startswith("g[b].f: ")
+
+
+def test_after_too_many_failures_no_item_starts(tmp_path: Path) -> None:
+    steps = group(
+        ["a", "b", "c", "d"],
+        call("f", "fail", broken=True),
+        more="max_failures: 1\n    max_parallel: 1",
+    )
+    result = run(tmp_path, steps)
+    assert statuses(result) == {
+        "a": ["failed"],
+        "b": ["failed"],
+        "c": ["not_run"],
+        "d": ["not_run"],
+    }
+    assert result.steps[0].error is not None
+    assert result.steps[0].error.message.startswith("2 of 4 items failed: g[a].f: ")
+
+
+def test_when_on_error_and_retry_hold_inside(tmp_path: Path) -> None:
+    steps = group(
+        ["a", "b"],
+        call("only_a", more="when: \"${{ item == 'a' }}\""),
+        call("soft", "fail", "on_error: continue", broken="${{ item == 'b' }}"),
+        call(
+            "again",
+            "fail_once",
+            "retry: {attempts: 2, delay: 0.01s}",
+            path=f"{tmp_path}/x${{{{ item }}}}",
+        ),
+    )
+    result = run(tmp_path, steps)
+    assert statuses(result) == {
+        "a": ["succeeded", "succeeded", "succeeded"],
+        "b": ["skipped", "failed", "succeeded"],
+    }
+    assert result.steps[0].status == "warning"
+    assert result.steps[0].outputs["again"]["value"] == ["then", "then"]
+    assert result.steps[0].attempts == 2
+
+
+def test_an_empty_list_gives_empty_lists(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "version: 1\nname: t\nsteps:\n"
+        + group([], "{id: x, action: s3.list, role: job, source: 's3://bucket/${{ item }}/'}")
+        + f"  - {call('after', value='${{ steps.g.x.count }}')}\n"
+    )
+    job = api.load(path)
+    assert [step.id for step in job.action_steps] == ["g.x", "after"]
+    result = run(tmp_path, group([], call("x")))
+    assert (result.status, result.steps[0].items) == ("succeeded", ())
+
+
+def test_items_with_hostile_names_are_labelled_by_position(tmp_path: Path) -> None:
+    items = ["../../etc/passwd", "a]b", "a\nb", "x" * 300, "ok", "ok", {"name": "[red]"}, None]
+    result = run(tmp_path, group(items, call("x", value="${{ item }}")))
+    assert result.status == "succeeded"
+    assert [item.item for item in result.steps[0].items] == [f"#{n}" for n in range(8)]
+    assert result.steps[0].outputs["x"]["value"] == items
+
+
+def test_the_time_of_a_group_bounds_its_steps(tmp_path: Path) -> None:
+    steps = group(
+        ["a", "b"],
+        call("w", "stop"),
+        more="timeout: 0.3s\n    max_parallel: 1\n    max_failures: 2",
+    )
+    result = run(tmp_path, steps)
+    assert statuses(result) == {"a": ["failed"], "b": ["failed"]}
+    errors = [item.steps[0].error for item in result.steps[0].items]
+    assert [error.type for error in errors if error] == ["Timeout", "Timeout"]
+    assert result.seconds < 5
+
+
+STATE = "state: {location: state}\n"
+
+
+def test_a_resumed_run_does_what_is_left_of_a_group(tmp_path: Path) -> None:
+    steps = (
+        group(
+            [{"name": "a"}, {"name": "b"}, {"name": "c/d"}],
+            call("log", "add", path="log", text="${{ item.name }}"),
+            call("f", "fail_unless", path="there-${{ item.name == 'b' }}"),
+            more="max_parallel: 1\n    max_failures: 3",
+        )
+        + f"  - {call('after', more='when: always', value='${{ steps.g.f.value }}')}\n"
+    )
+    (tmp_path / "there-false").touch()
+    first = run(tmp_path, steps, STATE, run_key="k")
+    assert first.steps[0].status == "warning"
+    document = json.loads((tmp_path / "state/t/k.json").read_text())
+    assert document["version"] == 2
+    assert {"g[a].log", "g[a].f", "g[b].log", "g[#2].log", "g[#2].f", "after"} == set(
+        document["steps"]
+    )
+    (tmp_path / "there-true").touch()
+    second = run(tmp_path, steps, STATE, run_key="k", resume=True)
+    assert statuses(second) == {
+        "a": ["skipped", "skipped"],
+        "b": ["skipped", "succeeded"],
+        "#2": ["skipped", "skipped"],
+    }
+    assert second.steps[1].outputs["value"] == ["there", "there", "there"]
+    assert (tmp_path / "log").read_text().splitlines() == ["a", "b", "c/d"]
+    third = run(tmp_path, steps, STATE, run_key="k", resume=True)
+    assert [step.status for step in third.steps] == ["skipped", "skipped"]
+    assert third.steps[0].reason.startswith("completed by run ")
+
+
+def test_a_killed_run_goes_on_inside_the_group(tmp_path: Path, rolerunner: Any) -> None:
+    steps = group(
+        ["a", "b", "c"],
+        call("log", "add", path="log", text="${{ item }}"),
+        call("kill", "die_at", text="${{ item }}", at="b"),
+        more="max_parallel: 1",
+    )
+    path = tmp_path / "job.yaml"
+    path.write_text(f"version: 1\nname: t\n{STATE}steps:\n{steps}")
+    killed = rolerunner("run", path, "--run-key", "k")
+    assert killed.returncode == 9
+    resumed = rolerunner("run", path, "--resume", "k", "--result", tmp_path / "r.json")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    items = json.loads((tmp_path / "r.json").read_text())["steps"][0]["items"]
+    assert [[step["status"] for step in item["steps"]] for item in items] == [
+        ["skipped", "skipped"],
+        ["skipped", "succeeded"],
+        ["succeeded", "succeeded"],
+    ]
+    assert (tmp_path / "log").read_text().splitlines() == ["a", "b", "c"]
+
+
+def test_a_changed_item_or_step_before_it_runs_again(tmp_path: Path) -> None:
+    def steps(value: str, text: str) -> str:
+        return f"  - {call('before', value=value)}\n" + group(
+            [{"name": "a", "t": text}, {"name": "b", "t": "same"}],
+            call("x", value="${{ item.t }}"),
+            call("y", value="${{ steps.x.value }}"),
+        )
+
+    run(tmp_path, steps("1", "one"), STATE, run_key="k")
+    changed = run(tmp_path, steps("1", "two"), STATE, run_key="k", resume=True)
+    assert statuses(changed) == {"a": ["succeeded", "succeeded"], "b": ["skipped", "skipped"]}
+    before = run(tmp_path, steps("2", "two"), STATE, run_key="k", resume=True)
+    assert statuses(before) == {"a": ["succeeded", "succeeded"], "b": ["succeeded", "succeeded"]}
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ("g[b].y", {"a": ["skipped", "skipped"], "b": ["skipped", "succeeded"]}),
+        ("g[#1].y", {"a": ["skipped", "skipped"], "b": ["skipped", "succeeded"]}),
+        ("g[a]", {"a": ["succeeded", "succeeded"], "b": ["skipped", "skipped"]}),
+        ("g.y", {"a": ["skipped", "succeeded"], "b": ["skipped", "succeeded"]}),
+        ("g", {"a": ["succeeded", "succeeded"], "b": ["succeeded", "succeeded"]}),
+        ("after", {"a": ["skipped", "skipped"], "b": ["skipped", "skipped"]}),
+    ],
+)
+def test_a_part_of_a_group_is_selected(
+    only: str, expected: dict[str, list[str]], tmp_path: Path
+) -> None:
+    steps = (
+        group(
+            ["a", "b"],
+            call("x", value="${{ item }}"),
+            call("y", value="${{ steps.x.value }}"),
+        )
+        + f"  - {call('after', value='${{ steps.g.y.value }}')}\n"
+    )
+    assert run(tmp_path, steps, STATE, run_key="k").status == "succeeded"
+    again = run(tmp_path, steps, STATE, run_key="k", resume=True, only=[only])
+    assert statuses(again) == expected
+    assert again.steps[1].status == ("succeeded" if only == "after" else "skipped")
+    assert again.steps[0].outputs["y"]["value"] == ["a", "b"]
+
+
+def test_a_selected_step_needs_what_it_reads(tmp_path: Path) -> None:
+    steps = group(["a"], call("x"), call("y", value="${{ steps.x.value }}")) + (
+        f"  - {call('after', value='${{ steps.g.y.value }}')}\n"
+    )
+    result = run(tmp_path, steps, only=["g[a].y"])
+    error = result.steps[0].items[0].steps[1].error
+    assert error is not None
+    assert (error.type, error.message) == (
+        "NotSelected",
+        "it reads from 'g[a].x', which is not selected and has no state",
+    )
+    with pytest.raises(UsageError, match="'after' reads from 'g'"):
+        run(tmp_path, steps, only=["after"])
+    unknown = run(tmp_path, steps, only=["g[b]"])
+    assert unknown.steps[0].error is not None
+    assert unknown.steps[0].error.message == "the group 'g' has no item 'b'"
+    with pytest.raises(UsageError, match="not the id of a step"):
+        run(tmp_path, steps, only=["g[a].y.z"])
+
+
+def test_names_of_parts_are_checked_before_the_run(tmp_path: Path, rolerunner: Any) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("version: 1\nname: t\nsteps:\n" + group(["north"], call("fetch")))
+    for name, message in (
+        ("g[nroth].fetch", "the group 'g' has no item 'nroth' (did you mean 'north'?)"),
+        ("g.fecth", "the group 'g' has no step 'fecth' (did you mean 'fetch'?)"),
+        ("h[north]", "there is no step 'h'"),
+    ):
+        told = rolerunner("run", path, "--only", name)
+        assert told.returncode == 2
+        assert message in told.stderr
+    assert rolerunner("run", path, "--from", "g[north]").returncode == 2
+    assert rolerunner("run", path, "--only", "g[north].fetch").returncode == 0
+
+
+GROUP_OF_ROLES = group(
+    [{"name": "north", "role": "north_reader"}, {"name": "south", "role": "south_reader"}],
+    "{id: find, action: s3.list, role: '${{ item.role }}', "
+    "source: 's3://in-${{ item.name }}/day/'}",
+    "{id: fetch, action: s3.download, role: '${{ item.role }}', "
+    "objects: '${{ steps.find.objects }}', target: 'in/${{ item.name }}/'}",
+)
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+def test_each_item_runs_under_its_role(engine: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    top = f"engine: {engine}\n{STATE}{ROLES}"
+    result = run(tmp_path, GROUP_OF_ROLES, top, identity=identity_of(aws), run_key="k")
+    assert result.status == "succeeded", result
+    items = result.steps[0].items
+    assert [step.role for step in items[0].steps] == ["north_reader"] * 2
+    assert [step.role for step in items[1].steps] == ["south_reader"] * 2
+    assert result.steps[0].outputs["fetch"]["count"] == [2, 1]
+    assert [use.assume_calls for use in result.roles] == [1, 1]
+    assert sorted(path.name for path in tmp_path.glob("in/*/*")) == ["a.csv", "b.csv", "c.csv"]
+    again = run(tmp_path, GROUP_OF_ROLES, top, identity=identity_of(aws), run_key="k", resume=True)
+    assert statuses(again) == {"north": ["skipped"] * 2, "south": ["skipped"] * 2}
+
+
+def test_items_of_an_output_use_declared_roles_alone(aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    def steps(roles: list[str]) -> str:
+        items = [{"name": "north", "role": roles[0]}, {"name": "south", "role": roles[1]}]
+        return f"  - {call('who', value=items)}\n" + group(
+            "${{ steps.who.value }}",
+            "{id: find, action: s3.list, role: '${{ item.role }}', "
+            "source: 's3://in-${{ item.name }}/day/'}",
+            more="roles: [north_reader, south_reader]\n    max_failures: 1",
+        )
+
+    given = {"identity": identity_of(aws)}
+    right = run(tmp_path, steps(["north_reader", "south_reader"]), ROLES, **given)
+    assert right.steps[1].outputs["find"]["count"] == [2, 1]
+    for wrong in ("arn:aws:iam::222233334444:role/north", "job", "nobody", ""):
+        result = run(tmp_path, steps([wrong, "south_reader"]), ROLES, **given)
+        assert statuses(result) == {"north": ["failed"], "south": ["succeeded"]}
+        error = result.steps[1].items[0].steps[0].error
+        assert error is not None
+        assert "is not a role that this step may use" in error.message
+        assert error.hint
+
+
+def test_a_step_with_items_runs_each_under_its_role(aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    items = [{"name": "north", "role": "north_reader"}, {"name": "south", "role": "south_reader"}]
+    steps = (
+        "  - {id: find, action: s3.list, role: '${{ item.role }}', "
+        f"source: 's3://in-${{{{ item.name }}}}/day/', for_each: {json.dumps(items)}}}\n"
+    )
+    result = run(tmp_path, steps, ROLES, identity=identity_of(aws))
+    assert result.steps[0].outputs["count"] == [2, 1]
+    assert result.steps[0].role == "north_reader, south_reader"
