@@ -63,6 +63,8 @@ NEVER = {
     "rolerunner.spark.session",
     "rolerunner.spec.glue_fields",
     "rolerunner.spec.grammar",
+    "rolerunner.spec.secret_sources",
+    "rolerunner.run.secret_params",
     "rolerunner.observers.report",
 }
 OFFLINE = {

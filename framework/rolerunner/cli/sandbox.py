@@ -193,6 +193,8 @@ def _render_environment(served: RunningSandbox, world: World, profiles: Sequence
             f"# the job:  {served.job_role}",
             *(f"# role:     {role.arn}" for role in world.roles if role.arn != served.job_role),
             *(f"# bucket:   {_describe_bucket(bucket)}" for bucket in world.buckets),
+            *(f"# secret:   {each.title}, account {each.owner}" for each in world.secrets),
+            *(f"# parameter: {each.name}, account {each.account}" for each in world.parameters),
             *(f"# profile:  {name}, a role's alias in the spec" for name in profiles),
             *(f"# try:      {command}" for command in _list_examples(profiles)),
         ]
@@ -229,5 +231,7 @@ def _render_json(served: RunningSandbox, world: World, profiles: Sequence[str]) 
             {"name": each.name, "account": each.account, "objects": len(each.objects)}
             for each in world.buckets
         ],
+        "secrets": [{"name": each.title, "account": each.owner} for each in world.secrets],
+        "parameters": [{"name": each.name, "account": each.account} for each in world.parameters],
     }
     return json.dumps(document, indent=2)

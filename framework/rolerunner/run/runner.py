@@ -114,7 +114,7 @@ class _Runner:
         for step in self._job.steps:
             results.setdefault(step.id, unstarted_result(step, "not_run"))
         failure = redact_failure(describe_failure(as_step_error(error)))
-        if isinstance(error, RolesRefused):
+        if isinstance(error, (RolesRefused, SecretsFailed)):
             failure = replace(failure, message=f"{error.summary}: {failure.message}")
         status: RunStatus = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         self._finish(status, failure)

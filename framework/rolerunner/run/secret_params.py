@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 _CONCURRENCY = 16
 """Secrets fetched at the same time."""
+_CONNECT_SECONDS, _READ_SECONDS = 5, 10
+_RETRIES = {"mode": "standard", "max_attempts": 3}
+"""With the defaults of botocore, a job in a VPC without a route would hang for minutes."""
+_UNREACHABLE = frozenset({"ConnectTimeoutError", "EndpointConnectionError", "ReadTimeoutError"})
 _NO_VALUE = "InvalidSecret"
 """The type of a failure of a secret whose value cannot be that of the param."""
 _NOT_FOUND = frozenset(
@@ -135,25 +139,37 @@ def fetch_text(secret: PlannedSecret, sessions: Sessions) -> SecretValue:
     """Returns the text of a secret or parameter. Raises StepError."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - most runs fetch none
 
-    source = secret.source
     try:
-        client = sessions.client(source.role, source.service, region=source.region)
-        if source.service == "ssm":
-            response = client.get_parameter(Name=source.name, WithDecryption=True)
-            text: Any = response["Parameter"].pop("Value")
-        else:
-            response = client.get_secret_value(SecretId=source.name)
-            text = response.pop("SecretString", None)
+        text = _request_text(secret.source, sessions)
     except ClientError as error:
         raise _explain(secret, AwsError.from_client_error(error), sessions) from None
     except BotoCoreError as error:
-        raise ServiceFailed(str(error), type=type(error).__name__) from None
+        raise _explain_connection(secret.source, error, sessions) from None
     if text is None:
         _refuse_value(
             "the secret is binary, and a param is text",
             "store it as text, such as base64, or read it in your own function",
         )
     return _register_text(text)
+
+
+def _request_text(source: SecretSource, sessions: Sessions) -> Any:
+    """Requests a text; None for a binary secret. Raises botocore's errors."""
+    from botocore.config import Config  # noqa: PLC0415
+
+    from rolerunner.sessions.throttling import wait_out_throttling  # noqa: PLC0415
+
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries=dict(_RETRIES)
+    )
+    client = sessions.client(source.role, source.service, region=source.region, config=config)
+    if source.service == "ssm":
+        response = wait_out_throttling(
+            lambda: client.get_parameter(Name=source.name, WithDecryption=True)
+        )
+        return response["Parameter"]["Value"]
+    response = wait_out_throttling(lambda: client.get_secret_value(SecretId=source.name))
+    return response.get("SecretString")
 
 
 def _register_text(text: Any) -> SecretValue:
@@ -222,9 +238,26 @@ def _explain(secret: PlannedSecret, error: AwsError, sessions: Sessions) -> Step
     return explain_error(error, source.role, caller=caller, needed=secret.permissions)
 
 
+def _explain_connection(
+    source: SecretSource, error: Exception, sessions: Sessions
+) -> ServiceFailed:
+    kind, hint = type(error).__name__, ""
+    if kind in _UNREACHABLE:
+        region = _find_region(source, sessions)
+        hint = (
+            f"there is no route to the service in {region}: a job in a VPC needs an interface "
+            f"endpoint for com.amazonaws.{region}.{source.service} there, or a NAT gateway"
+        )
+    return ServiceFailed(str(error), hint=hint, type=kind)
+
+
+def _find_region(source: SecretSource, sessions: Sessions) -> str:
+    return source.region or source.role.region or sessions.require_region()
+
+
 def _explain_missing(source: SecretSource, error: AwsError, sessions: Sessions) -> NotFound:
     kind = "secret" if source.service == "secretsmanager" else "parameter"
-    region = source.region or source.role.region or sessions.require_region()
+    region = _find_region(source, sessions)
     message = f"there is no such {kind} in {region}, in the account of {_describe(source.role)}"
     if source.region:
         message = f"there is no such {kind}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, StepError
@@ -16,6 +16,7 @@ from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.secrets import MASK, Secret, register_secret
 from rolerunner.run.environment import RunEnvironment
 from rolerunner.run.secret_params import FetchedSecrets, fetch_secrets, read_value
+from rolerunner.sessions import throttling
 
 OPS = Role("arn:aws:iam::111122223333:role/ops", "ops")
 VALUE = "Kettle-4711-blue"
@@ -28,7 +29,8 @@ class FakeSessions:
         self.answer = answer
         self.requests: list[tuple[str, str, str, Any]] = []
 
-    def client(self, role: Role, service: str, *, region: str = "") -> Any:
+    def client(self, role: Role, service: str, *, region: str = "", config: Any = None) -> Any:
+        assert config.connect_timeout == 5
         return FakeClient(self, (str(role), service, region))
 
     def session_arn(self, role: Role) -> str:
@@ -161,6 +163,25 @@ def test_an_answer_without_text_is_refused(answer: Any, message: str) -> None:
     (failure,) = found.failures
     assert message in failure.message
     assert (found.values, events) == ({}, [])
+
+
+def test_an_unreachable_service_says_which_endpoint_a_vpc_needs() -> None:
+    found, _, _ = fetch(EndpointConnectionError(endpoint_url="https://x"), secret("x"))
+    assert "com.amazonaws.eu-west-1.secretsmanager" in found.failures[0].hint
+
+
+def test_throttling_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttling, "FIRST_DELAY_SECONDS", 0.01)
+    answers = iter([refusal("ThrottlingException"), {"SecretString": VALUE}])
+
+    def answer() -> Any:
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    found, sessions, _ = fetch(answer, secret("x"))
+    assert (found.values, len(sessions.requests)) == ({"x": VALUE}, 2)
 
 
 def test_a_stopped_run_abandons_its_requests() -> None:

@@ -22,7 +22,14 @@ from rolerunner.actions import registry
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import write_file
 from rolerunner.common.json_values import safe_text
-from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
+from rolerunner.errors import (
+    RolerunnerError,
+    RolesRefused,
+    SecretsFailed,
+    SpecError,
+    StepError,
+    UsageError,
+)
 from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue.launch import spark_job
 from rolerunner.glue.launch.arguments import (
@@ -377,5 +384,5 @@ def _of_steps(result: RunResult, *, out_of_time: bool) -> Optional[Failure]:
 
 
 def _one_line(error: RolerunnerError) -> str:
-    refused = f"{error.summary}: " if isinstance(error, RolesRefused) else ""
+    refused = f"{error.summary}: " if isinstance(error, (RolesRefused, SecretsFailed)) else ""
     return refused + "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
