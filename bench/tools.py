@@ -224,6 +224,8 @@ def _step(work: Work, place: Place) -> str:
         "copy": f"action: s3.copy, role: one, source: '{source}', target: 's3://written/copied/'",
         "relay": f"action: s3.copy, source_role: one, target_role: two, source: '{source}', "
         "target: 's3://written/relayed/'",
+        "verify": f"action: s3.verify, source_role: one, target_role: two, source: '{source}', "
+        f"target: '{source}'",
         "delete": f"action: s3.delete, role: one, source: '{source}', max_delete: {work.count}",
     }[work.kind]
 
@@ -231,8 +233,8 @@ def _step(work: Work, place: Place) -> str:
 # s5cmd
 
 
-def _s5cmd(binaries: Path) -> Callable[[Work, Place], Command]:
-    def command(work: Work, place: Place) -> Command:
+def _s5cmd(binaries: Path) -> Callable[[Work, Place], Command | None]:
+    def command(work: Work, place: Place) -> Command | None:
         base = [str(binaries / "s5cmd"), "--endpoint-url", place.server.url, "--log", "error"]
         source, parts = f"s3://{work.bucket}/data/*", ["--part-size", "16", "--concurrency", "8"]
         if work.kind == "relay" and not work.is_large:
@@ -259,7 +261,7 @@ def _s5cmd(binaries: Path) -> Callable[[Work, Place], Command]:
             "copy": ["cp", source, "s3://written/copied/"],
             "delete": ["rm", source],
         }
-        return [*base, *what[work.kind]], {}
+        return ([*base, *what[work.kind]], {}) if work.kind in what else None
 
     return command
 
@@ -292,6 +294,7 @@ def _rclone(binaries: Path) -> Callable[[Work, Place], Command]:
             "list": ["lsf", "--recursive", "--files-only", source],
             "copy": ["copy", source, "A:written/copied"],
             "relay": ["copy", source, "B:written/relayed"],
+            "verify": ["check", source, f"B:{work.bucket}/data"],
             "delete": ["delete", source],
         }
         return [*base, *what[work.kind]], {
@@ -355,8 +358,10 @@ def _aws(binaries: Path) -> Callable[[Work, Place], Command | None]:
 # scripts: boto3 as people write it, and what an engine on awscrt would be
 
 
-def _script(binaries: Path, name: str) -> Callable[[Work, Place], Command]:
-    def command(work: Work, place: Place) -> Command:
+def _script(binaries: Path, name: str) -> Callable[[Work, Place], Command | None]:
+    def command(work: Work, place: Place) -> Command | None:
+        if work.kind == "verify":
+            return None
         script = str(Path(__file__).with_name(name))
         local = place.source if work.kind == "upload" else place.target
         return [str(binaries / "python"), script, work.kind, work.bucket, str(local)], {

@@ -22,7 +22,8 @@ _BLOCK = 1 << 20
 class Work:
     """A measured work. ``peers`` and ``aws`` are the target ratios.
 
-    ``kind`` is download, upload, list, copy, relay (a copy between two roles) or delete.
+    ``kind`` is download, upload, list, copy, relay (a copy between two roles), verify (two sides
+    compared by their listings) or delete.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Work:
     @property
     def bucket(self) -> str:
         """Returns the bucket; its name tells the null server what it contains."""
-        return f"{'l' if self.kind == 'list' else 'b'}-{self.count}-{self.size}"
+        return f"{'l' if self.kind in ('list', 'verify') else 'b'}-{self.count}-{self.size}"
 
     @property
     def key(self) -> str:
@@ -60,14 +61,13 @@ class Work:
             if self.is_large
             else ""
         )
-        what = (
-            what
-            or f"{self.count:,} {'keys' if self.kind == 'list' else f'x {self.size >> 10} KiB'}"
-        )
+        are_listed = self.kind in ("list", "verify")
+        what = what or f"{self.count:,} {'keys' if are_listed else f'x {self.size >> 10} KiB'}"
         return {
             "download": f"download {what}", "upload": f"upload {what}", "list": f"list {what}",
             "copy": f"copy {self.count:,} within S3",
             "relay": f"copy {what} between two roles", "delete": f"delete {self.count:,}",
+            "verify": f"compare {what} of two roles",
         }[self.kind]  # fmt: skip
 
 
@@ -84,6 +84,7 @@ def works(*, quick: bool) -> tuple[Work, ...]:
         Work("copy", "copy", 10_000, SMALL, (HTTP, TLS, LATE), 1.2, 10),
         Work("relay-small", "relay", 10_000, SMALL, (HTTP, TLS, LATE), 1.2),
         Work("relay-large", "relay", 1, LARGE, (HTTP, TLS), 1.2),
+        Work("verify", "verify", 1_000_000, SMALL, (HTTP, TLS), 2),
         Work("delete", "delete", 10_000, SMALL, (HTTP, TLS, LATE), 1.0, 5),
     )
     return tuple(_small(work) for work in found) if quick else found
@@ -117,6 +118,7 @@ def problem(work: Work, counts: Counts, target: Path) -> str:
         "relay": counts.gets >= work.count
         and counts.puts >= work.count
         and counts.bytes_in >= work.bytes,
+        "verify": counts.keys >= 2 * work.count,
         "delete": counts.deletes >= -(-work.count // 1000),
     }[work.kind]
     if not wanted:

@@ -72,13 +72,13 @@ def run_steps(
 
 
 def run_step(
-    aws: Sandbox, folder: Path, action: str, *, engine: str = "fast", **fields: Any
+    aws: Sandbox, folder: Path, action: str, /, *, engine: str = "fast", **fields: Any
 ) -> StepResult:
     """Runs one step and returns its result."""
     return run_steps(aws, folder, {"action": action, **fields}, engine=engine)[-1]
 
 
-def survey_step(aws: Sandbox, folder: Path, action: str, **fields: Any) -> Any:
+def survey_step(aws: Sandbox, folder: Path, action: str, /, **fields: Any) -> Any:
     """Returns what ``plan --live`` says of one step."""
     path = write_spec(folder, {"action": action, **fields})
     return api.survey(api.plan(api.load(path)), identity=identity_of(aws))["step_0"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as _frozen_for_mypy
 
     from rolerunner.common.new_files import TargetFolder
+    from rolerunner.storage.concatenation import Concatenation
     from rolerunner.storage.parts import ObjectRange
 else:
 
@@ -348,6 +349,9 @@ class TransferStorage(Protocol):
 
         The objects pass through this process in bounded memory.
         """
+
+    def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:
+        """Stores one object made of many that ``source`` reads. Raises StepError."""
 
 
 class DeletionStorage(Protocol):

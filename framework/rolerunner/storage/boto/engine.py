@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import Role, S3Uri
+from rolerunner.storage.boto.concatenations import Concatenations
 from rolerunner.storage.boto.conditions import WriteRecovery
 from rolerunner.storage.boto.copies import Copies
 from rolerunner.storage.boto.deletes import Deletes
@@ -44,6 +45,7 @@ from rolerunner.storage.protocol import (
 from rolerunner.storage.tuning import KEYS_PER_DELETE, Tuning
 
 if TYPE_CHECKING:
+    from rolerunner.storage.concatenation import Concatenation
     from rolerunner.storage.protocol import Storage
 
 Item = TypeVar("Item")
@@ -85,6 +87,9 @@ class BotoEngine:
         self.relays = Relays(requests, writer, multipart, self.transport, tuning)
         self.ordered_reads = OrderedReads(reader, self.transport, tuning)
         self.streams = StreamedUploads(requests, multipart, self.transport, tuning)
+        self.concatenations = Concatenations(
+            requests, reader, writer, multipart, self.transport, self.boto_transport
+        )
         self.deletes = Deletes(requests, reader)
 
     def with_transport(self, transport: PartTransport) -> BotoEngine:
@@ -224,6 +229,11 @@ class BotoEngine:
             return self.relays.relay(item, source, parts)
 
         return self._transfer_items(items, cancel, lambda item: item.target, relay)
+
+    def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:
+        """Stores one object made of many that ``source`` reads."""
+        with PartExecutor(cancel, self.tuning) as parts:
+            return self.concatenations.concatenate(item, source, parts)
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False

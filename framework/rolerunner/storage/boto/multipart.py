@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,49 @@ class MultipartUploads:
 
         ``count_memory`` returns the bytes of memory that a part of so many bytes takes.
         """
+        return self.upload_ranges(
+            target,
+            options,
+            split_ranges(size, part_size),
+            send,
+            parts,
+            lambda _, length: count_memory(length),
+            repeated=repeated,
+        )
+
+    def upload_ranges(
+        self,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        ranges: Iterable[tuple[int, int]],
+        send: Callable[[PartUpload], dict[str, Any]],
+        parts: PartExecutor,
+        count_memory: Callable[[int, int], int],
+        *,
+        repeated: bool,
+    ) -> Mapping[str, Any]:
+        """Uploads an object in parts of any size, given as start and length in their order.
+
+        ``count_memory`` takes both and returns the bytes of memory that the part takes.
+        """
+        numbers: dict[int, int] = {}
+        drawn = 0
+
+        def numbered() -> Iterator[tuple[int, int]]:
+            nonlocal drawn
+            for number, (start, length) in enumerate(ranges, 1):
+                numbers[start], drawn = number, start
+                yield start, length
+
         with self.begin(target, options) as upload_id:
 
             def send_part(start: int, length: int) -> dict[str, Any]:
-                number = start // part_size + 1
+                number = numbers.pop(start)
                 return send(PartUpload(target, upload_id, number, start, length, options))
 
-            completed = parts.map_ranges(split_ranges(size, part_size), send_part, count_memory)
+            completed = parts.map_ranges(
+                numbered(), send_part, lambda length: count_memory(drawn, length)
+            )
             parts.cancel.stop_if_set()
             return self.complete(target, upload_id, completed, options, repeated=repeated)
 

@@ -44,6 +44,7 @@ from rolerunner.storage.workers.pool import WorkerPool
 from rolerunner.storage.workers.protocol import OperationSpec
 
 if TYPE_CHECKING:
+    from rolerunner.storage.concatenation import Concatenation
     from rolerunner.storage.protocol import Storage
 
 
@@ -272,6 +273,11 @@ class NativeEngine:
             PartExecutor(loop.cancel, self.tuning, pool) as parts,
         ):
             yield from loop.run(pool.dispatch(items, begin, name_item))
+
+    def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:
+        """Stores one object made of many that ``source`` reads."""
+        with closing(self.client.connections):
+            return self.fallback.concatenate(item, source, cancel)
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False

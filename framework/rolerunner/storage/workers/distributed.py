@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.model import Role
+    from rolerunner.storage.concatenation import Concatenation
     from rolerunner.storage.pacing import Pacer
     from rolerunner.storage.protocol import Storage
     from rolerunner.storage.workers.protocol import TaskRunner
@@ -135,6 +136,10 @@ class DistributedStorage:
     ) -> Iterator[Outcome]:
         """Copies objects that another role reads."""
         return self._distribute_items("relay", items, (source,), cancel)
+
+    def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:
+        """Stores one object made of many that ``source`` reads."""
+        return self.local.concatenate(item, source, cancel)
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
