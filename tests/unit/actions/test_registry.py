@@ -47,7 +47,7 @@ def test_the_attributes_name_the_actions_that_others_treat_differently() -> None
         for attribute in ("stores_objects", "deletes_objects", "calls_user_code")
     }
     assert found == {
-        "stores_objects": ["s3.copy", "s3.pack", "s3.unpack", "s3.upload", "s3.write"],
+        "stores_objects": ["s3.concat", "s3.copy", "s3.pack", "s3.unpack", "s3.upload", "s3.write"],
         "deletes_objects": ["s3.delete"],
         "calls_user_code": ["python.call"],
     }
