@@ -99,6 +99,9 @@ OPTIONS: dict[str, Options] = {
         *REQUESTS, *PACING, *ON_EMPTY[1:], {"measure": True}, {"include": ["*"], "exclude": ["a"]},
         {"min_age": "7d"},
     ],
+    "s3.concat": [
+        *REQUESTS, *FILTERS, *STORED, *ON_EMPTY, {"separator": "-"}, {"if_none_match": True},
+    ],
     "s3.copy": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         {"move": False, "expected_source_bucket_owner": ACCOUNT},
@@ -135,6 +138,10 @@ OPTIONS: dict[str, Options] = {
         {"special": "skip", "expected_source_bucket_owner": ACCOUNT},
     ],
     "s3.read": [*REQUESTS, {"format": "text", "max_bytes": 100}],
+    "s3.restore": [
+        *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"tier": "Bulk", "days": 2},
+        {"wait": True, "interval": "1s", "max_wait": "1m"},
+    ],
     "s3.tag": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"versions": True}, {"add": {"a": "b"}},
         {"remove": ["a"]}, {"set": {}},
@@ -143,9 +150,14 @@ OPTIONS: dict[str, Options] = {
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True},
     ],
+    "s3.verify": [
+        *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"compare": "size"}, {"read": True},
+        {"on_difference": "warn"},
+    ],
     "s3.wait": [
         *REQUESTS, *FILTERS,
         {"min_count": 1, "min_bytes": "1B", "interval": "1s", "max_wait": "5s"},
+        {"restored": True},
     ],
     "s3.write": [*REQUESTS, *STORED, {"if_none_match": True}],
 }  # fmt: skip
@@ -155,6 +167,7 @@ ELSEWHERE = {
     "inventory",  # tests/functional/test_sources.py
     "if_match",  # below: it needs the ETag of another step
     "version", "customer_key",  # every boto3 has their parameters
+    "folder", "checksums", "write_checksums", "algorithm", "report", "symlinks",  # test_verify.py
     "delete_extra", "max_delete",  # tests/functional/test_delete_extra.py
 }  # fmt: skip
 
@@ -176,6 +189,7 @@ def _describe_step(number: int, action: str, options: dict[str, Any], folder: Pa
     source, target = f"s3://data-bucket/{place}/", f"s3://scratch-bucket/out/{number}/"
     places: dict[str, dict[str, Any]] = {
         "s3.cleanup": {"source": source, "max_delete": 5},
+        "s3.concat": {"source": source, "target": f"{target}whole"},
         "s3.copy": {"source": source, "target": target},
         "s3.delete": {"source": f"s3://scratch-bucket/gone/{number}/", "max_delete": 5},
         "s3.download": {"source": source, "target": f"{folder}/out/{number}/"},
@@ -184,8 +198,10 @@ def _describe_step(number: int, action: str, options: dict[str, Any], folder: Pa
         "s3.pack": {"source": source, "target": f"{target}packed.tar.gz"},
         "s3.unpack": {"source": "s3://data-bucket/packed.tar.gz", "target": target},
         "s3.read": {"source": "s3://data-bucket/in/a.csv"},
+        "s3.restore": {"source": source},
         "s3.tag": {"source": source, **({} if set(options) & _TAGGED else {"set": {"a": "b"}})},
         "s3.upload": {"source": f"{folder}/{place}/", "target": target},
+        "s3.verify": {"source": source, "target": source},
         "s3.wait": {"source": source},
         "s3.write": {"target": f"{target}written", "text": "written"},
     }
@@ -202,9 +218,9 @@ def _describe_steps(action: str, folder: Path) -> list[dict[str, Any]]:
         condition = {"if_match": "${{ steps.step_0.etag }}"}
         again = _describe_step(0, action, condition, folder)
         steps.append({**again, "id": "again", "needs": ["step_0"]})
-    if action == "s3.copy":  # once more between two roles, where bytes are streamed
+    if action in ("s3.concat", "s3.copy"):  # once more between two roles, where bytes are streamed
         relays = [
-            {**step, "id": f"relay_{number}", "target": f"s3://scratch-bucket/relay/{number}/"}
+            {**step, "id": f"relay_{number}", "target": step["target"].replace("/out/", "/relay/")}
             for number, step in enumerate(steps)
         ]
         for step in relays:

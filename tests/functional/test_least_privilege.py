@@ -137,8 +137,25 @@ STEPS: dict[str, dict[str, Any]] = {
         "measure": True,
     },
     "presign": {"action": "s3.presign", "source": "s3://source-bucket/in/a.txt"},
+    "concat": {
+        "action": "s3.concat",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/whole",
+        "source_role": READER,
+        "target_role": WRITER,
+    },
+    "restore": {"action": "s3.restore", "source": "s3://target-bucket/cold/"},
+    "restore-one": {"action": "s3.restore", "source": "s3://target-bucket/cold/a"},
     "tag": {"action": "s3.tag", "source": "s3://source-bucket/in/", "add": {"t": "2"}},
     "tag-one": {"action": "s3.tag", "source": "s3://source-bucket/in/a.txt", "set": {"t": "2"}},
+    "verify": {
+        "action": "s3.verify",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/same/",
+        "source_role": READER,
+        "target_role": WRITER,
+        "read": True,
+    },
     "wait": {
         "action": "s3.wait",
         "source": "s3://source-bucket/in/",
@@ -178,6 +195,7 @@ NEEDED_AT_TIMES = {
     ("delete-one", "s3:ListBucket"): "the same",
     ("presign", "s3:ListBucket"): "the same",
     ("tag-one", "s3:ListBucket"): "the same",
+    ("restore-one", "s3:ListBucket"): "the same",
     ("read", "s3:ListBucket"): "the same",
     ("of-kept", "s3:ListBucket"): "the same",
     ("copy-of-kept", "s3:ListBucket"): "the same",
@@ -201,8 +219,16 @@ def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("new"))
     s3.put_object(Bucket="source-bucket", Key="packed.tar", Body=packed.getvalue())
+    s3.put_object(Bucket="target-bucket", Key="same/a.txt", Body=b"x")
+    # the same content in parts, whose ETag proves nothing
+    same = {"Bucket": "target-bucket", "Key": "same/b.txt"}
+    upload = s3.create_multipart_upload(**same)["UploadId"]
+    part = s3.upload_part(**same, UploadId=upload, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(**same, UploadId=upload, MultipartUpload=parts)
     for key in ("out/f.txt", "there/extra"):
         s3.put_object(Bucket="target-bucket", Key=key, Body=b"other")
+    s3.put_object(Bucket="target-bucket", Key="cold/a", Body=b"x", StorageClass="GLACIER")
     for each in s3.list_multipart_uploads(Bucket="target-bucket").get("Uploads", ()):
         place = {"Key": each["Key"], "UploadId": each["UploadId"]}
         s3.abort_multipart_upload(Bucket="target-bucket", **place)

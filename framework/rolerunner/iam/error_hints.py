@@ -41,7 +41,10 @@ CODE_HINTS = {
     "RequestLimitExceeded": _THROTTLED,
     "NoSuchUpload": "the multipart upload was aborted, by a lifecycle rule of the bucket"
     " (AbortIncompleteMultipartUpload) or by another user",
-    "InvalidObjectState": "the object is archived in Glacier: restore it first",
+    "InvalidObjectState": "the object is archived, in Glacier or an archive tier: restore it"
+    " first, by a step with s3.restore, and wait for it by s3.wait with 'restored: true'",
+    "GlacierExpeditedRetrievalNotAvailable": "S3 has no capacity for expedited retrievals now: try"
+    " again later, or set 'tier: Standard'",
     "KMS.DisabledException": "the KMS key is disabled",
     "KMS.NotFoundException": "there is no such KMS key in the bucket's region",
     "KMS.KMSInvalidStateException": "the KMS key is not usable: pending deletion, import or"

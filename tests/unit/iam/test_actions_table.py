@@ -64,6 +64,13 @@ ALL_FIELDS: dict[str, dict[str, Any]] = {
         "encryption": {"type": "aws:kms", "key": "alias/a"},
     },
     "tag": {"action": "s3.tag", "source": "s3://bucket/in/", "versions": True, "add": {"a": "b"}},
+    "verify": {"action": "s3.verify", "source": "s3://bucket/in/", "target": "s3://bucket/out/"},
+    "concat": {
+        "action": "s3.concat", "source": "s3://bucket/in/", "target": "s3://bucket/whole",
+        "tags": {"a": "b"},
+    },
+    "restore": {"action": "s3.restore", "source": "s3://bucket/in/", "wait": True},
+    "restored": {"action": "s3.wait", "source": "s3://bucket/in/", "restored": True},
     "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},
     "read": {"action": "s3.read", "source": "s3://bucket/in/a"},
     "write": {

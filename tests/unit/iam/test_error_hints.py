@@ -83,7 +83,8 @@ def test_ids_are_listed_where_the_error_has_them() -> None:
 def test_a_code_has_its_hint_and_the_request_id() -> None:
     archived = error("", "InvalidObjectState", request_id="r-1")
     assert hint_code(archived) == (
-        "the object is archived in Glacier: restore it first\nrequest id r-1"
+        "the object is archived, in Glacier or an archive tier: restore it first, by a step with"
+        " s3.restore, and wait for it by s3.wait with 'restored: true'\nrequest id r-1"
     )
     assert hint_code(error("", "Unheard")) == ""
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator
 
+from rolerunner.actions.archives import iterate_unreadable
 from rolerunner.actions.base import Action, Field, StepContext, iter_polls
-from rolerunner.actions.permissions import list_permission
+from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.shared_fields import FilterFields, RequestFields, read_globs
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
@@ -21,7 +22,7 @@ from rolerunner.selection.manifest import (
     Origin,
     placeholder_list,
 )
-from rolerunner.spec.field_types import DYNAMIC, Bytes, S3Location, Seconds, json_form
+from rolerunner.spec.field_types import DYNAMIC, Bytes, Flag, S3Location, Seconds, json_form
 from rolerunner.storage.protocol import Storage
 
 
@@ -73,6 +74,11 @@ class S3Wait(FilterFields, RequestFields, Action):
     min_bytes: Bytes = Field(
         0, description="Minimum total size of the objects under each source.", examples=["1GB"]
     )
+    restored: Flag = Field(
+        False,
+        description="Wait also until archived objects are restored, so that they can be read.",
+        examples=[True],
+    )
     interval: Seconds = Field(
         30.0, description="Time between two listings, plus or minus 20 percent.", examples=["1m"]
     )
@@ -104,8 +110,10 @@ class S3Wait(FilterFields, RequestFields, Action):
         )
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """ListBucket under each source."""
-        return {"role": [list_permission(source) for source in self._list_sources()]}
+        """ListBucket under each source; GetObject for 'restored'."""
+        sources = self._list_sources()
+        read = [object_permission("s3:GetObject", each) for each in sources if self.restored]
+        return {"role": [*(list_permission(source) for source in sources), *read]}
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
@@ -147,9 +155,12 @@ class S3Wait(FilterFields, RequestFields, Action):
                 missing += self._missing_under(
                     source, storage, manifest, sources[0].bucket, context.cancel
                 )
-        return missing, manifest.objects(
-            sources[0] if len(sources) == 1 else S3Uri(sources[0].bucket)
-        )
+        objects = manifest.objects(sources[0] if len(sources) == 1 else S3Uri(sources[0].bucket))
+        if self.restored and not missing:
+            waiting = iterate_unreadable(objects, objects, storage, context.cancel)
+            count = sum(1 for _ in waiting)
+            missing += [f"{format_count(count, 'object')} not restored yet"] if count else []
+        return missing, objects
 
     def _missing_under(
         self, source: S3Uri, storage: Storage, manifest: ManifestWriter, bucket: str, cancel: Cancel
