@@ -80,6 +80,8 @@ def deploy_job(job: Job, target: DeploymentTarget, role: str, options: DeployOpt
         goal = define_job(
             job, settings, bundle, str(deployer.place(bundle.hash)), deployer.account.region
         )
+        if job.notify or "notify" in job.undecided:
+            goal = _add_rules(job, goal, deployer, target, options)
         if options.emit:
             _emit_code(deployer, bundle, goal, options)
             return
@@ -93,6 +95,29 @@ def deploy_job(job: Job, target: DeploymentTarget, role: str, options: DeployOpt
             f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}"
             + _hint_start(job, target)
         )
+
+
+def _add_rules(
+    job: Job,
+    goal: JobDefinition,
+    deployer: Deployer,
+    target: DeploymentTarget,
+    options: DeployOptions,
+) -> JobDefinition:
+    """Returns the job with the rules that tell its targets of Glue's own ends; prints notes."""
+    from rolerunner.glue.deploy.rules import plan_rules  # noqa: PLC0415 - few specs notify
+
+    account = "" if options.emit else deployer.account.find_number()
+    found = plan_rules(job, target.settings, goal.name, deployer.account.region, account)
+    if not options.emit:
+        found = found.drop_incomplete()
+    if "notify" in job.undecided:
+        _print_progress(
+            "note: targets of 'notify' that depend on params without a value get no rule"
+        )
+    for note in found.notes:
+        _print_progress(f"note: {note}")
+    return replace(goal, rules=found.rules)
 
 
 def _hint_start(job: Job, target: DeploymentTarget) -> str:
@@ -129,7 +154,8 @@ def roll_back(
     deployer = _create_deployer(job, target, role)
     record = deployer.before(hash_)
     deployment = deployer.plan_deployment(
-        JobDefinition(job_name(job, target.settings), record.job, record.tags), record.hash
+        JobDefinition(job_name(job, target.settings), record.job, record.tags, record.rules),
+        record.hash,
     )
     echo(deployment.text())
     if deployment.changes and not only_plan:

@@ -89,15 +89,23 @@ class Account:
         self.sessions.assume(self.role)
         return self.sessions.session_arn(self.role)
 
+    def find_number(self) -> str:
+        """Returns the number of the account. Raises StepError if that is unknown."""
+        return str(self._parse_caller()["account"])
+
     def job_arn(self, name: str) -> str:
         """Returns the ARN of a Glue job of this account. Raises StepError if that is unknown."""
+        found = self._parse_caller()
+        return f"arn:{found['partition']}:glue:{self.region}:{found['account']}:job/{name}"
+
+    def _parse_caller(self) -> re.Match[str]:
         found = _CALLER.match(self.caller())
         if found is None:
             raise StepError(
                 "the account is unknown: STS did not return it",
                 hint="check your AWS credentials: aws sts get-caller-identity",
             )
-        return f"arn:{found['partition']}:glue:{self.region}:{found['account']}:job/{name}"
+        return found
 
 
 def _own_region(sessions: Sessions) -> str:

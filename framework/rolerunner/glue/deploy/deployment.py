@@ -18,6 +18,13 @@ from rolerunner.errors import NotFound, StepError, UsageError
 from rolerunner.glue.bundle.builder import MANIFEST
 from rolerunner.glue.deploy.account import NOT_THERE
 from rolerunner.glue.deploy.merge import Change, diff_jobs, extract_update, merge_job, merge_tags
+from rolerunner.glue.deploy.rule_changes import (
+    RuleChanges,
+    delete_rules,
+    plan_changes,
+    put_rules,
+)
+from rolerunner.glue.deploy.rules import Rule
 from rolerunner.glue.deploy.settings import JobDefinition
 from rolerunner.glue.launch.arguments import split_environment
 from rolerunner.glue.launch.runtime import COMMANDS
@@ -43,6 +50,7 @@ class DeploymentRecord:
     by: str
     job: Mapping[str, Any]
     tags: Mapping[str, str]
+    rules: tuple[Rule, ...] = ()
 
     def as_json(self) -> bytes:
         """Returns the record as it is stored."""
@@ -54,6 +62,7 @@ class DeploymentRecord:
             "rolerunner": __version__,
             "job": self.job,
             "tags": self.tags,
+            **({"rules": [rule.as_json() for rule in self.rules]} if self.rules else {}),
         }
         return (json.dumps(record_fields, indent=2) + "\n").encode()
 
@@ -70,6 +79,7 @@ class Deployment:
     tags: Mapping[str, str]
     gone_tags: tuple[str, ...]
     changes: tuple[Change, ...]
+    rules: RuleChanges
 
     def text(self) -> str:
         """Returns the changes as text."""
@@ -107,6 +117,7 @@ class Deployer:
         """
         current = self._fetch_current_job(wanted.name)
         last = self.last()
+        rules = plan_changes(self.account, wanted.rules, last.rules if last else ())
         if current is None:
             return Deployment(
                 wanted,
@@ -115,7 +126,8 @@ class Deployer:
                 wanted.job,
                 wanted.tags,
                 (),
-                diff_jobs({}, {**wanted.job, "Tags": wanted.tags}),
+                (*diff_jobs({}, {**wanted.job, "Tags": wanted.tags}), *rules.changes),
+                rules,
             )
         if not _is_ours(current) and not adopt:
             raise UsageError(
@@ -133,7 +145,8 @@ class Deployer:
         new_tags = merge_tags(tags, last.tags if last else {}, wanted.tags)
         removed_tags = tuple(sorted(set(tags) - set(new_tags)))
         differ = diff_jobs({**before, "Tags": tags}, {**after, "Tags": new_tags})
-        return Deployment(wanted, hash_, False, after, new_tags, removed_tags, differ)
+        changes = (*differ, *rules.changes)
+        return Deployment(wanted, hash_, False, after, new_tags, removed_tags, changes, rules)
 
     def upload(self, bundle: Bundle, tell: Callable[[str], None]) -> S3Uri:
         """Uploads a bundle, the manifest last; skips a folder that has one. Raises StepError."""
@@ -158,12 +171,14 @@ class Deployer:
         name = deployment.wanted.name
         if not deployment.changes:
             return
+        put_rules(self.account, deployment.rules.put)
         if deployment.is_new:
             tags = {"Tags": dict(deployment.tags)} if deployment.tags else {}
             self.account.call("glue", "create_job", Name=name, **deployment.job, **tags)
         else:
             self.account.call("glue", "update_job", JobName=name, JobUpdate=dict(deployment.job))
             self._set_tags(name, deployment)
+        delete_rules(self.account, deployment.rules.delete)
         now = datetime.now(timezone.utc)
         record = DeploymentRecord(
             deployment.hash,
@@ -171,6 +186,7 @@ class Deployer:
             self.account.caller(),
             deployment.wanted.job,
             deployment.wanted.tags,
+            deployment.wanted.rules,
         )
         key = f"{_RECORDS}{now:%Y%m%dT%H%M%S.%fZ}-{deployment.hash}.json"
         self.storage.write(
@@ -212,8 +228,9 @@ class Deployer:
                 record_fields["by"],
                 record_fields["job"],
                 record_fields["tags"],
+                tuple(map(Rule.from_json, record_fields.get("rules", ()))),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{uri} is not a deployment record: move it away") from None
 
     def _is_whole(self, place: S3Uri) -> bool:

@@ -6,6 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.glue.deploy.emit_rules import (
+    render_cloudformation_rules,
+    render_terraform_rules,
+)
 from rolerunner.policies.terraform import escape_hcl
 
 if TYPE_CHECKING:
@@ -44,7 +48,8 @@ def render_cloudformation(wanted: JobDefinition) -> str:
             f"The Glue job {wanted.name}, written by rolerunner deploy --emit cloudformation"
         ),
         "Resources": {
-            _logical_name(wanted.name): {"Type": "AWS::Glue::Job", "Properties": properties}
+            _logical_name(wanted.name): {"Type": "AWS::Glue::Job", "Properties": properties},
+            **render_cloudformation_rules(wanted.rules),
         },
     }
     return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
@@ -96,6 +101,7 @@ def render_terraform(wanted: JobDefinition) -> str:
         ),
         *_render_block("execution_property", {"max_concurrent_runs": runs["MaxConcurrentRuns"]}),
         "}",
+        *render_terraform_rules(wanted.rules),
     ]
     return "\n".join(lines) + "\n"
 

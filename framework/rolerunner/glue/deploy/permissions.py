@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.glue.deploy.rules import list_deployer_statements, plan_rules
 from rolerunner.glue.deploy.settings import artifact_prefix, job_name
 from rolerunner.iam.actions_table import (
     build_bucket_arn,
@@ -132,6 +133,11 @@ def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]
     yield build_statement(
         ["iam:PassRole"], [role], {"StringEquals": {"iam:PassedToService": _GLUE}}
     )
+    rules = plan_rules(plan.job, settings, name, settings.region or "*").drop_incomplete()
+    for actions, resources, condition in list_deployer_statements(
+        rules, partition, settings.region, account
+    ):
+        yield build_statement(actions, resources, condition)
     groups = ["/aws-glue/*", *(f"{each}*" for each in _list_log_groups(settings))]
     yield build_statement(
         ["logs:FilterLogEvents"],

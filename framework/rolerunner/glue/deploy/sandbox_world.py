@@ -106,11 +106,14 @@ def _build_deployer(arn: str, plan: Plan, settings: GlueSettings) -> SandboxRole
 
 
 def _widen_for_emulator(statement: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a statement about Glue for all resources: the emulator knows no ARNs of jobs."""
+    """Returns a statement about Glue or rules for all resources.
+
+    The emulator knows no ARNs of jobs, and other ARNs of rules than AWS.
+    """
     actions = statement["Action"]
     names = [actions] if isinstance(actions, str) else actions
-    is_of_glue = any(each.startswith("glue:") for each in names)
-    return {**statement, **({"Resource": "*"} if is_of_glue else {})}
+    is_widened = any(each.startswith(("glue:", "events:")) for each in names)
+    return {**statement, **({"Resource": "*"} if is_widened else {})}
 
 
 def _list_notes(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolerunner.glue.bundle.builder import Bundle
+    from rolerunner.glue.deploy.rules import Rule
     from rolerunner.model import Job, S3Uri
 
 
@@ -29,6 +30,8 @@ class JobDefinition:
     name: str
     job: Mapping[str, Any]
     tags: Mapping[str, str]
+    rules: tuple[Rule, ...] = ()
+    """Rules that tell the targets of ``notify`` of ends that the job cannot tell of."""
 
 
 def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
