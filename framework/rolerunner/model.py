@@ -376,6 +376,14 @@ class RunLocation:
 
 
 @dataclass(frozen=True)
+class GlueAfter:
+    """Glue jobs that start another one when all of them have ended: ``on`` says how."""
+
+    jobs: tuple[str, ...]
+    on: str = "succeeded"
+
+
+@dataclass(frozen=True)
 class GlueSettings:
     """Settings of the job in AWS Glue. Names are empty if the spec has none."""
 
@@ -403,6 +411,14 @@ class GlueSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
     """Glue's own."""
+    schedule: str = ""
+    """Glue's cron expression."""
+    after: Optional[GlueAfter] = None
+    execution_class: str = ""
+    queue_runs: bool = False
+    maintenance_window: str = ""
+    notify_delay_after: int = 0
+    """Minutes; 0: never."""
 
 
 @dataclass(frozen=True)

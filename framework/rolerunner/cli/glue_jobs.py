@@ -87,7 +87,7 @@ def deploy_job(job: Job, target: DeploymentTarget, role: str, options: DeployOpt
             return
         deployment = deployer.plan_deployment(goal, bundle.hash, adopt=options.adopt)
         echo(deployment.text())
-        if options.only_plan or not deployment.changes:
+        if options.only_plan or deployment.is_empty:
             return
         deployer.upload(bundle, _print_progress)
         deployer.apply(deployment)
@@ -154,11 +154,17 @@ def roll_back(
     deployer = _create_deployer(job, target, role)
     record = deployer.before(hash_)
     deployment = deployer.plan_deployment(
-        JobDefinition(job_name(job, target.settings), record.job, record.tags, record.rules),
+        JobDefinition(
+            job_name(job, target.settings),
+            record.job,
+            record.tags,
+            record.rules,
+            record.trigger,
+        ),
         record.hash,
     )
     echo(deployment.text())
-    if deployment.changes and not only_plan:
+    if not deployment.is_empty and not only_plan:
         deployer.apply(deployment)
         echo(f"rolled back to {record.hash}, deployed {record.time} by {record.by}")
 

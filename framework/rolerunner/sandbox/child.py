@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -201,6 +202,35 @@ def end_with_parent(folder: str) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+_KEPT_FIELDS = (
+    "ExecutionProperty",
+    "ExecutionClass",
+    "JobRunQueuingEnabled",
+    "MaintenanceWindow",
+    "NotificationProperty",
+)
+"""Fields of Glue jobs that the emulator drops."""
+
+
+def _keep_fields(glue: Any, operation: Callable[[dict[str, Any]], Any]) -> Any:
+    """Returns an operation of the emulator's Glue that keeps all fields and tags of a job."""
+
+    def call(data: dict[str, Any]) -> Any:
+        answer = operation(data)
+        job = glue._jobs.get(data.get("JobName") or data.get("Name"))  # noqa: SLF001
+        if job is not None and answer[0] == HTTPStatus.OK:
+            given = data.get("JobUpdate", data)
+            for name in _KEPT_FIELDS:
+                job.pop(name, None)  # an update overwrites everything
+                if name in given:
+                    job[name] = given[name]
+            if "Tags" in data:
+                glue._tags[glue._arn("job", data["Name"])] = dict(data["Tags"])  # noqa: SLF001
+        return answer
+
+    return call
+
+
 @dataclass
 class JobRunner:
     """Runs each job of Glue in a process of the interpreter that has rolerunner.
@@ -220,6 +250,8 @@ class JobRunner:
         glue._is_spark_job = lambda _: False  # noqa: SLF001 - the emulator's version is pinned
         glue._resolve_script = lambda _: "job.py"  # noqa: SLF001 - the job fetches it, as its role
         glue._execute_subprocess = self._run_job  # noqa: SLF001
+        glue._create_job = _keep_fields(glue, glue._create_job)  # noqa: SLF001
+        glue._update_job = _keep_fields(glue, glue._update_job)  # noqa: SLF001
 
     def _run_job(
         self, run: dict[str, Any], job: dict[str, Any], _arguments: object, _script: object

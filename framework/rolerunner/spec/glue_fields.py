@@ -12,6 +12,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from rolerunner.model import GlueSettings, RoleArn, S3Uri
 from rolerunner.spec.expressions import is_template
 from rolerunner.spec.field_types import S3Location, Seconds, StrictModel, json_form
+from rolerunner.spec.glue_start import (
+    JOB_NAME,
+    LONGEST_STARTED_NAME,
+    AfterFields,
+    Schedule,
+    check_after,
+    check_unattended_params,
+)
 from rolerunner.spec.params import parse_param
 from rolerunner.spec.values import suggest_name
 
@@ -62,11 +70,15 @@ ENTRY_ARGUMENTS = (
 )
 """Arguments of the entry script itself; all others are params of the spec."""
 
-_JOB_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}\Z")
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}\Z", re.ASCII)
 _WORKER = re.compile(r"[A-Z]\.\d+X\Z")
 _GLUE_ARGUMENT = re.compile(r"--([A-Za-z][A-Za-z0-9_.-]*)\Z|library-set\Z")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}\Z")
+_WINDOW = re.compile(r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])\Z")
+_FLEX_WORKERS = ("G.1X", "G.2X")
+"""Worker types of flexible execution (AWS Glue developer guide)."""
+_OF_SPARK = ("worker_type", "workers", "execution_class", "maintenance_window")
+"""Fields that Python Shell does not have."""
 _LONGEST = 7 * 24 * 3600.0
 """Maximum duration of a job run in seconds (AWS Glue developer guide: 7 days)."""
 _MAX_TAGS = 50
@@ -138,7 +150,7 @@ class GlueFields(StrictModel):
         examples=["pythonshell", "glue-5.1"],
     )
     job_name: Annotated[
-        Optional[str], _require_pattern(_JOB_NAME, "a name without '/' of up to 255 characters")
+        Optional[str], _require_pattern(JOB_NAME, "a name without '/' of up to 255 characters")
     ] = Field(
         None,
         description="The name of the Glue job; the spec's name by default.",
@@ -185,6 +197,40 @@ class GlueFields(StrictModel):
     )
     max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="Maximum number of runs of the job at once.", examples=[1]
+    )
+    schedule: Optional[Schedule] = Field(
+        None,
+        description="When Glue starts a run, in UTC: "
+        "cron(minutes hours day-of-month month day-of-week year).",
+        examples=["cron(0 3 * * ? *)"],
+    )
+    after: Optional[AfterFields] = Field(
+        None,
+        description="Other Glue jobs whose end starts a run.",
+        examples=[{"jobs": ["extract"], "on": "succeeded"}],
+    )
+    queue_runs: bool = Field(
+        False,
+        description="Whether runs wait, instead of failing, while the account's limits are "
+        "reached.",
+        examples=[True],
+    )
+    notify_delay_after: Optional[Annotated[Seconds, AfterValidator(_validate_minutes)]] = Field(
+        None,
+        description="Time after which Glue sends an event that a run is late.",
+        examples=["45m"],
+    )
+    execution_class: Optional[Literal["STANDARD", "FLEX"]] = Field(
+        None,
+        description="Spark: FLEX runs on spare capacity, for less and with no promised start.",
+        examples=["FLEX"],
+    )
+    maintenance_window: Annotated[
+        Optional[str], _require_pattern(_WINDOW, "a day and an hour in UTC such as Sun:2")
+    ] = Field(
+        None,
+        description="Spark: when Glue may restart a streaming job for maintenance, in UTC.",
+        examples=["Sun:2"],
     )
     params: dict[str, Any] = Field(
         default_factory=dict,
@@ -234,17 +280,40 @@ class GlueFields(StrictModel):
     @model_validator(mode="after")
     def _fits_the_runtime(self) -> GlueFields:
         shell = self.runtime == "pythonshell"
-        for name in ("worker_type", "workers") if shell else ("capacity",):
+        for name in _OF_SPARK if shell else ("capacity",):
             if getattr(self, name) is not None:
-                right = "'capacity'" if shell else "'worker_type' and 'workers'"
+                right = {"worker_type": "takes 'capacity'", "workers": "takes 'capacity'"}
+                right["capacity"] = "takes 'worker_type' and 'workers'"
                 raise ValueError(
-                    f"'{name}' does not apply to the runtime {self.runtime}, which takes {right}"
+                    f"'{name}' does not apply to the runtime {self.runtime}, which "
+                    + right.get(name, "is no Spark")
                 )
         if self.capacity is not None and self.capacity not in (0.0625, 1):
             raise ValueError("'capacity' must be 0.0625 or 1")
         twice = next((name for name in self.params if name in self.fixed_params), None)
         if twice is not None:
             raise ValueError(f"'{twice}' is in both 'params' and 'fixed_params'")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_runs(self) -> GlueFields:
+        if self.schedule is not None and self.after is not None:
+            raise ValueError("'after' and 'schedule' exclude each other")
+        started = self.schedule is not None or self.after is not None
+        if started and len(self.job_name or "") > LONGEST_STARTED_NAME:
+            raise ValueError(
+                f"'job_name' must have at most {LONGEST_STARTED_NAME} characters, "
+                "since the name of the trigger is longer"
+            )
+        if self.execution_class == "FLEX" and (self.worker_type or "G.1X") not in _FLEX_WORKERS:
+            raise ValueError(
+                f"'execution_class' FLEX takes the worker types {' and '.join(_FLEX_WORKERS)}, "
+                f"not {self.worker_type}"
+            )
+        if self.notify_delay_after is not None and self.notify_delay_after >= self.timeout:
+            raise ValueError(
+                "'notify_delay_after' must be less than 'timeout', after which a run is killed"
+            )
         return self
 
     @model_validator(mode="after")
@@ -291,6 +360,12 @@ class GlueFields(StrictModel):
             security_configuration=self.security_configuration or "",
             tags=dict(self.tags),
             arguments=_normalize_arguments(self.arguments),
+            schedule=self.schedule or "",
+            after=self.after.settings() if self.after is not None else None,
+            execution_class=self.execution_class or "",
+            queue_runs=self.queue_runs,
+            maintenance_window=self.maintenance_window or "",
+            notify_delay_after=int((self.notify_delay_after or 0) // 60),
         )
 
 
@@ -361,6 +436,12 @@ def read_glue(
         _check_params(read, declared, reader)
         _check_arguments(read, declared, reader)
         _check_distribution(read, steps, reader)
+        if read.after is not None:
+            check_after(read.after, read.job_name, reader)
+        if read.schedule or read.after:
+            start = "schedule" if read.schedule else "after"
+            given = {**read.params, **read.fixed_params}
+            check_unattended_params(start, given, declared, reader)
     return read
 
 

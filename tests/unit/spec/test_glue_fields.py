@@ -107,6 +107,44 @@ def test_values_at_their_limits(fields: dict[str, Any]) -> None:
             f"'{LAKE}' needs at least 4 workers: set 'workers: 4' or more",
         ),
         ({"runtimes": "x"}, "Extra inputs are not permitted"),
+        ({"schedule": "rate(1 day)"}, "must be an expression such as cron(0 3 * * ? *): triggers"),
+        (
+            {"schedule": "cron(0 3 * * ? *)", "after": {"jobs": ["a"]}},
+            "'after' and 'schedule' exclude each other",
+        ),
+        ({"after": {"jobs": []}}, "List should have at least 1 item"),
+        ({"after": {"jobs": ["a/b"]}}, "must be names of Glue jobs, not 'a/b'"),
+        ({"after": {"jobs": ["a"], "on": "done"}}, "Input should be 'succeeded', 'failed'"),
+        (
+            {"after": {"jobs": ["a"]}, "job_name": "x" * 241},
+            "'job_name' must have at most 240 characters",
+        ),
+        (
+            {"execution_class": "FLEX"},
+            "'execution_class' does not apply to the runtime pythonshell, which is no Spark",
+        ),
+        (
+            {"maintenance_window": "Sun:2"},
+            "'maintenance_window' does not apply to the runtime pythonshell, which is no Spark",
+        ),
+        (
+            {"runtime": "glue-5.1", "execution_class": "FLEX", "worker_type": "G.4X"},
+            "'execution_class' FLEX takes the worker types G.1X and G.2X, not G.4X",
+        ),
+        ({"runtime": "glue-5.1", "execution_class": "flex"}, "Input should be 'STANDARD' or"),
+        (
+            {"runtime": "glue-5.1", "maintenance_window": "Sunday:2"},
+            "must be a day and an hour in UTC such as Sun:2, not 'Sunday:2'",
+        ),
+        (
+            {"runtime": "glue-5.1", "maintenance_window": "Sun:24"},
+            "must be a day and an hour in UTC such as Sun:2, not 'Sun:24'",
+        ),
+        ({"notify_delay_after": "30s"}, "must be a whole number of minutes"),
+        (
+            {"notify_delay_after": "2h"},
+            "'notify_delay_after' must be less than 'timeout', after which a run is killed",
+        ),
     ],
 )
 def test_values_beyond_their_limits(fields: dict[str, Any], start: str) -> None:

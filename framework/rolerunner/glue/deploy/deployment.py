@@ -12,22 +12,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner._version import __version__
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import NotFound, StepError, UsageError
 from rolerunner.glue.bundle.builder import MANIFEST
 from rolerunner.glue.deploy.account import NOT_THERE
+from rolerunner.glue.deploy.existing_job import (
+    is_ours,
+    reject_command_change,
+    reject_other_environment,
+)
 from rolerunner.glue.deploy.merge import Change, diff_jobs, extract_update, merge_job, merge_tags
+from rolerunner.glue.deploy.record import DeploymentRecord
 from rolerunner.glue.deploy.rule_changes import (
     RuleChanges,
     delete_rules,
     plan_changes,
     put_rules,
 )
-from rolerunner.glue.deploy.rules import Rule
 from rolerunner.glue.deploy.settings import JobDefinition
-from rolerunner.glue.launch.arguments import split_environment
-from rolerunner.glue.launch.runtime import COMMANDS
+from rolerunner.glue.deploy.triggers import TriggerChange, Triggers
 from rolerunner.storage.protocol import Put
 
 if TYPE_CHECKING:
@@ -39,32 +42,12 @@ if TYPE_CHECKING:
 
 _RECORDS = "deployments/"
 _MAX_RECORD = 1 << 20
-
-
-@dataclass(frozen=True)
-class DeploymentRecord:
-    """The record of a deployment, stored beside the artifacts."""
-
-    hash: str
-    time: str
-    by: str
-    job: Mapping[str, Any]
-    tags: Mapping[str, str]
-    rules: tuple[Rule, ...] = ()
-
-    def as_json(self) -> bytes:
-        """Returns the record as it is stored."""
-        record_fields = {
-            "version": 1,
-            "hash": self.hash,
-            "time": self.time,
-            "by": self.by,
-            "rolerunner": __version__,
-            "job": self.job,
-            "tags": self.tags,
-            **({"rules": [rule.as_json() for rule in self.rules]} if self.rules else {}),
-        }
-        return (json.dumps(record_fields, indent=2) + "\n").encode()
+_FIELD_NAMES = {
+    "ExecutionClass": "execution_class",
+    "JobRunQueuingEnabled": "queue_runs",
+    "MaintenanceWindow": "maintenance_window",
+}
+"""Fields of a job that releases of boto3 for Glue 3.0 do not have -> settings."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +63,18 @@ class Deployment:
     gone_tags: tuple[str, ...]
     changes: tuple[Change, ...]
     rules: RuleChanges
+    triggers: tuple[TriggerChange, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing changes."""
+        return not self.changes and not any(each.verb for each in self.triggers)
 
     def text(self) -> str:
         """Returns the changes as text."""
+        return "\n".join([self._describe_job(), *(each.text() for each in self.triggers)])
+
+    def _describe_job(self) -> str:
         if not self.changes:
             return f"Glue job {self.wanted.name}: no change"
         verb = (
@@ -118,6 +110,10 @@ class Deployer:
         current = self._fetch_current_job(wanted.name)
         last = self.last()
         rules = plan_changes(self.account, wanted.rules, last.rules if last else ())
+        self._require_known_fields(wanted)
+        triggers = Triggers(self.account, wanted.name).plan_changes(
+            wanted.trigger, last.trigger if last else {}, adopt=adopt
+        )
         if current is None:
             return Deployment(
                 wanted,
@@ -128,15 +124,16 @@ class Deployer:
                 (),
                 (*diff_jobs({}, {**wanted.job, "Tags": wanted.tags}), *rules.changes),
                 rules,
+                triggers,
             )
-        if not _is_ours(current) and not adopt:
+        if not is_ours(current) and not adopt:
             raise UsageError(
                 f"the Glue job '{wanted.name}' exists and was not created by rolerunner: "
                 "choose another name, or use --adopt"
             )
         if not adopt:
-            _reject_other_environment(current, wanted)
-        _reject_command_change(current, wanted)
+            reject_other_environment(current, wanted)
+        reject_command_change(current, wanted)
         before = extract_update(current, self.account.members("JobUpdate"), wanted.job)
         after = merge_job(before, last.job if last else {}, wanted.job)
         tags = self.account.call(
@@ -146,7 +143,9 @@ class Deployer:
         removed_tags = tuple(sorted(set(tags) - set(new_tags)))
         differ = diff_jobs({**before, "Tags": tags}, {**after, "Tags": new_tags})
         changes = (*differ, *rules.changes)
-        return Deployment(wanted, hash_, False, after, new_tags, removed_tags, changes, rules)
+        return Deployment(
+            wanted, hash_, False, after, new_tags, removed_tags, changes, rules, triggers
+        )
 
     def upload(self, bundle: Bundle, tell: Callable[[str], None]) -> S3Uri:
         """Uploads a bundle, the manifest last; skips a folder that has one. Raises StepError."""
@@ -167,18 +166,22 @@ class Deployer:
         return place
 
     def apply(self, deployment: Deployment) -> None:
-        """Creates or updates the job, sets its tags and stores a record. Raises StepError."""
+        """Creates or updates the job, its tags and its trigger, and stores a record.
+
+        Raises StepError.
+        """
         name = deployment.wanted.name
-        if not deployment.changes:
+        if deployment.is_empty:
             return
         put_rules(self.account, deployment.rules.put)
         if deployment.is_new:
             tags = {"Tags": dict(deployment.tags)} if deployment.tags else {}
             self.account.call("glue", "create_job", Name=name, **deployment.job, **tags)
-        else:
+        elif deployment.changes:
             self.account.call("glue", "update_job", JobName=name, JobUpdate=dict(deployment.job))
             self._set_tags(name, deployment)
         delete_rules(self.account, deployment.rules.delete)
+        Triggers(self.account, name).apply(deployment.triggers)
         now = datetime.now(timezone.utc)
         record = DeploymentRecord(
             deployment.hash,
@@ -187,6 +190,7 @@ class Deployer:
             deployment.wanted.job,
             deployment.wanted.tags,
             deployment.wanted.rules,
+            deployment.wanted.trigger,
         )
         key = f"{_RECORDS}{now:%Y%m%dT%H%M%S.%fZ}-{deployment.hash}.json"
         self.storage.write(
@@ -222,14 +226,7 @@ class Deployer:
         uri = replace(self.home, key=key)
         try:
             record_fields = json.loads(self.storage.read(uri, _MAX_RECORD))
-            return DeploymentRecord(
-                record_fields["hash"],
-                record_fields["time"],
-                record_fields["by"],
-                record_fields["job"],
-                record_fields["tags"],
-                tuple(map(Rule.from_json, record_fields.get("rules", ()))),
-            )
+            return DeploymentRecord.from_json(record_fields)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{uri} is not a deployment record: move it away") from None
 
@@ -249,6 +246,16 @@ class Deployer:
             raise
         return found
 
+    def _require_known_fields(self, wanted: JobDefinition) -> None:
+        """Raises UsageError for a setting that this version of boto3 cannot send."""
+        known = self.account.members("JobUpdate")
+        unknown = [_FIELD_NAMES.get(name, name) for name in wanted.job if name not in known]
+        if unknown:
+            raise UsageError(
+                f"the installed boto3 is too old for '{unknown[0]}' under 'glue': "
+                "install a newer one: pip install --upgrade boto3"
+            )
+
     def _set_tags(self, name: str, deployment: Deployment) -> None:
         arn = self.account.job_arn(name)
         new = {
@@ -266,52 +273,3 @@ class Deployer:
 
 def _hash_in(key: str) -> str:
     return key.rpartition("-")[2].removesuffix(".json")
-
-
-def _is_ours(job: Mapping[str, Any]) -> bool:
-    """Returns True if the job runs a spec."""
-    return any(
-        "--job_spec" in job.get(name, {})
-        for name in ("DefaultArguments", "NonOverridableArguments")
-    )
-
-
-def _reject_other_environment(current: Mapping[str, Any], wanted: JobDefinition) -> None:
-    """Raises UsageError if the job runs another environment of its spec.
-
-    A job without an environment may get one.
-    """
-    before, after = (_find_environment(job) for job in (current, wanted.job))
-    if before in ("", after):
-        return
-    raise UsageError(
-        f"the Glue job '{wanted.name}' runs the environment '{before}': "
-        + (
-            f"set another 'job_name' under 'glue' in '{after}'"
-            if after
-            else f"deploy it with --env {before}, or under another name with --job-name"
-        )
-        + ", or use --adopt to replace it"
-    )
-
-
-def _find_environment(job: Mapping[str, Any]) -> str:
-    arguments = {**job.get("DefaultArguments", {}), **job.get("NonOverridableArguments", {})}
-    return split_environment(arguments.get("--job_spec", ""))[1]
-
-
-def _reject_command_change(current: Mapping[str, Any], wanted: JobDefinition) -> None:
-    """Raises UsageError if an update would turn Python Shell into Spark, or the reverse.
-
-    Glue fixes the kind of a job when it creates it: capacity, versions and arguments of one kind
-    do not apply to the other.
-    """
-    names = (current["Command"]["Name"], wanted.job["Command"]["Name"])
-    if names[0] == names[1]:
-        return
-    before, after = (COMMANDS.get(name, name) for name in names)
-    raise UsageError(
-        f"the Glue job '{wanted.name}' is a {before} job and cannot become a {after} job: "
-        "deploy under another name with --job-name, or delete it first: "
-        f"aws glue delete-job --job-name {wanted.name}"
-    )

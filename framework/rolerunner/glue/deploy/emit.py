@@ -27,6 +27,9 @@ _TERRAFORM_NAMES = {
     "Timeout": "timeout",
     "MaxRetries": "max_retries",
     "SecurityConfiguration": "security_configuration",
+    "ExecutionClass": "execution_class",
+    "JobRunQueuingEnabled": "job_run_queuing_enabled",
+    "MaintenanceWindow": "maintenance_window",
     "DefaultArguments": "default_arguments",
     "NonOverridableArguments": "non_overridable_arguments",
 }
@@ -42,15 +45,23 @@ def render_cloudformation(wanted: JobDefinition) -> str:
     properties: dict[str, Any] = {"Name": wanted.name, **wanted.job}
     if wanted.tags:
         properties["Tags"] = dict(wanted.tags)
+    logical = _logical_name(wanted.name)
+    resources = {logical: {"Type": "AWS::Glue::Job", "Properties": properties}}
+    if wanted.trigger:
+        resources[f"{logical}Trigger"] = {
+            "Type": "AWS::Glue::Trigger",
+            "Properties": {
+                **wanted.trigger,
+                "Actions": [{"JobName": {"Ref": logical}}],
+                "StartOnCreation": True,
+            },
+        }
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": (
             f"The Glue job {wanted.name}, written by rolerunner deploy --emit cloudformation"
         ),
-        "Resources": {
-            _logical_name(wanted.name): {"Type": "AWS::Glue::Job", "Properties": properties},
-            **render_cloudformation_rules(wanted.rules),
-        },
+        "Resources": {**resources, **render_cloudformation_rules(wanted.rules)},
     }
     return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
 
@@ -75,6 +86,7 @@ def render_terraform(wanted: JobDefinition) -> str:
         if isinstance(value, dict) and value
     }
     command, runs = job["Command"], job["ExecutionProperty"]
+    notify = job.get("NotificationProperty", {}).get("NotifyDelayAfter")
     lines = [
         "# written by rolerunner deploy --emit terraform",
         *(
@@ -82,7 +94,7 @@ def render_terraform(wanted: JobDefinition) -> str:
             if by_arn
             else ['data "aws_iam_role" "job" {', f"  name = {_render_hcl(job['Role'])}", "}", ""]
         ),
-        f'resource "aws_glue_job" "{re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name).lower()}" {{',
+        f'resource "aws_glue_job" "{_resource_name(wanted.name)}" {{',
         f"  role_arn = {_render_hcl(job['Role']) if by_arn else 'data.aws_iam_role.job.arn'}",
         "",
         *_align_values(plain, "  "),
@@ -100,10 +112,47 @@ def render_terraform(wanted: JobDefinition) -> str:
             },
         ),
         *_render_block("execution_property", {"max_concurrent_runs": runs["MaxConcurrentRuns"]}),
+        *(_render_block("notification_property", {"notify_delay_after": notify}) if notify else []),
         "}",
         *render_terraform_rules(wanted.rules),
+        *(_render_trigger(wanted) if wanted.trigger else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _render_trigger(wanted: JobDefinition) -> list[str]:
+    """Returns the trigger; Terraform starts it when it makes it."""
+    trigger, name = wanted.trigger, _resource_name(wanted.name)
+    plain = {"name": trigger["Name"], "type": trigger["Type"]}
+    if "Schedule" in trigger:
+        plain["schedule"] = trigger["Schedule"]
+    predicate = trigger.get("Predicate", {})
+    conditions = [
+        line
+        for each in predicate.get("Conditions", ())
+        for line in (
+            "",
+            "    conditions {",
+            *_align_values({"job_name": each["JobName"], "state": each["State"]}, "      "),
+            "    }",
+        )
+    ]
+    logical = [f"    logical = {_render_hcl(predicate['Logical'])}"] if predicate else []
+    return [
+        "",
+        f'resource "aws_glue_trigger" "{name}" {{',
+        *_align_values({**plain, "description": trigger["Description"]}, "  "),
+        *(["", "  predicate {", *logical, *conditions, "  }"] if predicate else []),
+        "",
+        "  actions {",
+        f"    job_name = aws_glue_job.{name}.name",
+        "  }",
+        "}",
+    ]
+
+
+def _resource_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name).lower()
 
 
 def _render_block(name: str, values: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.glue.deploy.rules import list_deployer_statements, plan_rules
 from rolerunner.glue.deploy.settings import artifact_prefix, job_name
+from rolerunner.glue.deploy.triggers import define_trigger
 from rolerunner.iam.actions_table import (
     build_bucket_arn,
     build_object_arn,
@@ -35,6 +36,12 @@ _JOB_ACTIONS = (
     "glue:StartJobRun",
     "glue:GetJobRun",
     "glue:GetJobRuns",
+)
+_TRIGGER_ACTIONS = (
+    "glue:GetTrigger",
+    "glue:UpdateTrigger",
+    "glue:StartTrigger",
+    "glue:DeleteTrigger",
 )
 _CODE = ("--extra-", "--additional-python-modules", "--python-virtual-env")
 """Prefixes of arguments that locate code."""
@@ -126,10 +133,13 @@ def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]
         render_condition(build_prefix_condition(place.key)),
     )
     name = job_name(plan.job, settings)
-    yield build_statement(
-        list(_JOB_ACTIONS), [f"arn:{partition}:glue:{settings.region or '*'}:{account}:job/{name}"]
-    )
-    yield build_statement(["glue:CreateJob"], ["*"])  # there is no job yet that a policy could name
+    glue = f"arn:{partition}:glue:{settings.region or '*'}:{account}"
+    yield build_statement(list(_JOB_ACTIONS), [f"{glue}:job/{name}"])
+    trigger = define_trigger(name, settings).get("Name")
+    if trigger:
+        yield build_statement(list(_TRIGGER_ACTIONS), [f"{glue}:trigger/{trigger}"])
+    created = ["glue:CreateJob", *(["glue:CreateTrigger"] if trigger else [])]
+    yield build_statement(created, ["*"])  # there is nothing yet that a policy could name
     yield build_statement(
         ["iam:PassRole"], [role], {"StringEquals": {"iam:PassedToService": _GLUE}}
     )

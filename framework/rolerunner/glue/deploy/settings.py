@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from rolerunner.errors import UsageError
 from rolerunner.glue.bundle.builder import SCRIPT
+from rolerunner.glue.deploy.triggers import define_trigger
 from rolerunner.glue.launch.arguments import join_environment
 from rolerunner.glue.launch.entry import DEADLINE_SHARE
 from rolerunner.glue.launch.runtime import RUNTIMES
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from rolerunner.model import Job, S3Uri
 
 
+_OF_ONE_RUNTIME = ("capacity", "worker_type", "workers", "execution_class", "maintenance_window")
+
+
 @dataclass(frozen=True)
 class JobDefinition:
     """A desired Glue job; ``job`` holds the fields of JobUpdate that rolerunner sets."""
@@ -32,6 +36,8 @@ class JobDefinition:
     tags: Mapping[str, str]
     rules: tuple[Rule, ...] = ()
     """Rules that tell the targets of ``notify`` of ends that the job cannot tell of."""
+    trigger: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters of CreateTrigger; empty if nothing starts the job by itself."""
 
 
 def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
@@ -39,7 +45,12 @@ def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
     given_settings = {
         name: value for name, value in asdict(job.glue or GlueSettings()).items() if value
     }
-    given_settings["timeout"] = given_settings["timeout"] * 60.0
+    for name in ("timeout", "notify_delay_after"):
+        if name in given_settings:
+            given_settings[name] = given_settings[name] * 60.0
+    after = given_settings.get("after")
+    if after is not None:
+        given_settings["after"] = {**after, "jobs": [*after["jobs"]]}
     given_settings.update(
         {name: list(value) for name, value in given_settings.items() if isinstance(value, tuple)}
     )
@@ -48,9 +59,7 @@ def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
     given = {name: value for name, value in flags.items() if value}
     if given.get("runtime", given_settings["runtime"]) != given_settings["runtime"]:
         given_settings = {
-            name: value
-            for name, value in given_settings.items()
-            if name not in ("capacity", "worker_type", "workers")
+            name: value for name, value in given_settings.items() if name not in _OF_ONE_RUNTIME
         }
     try:
         return GlueFields.model_validate({**given_settings, **given}).settings()
@@ -105,6 +114,12 @@ def define_job(
         if settings.connections
         else None,
         "SecurityConfiguration": settings.security_configuration,
+        "ExecutionClass": settings.execution_class,
+        "JobRunQueuingEnabled": settings.queue_runs,
+        "MaintenanceWindow": settings.maintenance_window,
+        "NotificationProperty": {"NotifyDelayAfter": settings.notify_delay_after}
+        if settings.notify_delay_after
+        else None,
     }
     properties = {
         "Role": settings.role,
@@ -128,7 +143,10 @@ def define_job(
         "NonOverridableArguments": fixed,
         **{name: value for name, value in optional.items() if value},
     }
-    return JobDefinition(job_name(job, settings), properties, dict(settings.tags))
+    name = job_name(job, settings)
+    return JobDefinition(
+        name, properties, dict(settings.tags), trigger=define_trigger(name, settings)
+    )
 
 
 def _entry_arguments(settings: GlueSettings, region: str) -> dict[str, str]:

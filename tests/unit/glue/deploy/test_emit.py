@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rolerunner.glue.deploy.emit import render_cloudformation, render_terraform
-from rolerunner.model import GlueSettings
+from rolerunner.model import GlueAfter, GlueSettings
 from tests.unit.glue.deploy.samples import PLACE, SETTINGS, SPARK, make_definition
 
 
@@ -48,6 +48,61 @@ def test_terraform_says_the_same(settings: GlueSettings, role: str) -> None:
         settings is SETTINGS,
     )
     assert '"--quoted"   = "a \\"b\\" $${c} %%{d}\\n"' in render_terraform(goal)
+
+
+STARTED = {
+    "schedule": replace(SETTINGS, schedule="cron(0 3 * * ? *)"),
+    "after": replace(
+        SPARK,
+        after=GlueAfter(("extract", "lo${ad}")),
+        execution_class="FLEX",
+        queue_runs=True,
+        maintenance_window="Sun:2",
+        notify_delay_after=45,
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("start", STARTED)
+def test_cloudformation_has_the_trigger(start: str) -> None:
+    from cfnlint.api import ManualArgs, lint
+
+    goal = make_definition(STARTED[start])
+    text = render_cloudformation(goal)
+    assert [str(match) for match in lint(text, config=ManualArgs(regions=["eu-west-1"]))] == []
+    trigger = json.loads(text)["Resources"]["NightlyTrigger"]
+    assert trigger["Type"] == "AWS::Glue::Trigger"
+    assert trigger["Properties"] == {
+        **goal.trigger,
+        "Actions": [{"JobName": {"Ref": "Nightly"}}],
+        "StartOnCreation": True,
+    }
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("start", STARTED)
+def test_terraform_has_the_trigger(start: str) -> None:
+    import hcl2
+
+    goal = make_definition(STARTED[start])
+    job, trigger = map(plain, hcl2.loads(render_terraform(goal))["resource"])
+    (trigger,) = trigger["aws_glue_trigger"].values()
+    assert (trigger["name"], trigger["type"]) == (goal.trigger["Name"], goal.trigger["Type"])
+    assert trigger["actions"] == [{"job_name": "${aws_glue_job.nightly.name}"}]
+    if start == "schedule":
+        assert trigger["schedule"] == "cron(0 3 * * ? *)"
+        return
+    (predicate,) = trigger["predicate"]
+    assert predicate["logical"] == "AND"
+    assert predicate["conditions"] == [
+        {"job_name": "extract", "state": "SUCCEEDED"},
+        {"job_name": "lo$${ad}", "state": "SUCCEEDED"},
+    ]
+    (job,) = job["aws_glue_job"].values()
+    assert (job["execution_class"], job["job_run_queuing_enabled"]) == ("FLEX", True)
+    assert job["maintenance_window"] == "Sun:2"
+    assert job["notification_property"] == [{"notify_delay_after": 45}]
 
 
 def plain(value: Any) -> Any:

@@ -12,9 +12,9 @@ from rolerunner.cli.deploy import deploy as deploy_command
 from rolerunner.errors import UsageError
 from rolerunner.glue.deploy.settings import resolve_settings
 from rolerunner.glue.launch.runtime import RUNTIMES
-from rolerunner.model import Job, S3Uri
+from rolerunner.model import GlueAfter, Job, S3Uri
 from rolerunner.spec.glue_fields import GlueFields
-from tests.unit.glue.deploy.samples import JOB_SPEC, SETTINGS, make_definition
+from tests.unit.glue.deploy.samples import JOB_SPEC, SETTINGS, SPARK, make_definition
 
 
 def test_the_table_of_runtimes_and_the_sections_choices_are_the_same() -> None:
@@ -45,6 +45,40 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
     for flags, said in wrong:
         with pytest.raises(UsageError, match=re.escape(said)):
             resolve_settings(JOB_SPEC, flags)
+
+
+NIGHTLY = replace(
+    SPARK,
+    worker_type="G.1X",
+    after=GlueAfter(("extract", "load"), "failed"),
+    execution_class="FLEX",
+    queue_runs=True,
+    maintenance_window="Sun:2",
+    notify_delay_after=45,
+)
+
+
+def test_settings_of_runs_become_fields_of_the_job() -> None:
+    assert resolve_settings(replace(JOB_SPEC, glue=NIGHTLY), {}) == NIGHTLY
+    job = make_definition(NIGHTLY).job
+    assert job["ExecutionClass"] == "FLEX"
+    assert job["JobRunQueuingEnabled"] is True
+    assert job["MaintenanceWindow"] == "Sun:2"
+    assert job["NotificationProperty"] == {"NotifyDelayAfter": 45}
+    plain = make_definition(SPARK).job
+    assert set(job) - set(plain) == {
+        "ExecutionClass",
+        "JobRunQueuingEnabled",
+        "MaintenanceWindow",
+        "NotificationProperty",
+    }
+
+
+def test_another_runtime_leaves_out_what_it_does_not_have() -> None:
+    shell = resolve_settings(replace(JOB_SPEC, glue=NIGHTLY), {"runtime": "pythonshell"})
+    assert (shell.execution_class, shell.maintenance_window) == ("", "")
+    assert (shell.queue_runs, shell.notify_delay_after) == (True, 45)
+    assert shell.after == NIGHTLY.after
 
 
 @pytest.mark.parametrize("name", ["library-set", "--library-set"])
