@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Optional
 
+from rolerunner.actions.backups import Backups
 from rolerunner.actions.base import StepContext
 from rolerunner.actions.outcomes import deletion_limit_error
 from rolerunner.errors import StepError
@@ -73,9 +74,15 @@ def find_extra_objects(
 
 
 def delete_extra_objects(
-    extra: ObjectList, storage: Storage, context: StepContext, stored: Optional[ObjectList] = None
+    extra: ObjectList,
+    storage: Storage,
+    context: StepContext,
+    stored: Optional[ObjectList] = None,
+    backups: Optional[Backups] = None,
 ) -> int:
     """Deletes extra objects, except those ``stored`` meanwhile, and returns their number.
+
+    With ``backups`` each is kept there first.
 
     Raises StepError if some could not be deleted.
     """
@@ -85,7 +92,13 @@ def delete_extra_objects(
     doomed = (info for info in extra if info.key not in own)
     count = failed = 0
     first: Optional[StepError] = None
-    for outcome in storage.delete(doomed, extra.prefix.bucket, context.cancel):
+    bucket = extra.prefix.bucket
+    outcomes = (
+        storage.delete(doomed, bucket, context.cancel)
+        if backups is None
+        else backups.delete(doomed, bucket, extra.relative)
+    )
+    for outcome in outcomes:
         count += 1
         if outcome.error is not None:
             failed += 1

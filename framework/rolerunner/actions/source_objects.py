@@ -11,6 +11,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import ObjectList
+from rolerunner.selection.past_versions import select_past_objects
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
 OnLeftOut = Callable[[ObjectInfo, str], None]
@@ -61,11 +62,14 @@ def collect_source(
     context: StepContext,
     *,
     versions: bool = False,
+    version: str = "",
+    as_of: str = "",
     looks_up: bool = True,
     on_left_out: Optional[OnLeftOut] = None,
 ) -> SourceObjects:
     """Lists the selected objects to disk. Raises StepError if the listing is not complete.
 
+    ``version`` is that of the single object, and ``as_of`` the moment whose objects are taken.
     ``looks_up`` is False if the keys of a list from a file suffice, without sizes and ETags.
     ``on_left_out`` is called with each object that the filters leave out.
     """
@@ -87,6 +91,10 @@ def collect_source(
         for number, info in enumerate(
             _look_up_objects(objects, storage, context, refused)
             if is_bare
+            else [storage.head(source, version)]
+            if version and source is not None
+            else _read_past_objects(source, storage, context, as_of)
+            if as_of and source is not None
             else _read_source_objects(
                 source, objects, storage, context, refused, versions=versions
             ),
@@ -127,6 +135,15 @@ def _read_source_objects(
                 refused.append(outcome)
             else:
                 yield replace(outcome.info, bucket="" if uri.bucket == bucket else uri.bucket)
+
+
+def _read_past_objects(
+    source: S3Uri, storage: Storage, context: StepContext, as_of: str
+) -> Iterator[ObjectInfo]:
+    """Yields the objects under a prefix, or the one object, as they were at a moment."""
+    listed = storage.list(source, versions=True, cancel=context.cancel)
+    wanted = listed if source.is_prefix else (info for info in listed if info.key == source.key)
+    return select_past_objects(wanted, as_of, source)
 
 
 def _look_up_objects(

@@ -94,6 +94,10 @@ class ObjectList:
             info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
         )
 
+    def path_in_bucket(self, info: ObjectInfo) -> str:
+        """Returns the relative key, or in a flat list, whose names may be equal, the whole key."""
+        return info.key if self.flat else self.relative(info)
+
     def describe(self, info: ObjectInfo) -> dict[str, Any]:
         """Returns an object in plain values, for ``item`` and for functions."""
         return {

@@ -31,21 +31,27 @@ def parse_listed_object(each: Mapping[str, Any]) -> ObjectInfo:
 def parse_versions(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
     """Yields the versions and delete markers of a page in key order, the newest first."""
     versions = [
-        replace(parse_listed_object(each), version=each["VersionId"])
+        (each.get("IsLatest", False), replace(parse_listed_object(each), version=each["VersionId"]))
         for each in page.get("Versions", ())
     ]
     markers = [
-        ObjectInfo(
-            each["Key"],
-            0,
-            modified=format_timestamp(each.get("LastModified")),
-            version=each["VersionId"],
-            deleted=True,
+        (
+            each.get("IsLatest", False),
+            ObjectInfo(
+                each["Key"],
+                0,
+                modified=format_timestamp(each.get("LastModified")),
+                version=each["VersionId"],
+                deleted=True,
+            ),
         )
         for each in page.get("DeleteMarkers", ())
     ]
-    newest_first = sorted([*versions, *markers], key=lambda info: info.modified, reverse=True)
-    yield from sorted(newest_first, key=lambda info: info.key.encode())
+    # a version and a marker of one second are told apart by which of them is the latest
+    newest_first = sorted(
+        [*versions, *markers], key=lambda each: (each[1].modified, each[0]), reverse=True
+    )
+    yield from sorted((info for _, info in newest_first), key=lambda info: info.key.encode())
 
 
 def parse_object_info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:

@@ -1,18 +1,20 @@
 """Defines the action ``s3.copy``."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Optional
+from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import ValidationInfo, model_validator
 
+from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.copy_items import CopyItems, CopyMirror
 from rolerunner.actions.extra_objects import delete_extra_objects
 from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
 from rolerunner.actions.moves import delete_copied_sources
 from rolerunner.actions.outcomes import record_outcomes
+from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import Encryption, PutFields
@@ -27,7 +29,6 @@ from rolerunner.actions.shared_fields import (
 )
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import (
-    OverlapError,
     check_copies,
     claim_targets,
     refuse_one_bucket,
@@ -36,6 +37,7 @@ from rolerunner.actions.targets import (
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
+from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.field_types import (
     PARTIAL_VALUES,
     TEMPLATES_ALLOWED,
@@ -46,14 +48,23 @@ from rolerunner.spec.field_types import (
     S3Location,
 )
 from rolerunner.storage.pacing import Pacer
-from rolerunner.storage.protocol import Outcome, Storage
+from rolerunner.storage.protocol import Copy, Outcome, Storage
 
 MIB = 1 << 20
 MAX_SINGLE = 5_000_000_000
 """A single CopyObject takes no more than 5 GB (S3 user guide)."""
 
 
-class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, DistributionFields, Action):
+class S3Copy(
+    FilterFields,
+    PastFields,
+    PutFields,
+    MirrorFields,
+    BackupFields,
+    TransferFields,
+    DistributionFields,
+    Action,
+):
     """Copy objects within S3, under one role or from one role to another.
 
     With one role S3 copies the objects itself, large ones in parts; metadata and tags are kept
@@ -146,6 +157,7 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
     @model_validator(mode="after")
     def _makes_sense(self, info: ValidationInfo) -> "S3Copy":
         check_one_source(self.source, self.objects, self.kind)
+        check_past_fields(self, move=self.move is True)
         if (
             self.move is True
             and self.if_exists == "skip_same"
@@ -178,7 +190,7 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
         pacer = self.flow()
         try:
             self._refuse_overlap()
-        except OverlapError as error:
+        except FieldConflictError as error:
             raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
         source, target = self._open_storages(context, pacer, self.distribute)
         mirror = CopyMirror(self, context)
@@ -206,14 +218,19 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
             refuse_one_bucket(gathered.objects, copies.place, target, option)
         extra = mirror.find_extra(copies, most=self.max_delete or 0)
         one_role = context.roles["source_role"] == context.roles["target_role"]
-        copied = (
-            target.copy(copies, context.cancel)
-            if one_role
-            else target.relay(copies, source, context.cancel)
-        )
+
+        def transfer(items: Iterable[Union[Copy, Outcome]]) -> Iterator[Outcome]:
+            if one_role:
+                return target.copy(items, context.cancel)
+            return target.relay(items, source, context.cancel)
+
+        backups = self.open_backups(context, "target_role", copies.place)
+        copied = transfer(copies) if backups is None else backups.transfer(copies, transfer)
         ended = self._delete_sources(copied, source, target, context) if self.move else copied
         done = record_outcomes(ended, context, copies.place, self, pacer, gathered)
-        deleted = 0 if done.failed else delete_extra_objects(extra, target, context)
+        deleted = (
+            0 if done.failed else delete_extra_objects(extra, target, context, backups=backups)
+        )
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -222,7 +239,11 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
         A move also deletes the source, and delete_extra lists the target and deletes there.
         """
         read = [
-            *([list_permission(self.source)] if self.source is not None else []),
+            *(
+                [list_permission(self.source, self.list_action())]
+                if self.source is not None
+                else []
+            ),
             *self._on_source("s3:GetObject"),
         ]
         if self.tags is None:
@@ -246,6 +267,7 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
             written.append(object_permission("s3:GetObject", place))
         if self.delete_extra:
             written.append(object_permission("s3:DeleteObject", place))
+        written += self.backup_permissions(place)
         return written
 
     def predict_outputs(self) -> Mapping[str, Any]:
@@ -282,6 +304,8 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
             self.selection(),
             source,
             context,
+            version=self.version or "",
+            as_of=self.as_of or "",
             on_left_out=mirror.add_left_out if self.delete_extra else None,
         )
 
@@ -293,7 +317,9 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
         return delete_copied_sources(copied, source, target, context, by_version=by_version)
 
     def _refuse_overlap(self) -> None:
-        """Raises OverlapError if the fields alone show that source and target overlap."""
+        """Raises FieldConflictError if the fields alone show that two places overlap."""
+        check_backup(self.backup, self.target, "target")
+        check_backup(self.backup, self.source, "source", self.include, self.exclude)
         globs = ((self.include, self.exclude),)
         origin = self.objects.origin if isinstance(self.objects, ObjectList) else None
         if self.source is not None:
@@ -307,7 +333,7 @@ class S3Copy(FilterFields, PutFields, MirrorFields, TransferFields, Distribution
             )
 
     def _on_source(self, action: str) -> list[Permission]:
-        return source_permissions(action, self.source, self.objects)
+        return source_permissions(self.past_action(action), self.source, self.objects)
 
     def _open_storages(
         self, context: StepContext, pacer: Pacer, distribute: Optional[str] = None

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
 
+from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.past_fields import check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.shared_fields import (
     DistributionFields,
@@ -22,11 +24,11 @@ from rolerunner.actions.source_objects import SourceObjects, check_one_source, c
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
-from rolerunner.spec.field_types import Flag, S3Location
-from rolerunner.storage.protocol import Storage
+from rolerunner.spec.field_types import Flag, S3Location, Text
+from rolerunner.storage.protocol import ObjectInfo, Storage
 
 
-class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
+class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, Action):
     """Delete an object, the objects of a prefix, or those that another step listed.
 
     All objects are listed first: if there are more than ``max_delete``, or if the listing fails,
@@ -58,6 +60,11 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         ),
         examples=["${{ steps.find.objects }}"],
     )
+    version: Optional[Text] = Field(
+        None,
+        description="Permanently delete this version of the single object that source names.",
+        examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"],
+    )
     versions: Flag = Field(
         False, description="Permanently delete every version and delete marker.", examples=[True]
     )
@@ -77,6 +84,12 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Delete":
         check_one_source(self.source, self.objects, self.kind)
+        check_past_fields(self)
+        check_backup(self.backup, self.source, "source", self.include, self.exclude)
+        if self.backup is not None and (self.version is not None or self.versions is True):
+            raise ValueError("'backup' keeps objects; it cannot be combined with versions")
+        if self.version is not None and self.versions is True:
+            raise ValueError("'version' and 'versions' exclude each other")
         whole = isinstance(self.source, S3Uri) and not self.source.key
         if whole and self.allow_all is False:
             raise ValueError(
@@ -108,7 +121,12 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
             if self._by_name()
             else gathered.objects
         )
-        outcomes = storage.delete(objects, prefix.bucket, context.cancel)
+        backups = self.open_backups(context, "role", prefix)
+        outcomes = (
+            storage.delete(objects, prefix.bucket, context.cancel)
+            if backups is None
+            else backups.delete(objects, prefix.bucket, gathered.objects.path_in_bucket)
+        )
         done = record_outcomes(
             (each for part in (outcomes, gathered.refused) for each in part),
             context,
@@ -121,6 +139,8 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """DeleteObject (DeleteObjectVersion for versions), and listing a prefix."""
+        if self.version is not None and self.source is not None:
+            return {"role": [object_permission("s3:DeleteObjectVersion", self.source)]}
         versions = self.versions is True
         listed = []
         if self.source is not None:
@@ -133,6 +153,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
             return {
                 "role": [
                     *listed,
+                    *self._backup_permissions(),
                     *source_permissions(
                         "s3:DeleteObjectVersion" if versions else "s3:DeleteObject",
                         self.source,
@@ -150,6 +171,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         return {
             "role": [
                 *listed,
+                *self._backup_permissions(),
                 *(
                     object_permission(action, uri)
                     for action in ("s3:GetObject", "s3:DeleteObject")
@@ -158,6 +180,20 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
             ]
         }
 
+    def _backup_permissions(self) -> list[Permission]:
+        if isinstance(self.objects, ObjectList):
+            return self.backup_permissions(self.objects.prefix, deletes=True)
+        named = [self.source] if self.source is not None else list(self._named_objects())
+        return [each for uri in named for each in self.backup_permissions(uri, deletes=True)]
+
+    def _named_objects(self) -> list[S3Uri]:
+        objects = self.objects
+        return (
+            [each for each in objects if isinstance(each, S3Uri)]
+            if isinstance(objects, list)
+            else []
+        )
+
     def _lookup_permissions(self) -> list[Permission]:
         """Returns what filters by size or age need, if the list may not state these."""
         listed = self.objects
@@ -165,7 +201,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
             return []
         return (
             source_permissions("s3:GetObject", None, replace(listed, versions=False))
-            if self.selection().reads_details
+            if self.selection().reads_details or self.backup is not None
             else []
         )
 
@@ -173,6 +209,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         """Returns True for an object or a list of URIs, unless all versions are to be deleted."""
         return (
             not self.versions
+            and self.version is None
             and not isinstance(self.objects, ObjectList)
             and not (self.source is not None and self.source.is_prefix)
         )
@@ -194,6 +231,11 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         return {**found.summary(), "max_delete": self.max_delete}
 
     def _collect_source(self, storage: Storage, context: StepContext) -> SourceObjects:
+        if self.version is not None and self.source is not None:
+            # without HEAD, which fails for a delete marker
+            with context.manifest(".source") as manifest:
+                manifest.add_object(ObjectInfo(self.source.key, 0, version=self.version))
+            return SourceObjects(manifest.objects(self.source))
         selection = self.selection()
         return collect_source(
             self.source,
@@ -202,5 +244,6 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
             storage,
             context,
             versions=self.versions,
-            looks_up=selection.reads_details,  # S3 reports a missing object as deleted
+            # S3 reports a missing object as deleted
+            looks_up=selection.reads_details or self.backup is not None,
         )

@@ -10,6 +10,7 @@ from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, 
 from rolerunner.actions.download_items import DownloadItems
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.actions.shared_fields import (
     Compare,
@@ -33,11 +34,11 @@ from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.source_files import SourceFile, walk_folder
-from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
+from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location
 from rolerunner.storage.protocol import Storage
 
 
-class S3Download(FilterFields, MirrorFields, TransferFields, Action):
+class S3Download(FilterFields, PastFields, MirrorFields, TransferFields, Action):
     """Download an object, a prefix, or the objects that another step listed, to the local disk.
 
     A file appears under its name complete or not at all: it is written under a temporary name
@@ -83,11 +84,6 @@ class S3Download(FilterFields, MirrorFields, TransferFields, Action):
         ),
         examples=["${{ steps.find.objects }}"],
     )
-    version: Optional[Text] = Field(
-        None,
-        description="The version of the single object that source names.",
-        examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"],
-    )
     target: LocalPath = Field(
         description=(
             "The folder to write to, which ends with '/'; for a single object also the file."
@@ -128,10 +124,7 @@ class S3Download(FilterFields, MirrorFields, TransferFields, Action):
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Download":
         check_one_source(self.source, self.objects, self.kind)
-        if self.version is not None and (
-            self.source is None or getattr(self.source, "is_prefix", False)
-        ):
-            raise ValueError("'version' requires a 'source' that is one object")
+        check_past_fields(self)
         if self.decompress is not None and self.if_exists == "skip_same":
             raise ValueError(
                 "'skip_same' cannot compare decompressed files: use 'if_exists: skip' or overwrite"
@@ -177,12 +170,14 @@ class S3Download(FilterFields, MirrorFields, TransferFields, Action):
 
         ListBucket lists a prefix, and distinguishes a missing key from a refusal.
         """
-        listed = [list_permission(self.source)] if self.source is not None else []
+        listed = (
+            [list_permission(self.source, self.list_action())] if self.source is not None else []
+        )
         return {
             "role": [
                 *listed,
                 *source_permissions(
-                    "s3:GetObjectVersion" if self.version else "s3:GetObject",
+                    self.past_action("s3:GetObject"),
                     self.source,
                     self.objects,
                 ),
@@ -211,16 +206,14 @@ class S3Download(FilterFields, MirrorFields, TransferFields, Action):
         context: StepContext,
         on_left_out: Optional[OnLeftOut] = None,
     ) -> SourceObjects:
-        if self.version is not None and self.source is not None:
-            with context.manifest(".source") as manifest:
-                manifest.add_object(storage.head(self.source, self.version))
-            return SourceObjects(manifest.objects(self.source))
         return collect_source(
             self.source,
             self.objects,
             self.selection(),
             storage,
             context,
+            version=self.version or "",
+            as_of=self.as_of or "",
             on_left_out=on_left_out if self.delete_extra else None,
         )
 

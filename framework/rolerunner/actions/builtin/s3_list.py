@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.past_fields import AsOfFields
 from rolerunner.actions.permissions import list_permission
 from rolerunner.actions.shared_fields import (
     DistributionFields,
@@ -35,7 +36,7 @@ _BY: Mapping[str, Callable[[ObjectInfo], Any]] = {
 }
 
 
-class S3List(FilterFields, RequestFields, DistributionFields, Action):
+class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action):
     """List the objects under a prefix.
 
     The list is kept in a file and streamed, whatever its length. With ``recursive: false`` only the
@@ -92,6 +93,9 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
     def _makes_sense(self) -> "S3List":
         if self.versions is True and self.recursive is False:
             raise ValueError("'versions' lists recursively")
+        if self.as_of is not None and (self.versions is True or self.recursive is False):
+            other = "versions" if self.versions is True else "recursive: false"
+            raise ValueError(f"'as_of' cannot be combined with '{other}'")
         if isinstance(self.inventory, str) and not self.inventory.endswith(FORMS):
             raise ValueError(f"'inventory' must end with one of {', '.join(FORMS)}")
         return self
@@ -135,7 +139,8 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
         return {
             "role": [
                 list_permission(
-                    self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket"
+                    self.source,
+                    "s3:ListBucketVersions" if self.versions or self.as_of else "s3:ListBucket",
                 )
             ]
         }
@@ -155,7 +160,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
 
     def predict_outputs(self) -> Mapping[str, Any]:
         """Returns the list of objects under the prefix."""
-        return {"objects": placeholder_list(self.source, versions=self.versions)}
+        return {"objects": placeholder_list(self.source, versions=self._has_versions())}
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes."""
@@ -190,7 +195,13 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
     ) -> Iterator[Union[ObjectInfo, str]]:
         if not self.recursive:
             return storage.list_folder(self.source)
-        return iter(storage.list(self.source, versions=self.versions, cancel=context.cancel))
+        return self.select_past(
+            storage.list(self.source, versions=self._has_versions(), cancel=context.cancel),
+            self.source,
+        )
+
+    def _has_versions(self) -> bool:
+        return self.versions or self.as_of is not None
 
     def _sort_objects(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
         by = _BY[self.sort]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import BeforeValidator, model_validator
 
+from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
 from rolerunner.actions.mirrors import MirrorFields
@@ -50,7 +51,7 @@ Sources = Annotated[
 ]
 
 
-class S3Upload(FilterFields, PutFields, MirrorFields, TransferFields, Action):
+class S3Upload(FilterFields, PutFields, BackupFields, MirrorFields, TransferFields, Action):
     """Upload a file, a folder, the files of a glob, or a list of files.
 
     Large files are uploaded in parts; the parts of a failed upload are removed. A file that changes
@@ -117,6 +118,7 @@ class S3Upload(FilterFields, PutFields, MirrorFields, TransferFields, Action):
     def _makes_sense(self) -> "S3Upload":
         if self.delete_extra is True and not getattr(self.target, "key", "*"):
             raise ValueError("'delete_extra' cannot be used on a whole bucket; name a prefix")
+        check_backup(self.backup, self.target, "target")
         if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
             raise ValueError("'if_none_match' never overwrites, which contradicts 'if_exists'")
         return self
@@ -140,10 +142,18 @@ class S3Upload(FilterFields, PutFields, MirrorFields, TransferFields, Action):
             if self.delete_extra
             else EMPTY_LIST
         )
-        done = record_outcomes(
-            storage.put(puts, context.cancel), context, puts.place, self, pacer, None
+        backups = self.open_backups(context, "role", puts.place)
+        stored = (
+            storage.put(puts, context.cancel)
+            if backups is None
+            else backups.transfer(puts, lambda items: storage.put(items, context.cancel))
         )
-        deleted = 0 if done.failed else delete_extra_objects(extra, storage, context, done.objects)
+        done = record_outcomes(stored, context, puts.place, self, pacer, None)
+        deleted = (
+            0
+            if done.failed
+            else delete_extra_objects(extra, storage, context, done.objects, backups)
+        )
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -165,6 +175,7 @@ class S3Upload(FilterFields, PutFields, MirrorFields, TransferFields, Action):
             wanted += [list_permission(place), object_permission("s3:GetObject", place)]
         if self.delete_extra:
             wanted.append(object_permission("s3:DeleteObject", place))
+        wanted += self.backup_permissions(place)
         return wanted
 
     def predict_outputs(self) -> Mapping[str, Any]:

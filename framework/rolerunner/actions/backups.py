@@ -1,0 +1,254 @@
+"""Keeps what a step overwrites or deletes: copied to a backup first, or left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Optional, Union
+
+from pydantic import model_validator
+
+from rolerunner.actions.base import Field, StepContext
+from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.shared_fields import RequestFields
+from rolerunner.errors import NotFound, StepError
+from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.overlap import are_kept_apart, shared_folder
+from rolerunner.spec.action_schema import FieldConflictError
+from rolerunner.spec.field_types import S3Location
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Put, Storage
+
+Item = Union[Copy, Put, Outcome]
+Transfer = Callable[[Iterable[Any]], Iterator[Outcome]]
+_EXISTS = "AlreadyThere"
+"""The type of the error of a conditional write that finds another object."""
+_BATCH = 500
+"""Objects whose backups are complete before the first of them is overwritten."""
+
+
+class BackupFields(RequestFields):
+    """The field for what is kept."""
+
+    backup: Optional[S3Location] = Field(
+        None,
+        description=(
+            "A prefix: what the step overwrites or deletes is copied below it first, by the role "
+            "that writes; if that fails, the object is left as it is."
+        ),
+        examples=["s3://archive/replaced/${{ run.id }}/"],
+    )
+
+    @model_validator(mode="after")
+    def _backup_is_a_folder(self) -> Any:
+        if isinstance(self.backup, S3Uri) and not self.backup.is_prefix:
+            raise ValueError(f"'backup' must be a prefix that ends with '/', not '{self.backup}'")
+        if self.backup is not None and getattr(self, "distribute", None) is not None:
+            raise ValueError("'backup' cannot be combined with 'distribute'")
+        return self
+
+    def backup_permissions(self, place: S3Uri, *, deletes: bool = False) -> list[Permission]:
+        """Returns what copying from a place to the backup needs."""
+        if self.backup is None:
+            return []
+        looked_up = [] if deletes else [list_permission(place)]
+        of_place = ("s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectAnnotation")
+        of_backup = (
+            "s3:PutObject",
+            "s3:PutObjectTagging",
+            "s3:PutObjectAnnotation",
+            "s3:AbortMultipartUpload",
+            "s3:GetObject",
+        )
+        return [
+            *looked_up,
+            list_permission(self.backup),
+            *(object_permission(action, place) for action in of_place),
+            *(object_permission(action, self.backup, "backup") for action in of_backup),
+        ]
+
+    def open_backups(
+        self, context: StepContext, role_field: str, within: S3Uri
+    ) -> Optional[Backups]:
+        """Returns where objects below ``within`` are kept; None without a backup."""
+        if self.backup is None:
+            return None
+        access = replace(self.access(), source_bucket_owner=self.expected_bucket_owner or "")
+        return Backups(self.backup, within, context.storage(role_field, access), context)
+
+
+def check_backup(
+    backup: Any, place: Any, name: str, include: Sequence[Any] = (), exclude: Sequence[Any] = ()
+) -> None:
+    """Raises FieldConflictError if a backup and another place of the step overlap.
+
+    Values with expressions are compared when the step starts.
+    """
+    if not (isinstance(backup, S3Uri) and isinstance(place, S3Uri)):
+        return
+    shared = shared_folder(place if place.is_prefix else place.as_folder(), backup)
+    if shared is None or (not place.is_prefix and not backup.key.startswith(place.as_folder().key)):
+        return
+    is_inside = len(backup.key) > len(place.key)
+    globs = [each for each in (*include, *exclude) if not isinstance(each, str)]
+    if is_inside and (globs or (shared and are_kept_apart(include, exclude, shared))):
+        return
+    one, other = ("'backup'", f"'{name}'") if is_inside else (f"'{name}'", "'backup'")
+    raise FieldConflictError(
+        f"{one} lies inside {other}: {backup} and {place}",
+        "keep backups apart from what the step works on",
+    )
+
+
+@dataclass(frozen=True)
+class Backups:
+    """The backup of one step: ``place`` holds what lay below ``within``."""
+
+    place: S3Uri
+    within: S3Uri
+    storage: Storage
+    context: StepContext
+
+    def transfer(self, items: Iterable[Item], run: Transfer) -> Iterator[Outcome]:
+        """Runs copies or uploads, each batch after its backups.
+
+        Each write carries the ETag of the object that was kept, or the condition that there is
+        none, so that S3 refuses to overwrite what was written meanwhile.
+        """
+        for batch in _batches(items):
+            yield from run(list(self._prepare(batch)))
+
+    def delete(
+        self, objects: Iterable[ObjectInfo], bucket: str, relative: Callable[[ObjectInfo], str]
+    ) -> Iterator[Outcome]:
+        """Deletes objects, each only after its backup and if it is still the object kept."""
+        for batch in _batches(objects):
+            by_uri = {S3Uri(each.bucket or bucket, each.key): each for each in batch}
+            failed = self._keep({uri: (info, relative(info)) for uri, info in by_uri.items()})
+            yield from failed.values()
+            kept = [replace(each, version="") for uri, each in by_uri.items() if uri not in failed]
+            yield from self.storage.delete(kept, bucket, self.context.cancel, unchanged=True)
+
+    def _prepare(self, batch: Sequence[Item]) -> Iterator[Item]:
+        """Yields the items of a batch, those whose backup failed as failures."""
+        decided = [_decide_skip(each) for each in batch]
+        writes = [
+            each.target
+            for each in decided
+            if not isinstance(each, Outcome) and "IfNoneMatch" not in each.options
+        ]
+        heads = {head.uri: head for head in self.storage.head_many(writes, self.context.cancel)}
+        existing = {
+            uri: (head.info, self._relative(uri))
+            for uri, head in heads.items()
+            if head.info is not None
+        }
+        failed = self._keep(existing)
+        for item in decided:
+            if isinstance(item, Outcome) or item.target not in heads:
+                yield item
+            elif item.target in failed:
+                yield failed[item.target]
+            else:
+                yield _add_condition(item, heads[item.target])
+
+    def _keep(self, objects: Mapping[S3Uri, tuple[ObjectInfo, str]]) -> dict[S3Uri, Outcome]:
+        """Copies objects to the backup; returns those that were not kept, as failures."""
+        places = {uri: self.place.join(relative) for uri, (_, relative) in objects.items()}
+        found = {
+            head.uri: head
+            for head in self.storage.head_many(list(places.values()), self.context.cancel)
+        }
+        copies: list[Copy] = []
+        failed: dict[S3Uri, Outcome] = {}
+        for uri, (info, _) in objects.items():
+            place = places[uri]
+            error = _find_obstacle(info, found[place])
+            if error is not None:
+                failed[uri] = _fail_kept(uri, place, error)
+            elif found[place].info is None:
+                copies.append(_make_backup(uri, place, info))
+        for outcome in self.storage.copy(copies, self.context.cancel):
+            if outcome.error is not None:
+                uri = next(each.source for each in copies if each.target == outcome.uri)
+                failed[uri] = _fail_kept(uri, outcome.uri, outcome.error)
+        return failed
+
+    def _relative(self, uri: S3Uri) -> str:
+        folder = self.within.key
+        return uri.key[len(folder) :] if self.within.is_prefix else uri.name
+
+
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, _BATCH)), [])
+
+
+def _decide_skip(item: Item) -> Item:
+    """Returns an item that is skipped as its outcome: what is right already is not kept."""
+    if isinstance(item, Outcome) or item.skip is None:
+        return item
+    try:
+        if not item.skip():
+            return replace(item, skip=None)
+    except StepError as error:
+        return Outcome(item.target, status="failed", error=error)
+    if isinstance(item, Put):
+        return Outcome(item.target, 0, item.source, status="skipped")
+    return Outcome(
+        item.target,
+        item.info.size if item.info is not None else 0,
+        etag=item.there.etag if item.there is not None else "",
+        status="skipped",
+        source=item.source,
+        source_info=item.info,
+    )
+
+
+def _add_condition(item: Union[Copy, Put], head: Outcome) -> Item:
+    """Returns the item so that it writes only over what was kept."""
+    if head.info is not None:
+        condition = {"IfMatch": f'"{head.info.etag}"'}
+    elif isinstance(head.error, NotFound):
+        condition = {"IfNoneMatch": "*"}
+    else:
+        return Outcome(item.target, status="failed", error=_unknown_error(item.target, head.error))
+    return replace(item, options={**item.options, **condition})
+
+
+def _find_obstacle(info: ObjectInfo, place: Outcome) -> Optional[StepError]:
+    """Returns why an object cannot be kept at a place; None if it can, or is there already."""
+    there = place.info
+    if there is None:
+        return None if isinstance(place.error, NotFound) else place.error
+    if (there.size, there.etag) == (info.size, info.etag):
+        return None
+    return StepError("another object is there", type=_EXISTS)
+
+
+def _make_backup(uri: S3Uri, place: S3Uri, info: ObjectInfo) -> Copy:
+    """Returns the copy to the backup, which servers that know the condition never overwrite."""
+    known = replace(info, version="") if info.etag else None
+    return Copy(uri, place, known, {"IfNoneMatch": "*"}, repeated=True)
+
+
+def _fail_kept(uri: S3Uri, place: S3Uri, error: StepError) -> Outcome:
+    if error.type == _EXISTS:
+        failure = StepError(
+            f"{uri} is left as it is: the backup {place} has another object",
+            hint="put ${{ run.id }} into 'backup', so that no run overwrites another's",
+            type="BackupExists",
+        )
+    else:
+        message = f"{uri} is left as it is, since it could not be copied to {place}"
+        failure = StepError(f"{message}: {error.message}", hint=error.hint, type=error.type)
+    return Outcome(uri, status="failed", error=failure)
+
+
+def _unknown_error(uri: S3Uri, error: Optional[StepError]) -> StepError:
+    reason = error.message if error is not None else "no response"
+    return StepError(
+        f"{uri} is left as it is, since it could not be looked up for its backup: {reason}",
+        hint=error.hint if error is not None else "",
+        type=error.type if error is not None else "",
+    )
