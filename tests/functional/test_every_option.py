@@ -94,6 +94,7 @@ IF_EXISTS = [
     *_each("compare", ["checksum", "etag", "size", "size_mtime"], if_exists="skip_same"),
 ]
 ON_EMPTY = _each("on_empty", ["error", "warn", "ok"])
+BACKUP = {"backup": "s3://scratch-bucket/backup/"}
 OPTIONS: dict[str, Options] = {
     "s3.cleanup": [
         *REQUESTS, *PACING, *ON_EMPTY[1:], {"measure": True}, {"include": ["*"], "exclude": ["a"]},
@@ -104,11 +105,12 @@ OPTIONS: dict[str, Options] = {
     ],
     "s3.copy": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
-        {"move": False, "expected_source_bucket_owner": ACCOUNT},
+        {"move": False, "expected_source_bucket_owner": ACCOUNT}, BACKUP,
         {"multipart_above": "8MiB", "part_size": "8MiB", **STORED[2]},
     ],
     "s3.delete": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"versions": True}, {"allow_all": False},
+        BACKUP,
     ],
     "s3.download": [
         *REQUESTS, *PACING, *FILTERS, *IF_EXISTS, *ON_EMPTY, {"decompress": "gzip"},
@@ -148,7 +150,7 @@ OPTIONS: dict[str, Options] = {
     ],
     "s3.upload": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
-        *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True},
+        *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True}, BACKUP,
     ],
     "s3.verify": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"compare": "size"}, {"read": True},
@@ -166,6 +168,7 @@ ELSEWHERE = {
     "distribute",  # tests/functional/test_distributed.py
     "inventory",  # tests/functional/test_sources.py
     "if_match",  # below: it needs the ETag of another step
+    "as_of",  # tests/functional/test_past_objects.py: it needs a bucket with versions
     "version", "customer_key",  # every boto3 has their parameters
     "folder", "checksums", "write_checksums", "algorithm", "report", "symlinks",  # test_verify.py
     "delete_extra", "max_delete",  # tests/functional/test_delete_extra.py

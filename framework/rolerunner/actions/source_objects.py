@@ -85,21 +85,19 @@ def collect_source(
     )
     flat = objects.flat if isinstance(objects, ObjectList) else objects is not None
     refused: list[Outcome] = []
+    found: Iterator[ObjectInfo]
+    if isinstance(objects, ObjectList) and is_bare:
+        found = _look_up_objects(objects, storage, context, refused)
+    elif source is not None and version:
+        found = iter([storage.head(source, version)])
+    elif source is not None and as_of:
+        found = _read_past_objects(source, storage, context, as_of)
+    else:
+        found = _read_source_objects(source, objects, storage, context, refused, versions=versions)
     with context.manifest(".source") as manifest:
         listed = manifest.objects(prefix, flat=flat)
         all_are_meant = chosen.selects_everything
-        for number, info in enumerate(
-            _look_up_objects(objects, storage, context, refused)
-            if is_bare
-            else [storage.head(source, version)]
-            if version and source is not None
-            else _read_past_objects(source, storage, context, as_of)
-            if as_of and source is not None
-            else _read_source_objects(
-                source, objects, storage, context, refused, versions=versions
-            ),
-            1,
-        ):
+        for number, info in enumerate(found, 1):
             if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
             elif on_left_out is not None and not info.deleted:

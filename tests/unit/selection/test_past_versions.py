@@ -35,8 +35,8 @@ def test_newest_version_not_after_the_moment_is_taken() -> None:
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_change_without_a_version_since_is_an_error(deleted: bool) -> None:
-    with pytest.raises(StepError, match="s3://bucket/a was .* without a version") as caught:
+def test_change_without_a_version_since_is_an_error(*, deleted: bool) -> None:
+    with pytest.raises(StepError, match=r"s3://bucket/a was .* without a version") as caught:
         select(version("a", 13, "null", deleted=deleted), version("a", 11))
     assert caught.value.type == "NoVersions"
 
