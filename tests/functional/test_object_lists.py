@@ -12,10 +12,13 @@ import pytest
 
 from rolerunner import api, sandbox
 from rolerunner.errors import SpecError
-from tests.exact_roles import Job, open_job
+from tests.exact_roles import WORLD, Job, open_job
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+__all__ = ["WORLD"]
 
 
 @pytest.fixture(params=["fast", pytest.param("boto3", marks=pytest.mark.slow)])

@@ -74,7 +74,12 @@ def test_a_prefix_is_listed(tmp_path: Path) -> None:
 def test_filters_see_relative_keys_and_tell_what_they_leave_out(tmp_path: Path) -> None:
     left: list[str] = []
     chosen = Selection(("**/*.csv",), (), 4)
-    found = collect(tmp_path, S3Uri("box", "in/"), chosen=chosen, on_left_out=left.append)
+
+    def add_left_out(info: ObjectInfo, relative: str) -> None:
+        del info
+        left.append(relative)
+
+    found = collect(tmp_path, S3Uri("box", "in/"), chosen=chosen, on_left_out=add_left_out)
     assert [info.key for info in found.objects] == ["in/d/c.csv"]
     assert left == ["a.csv", "b.txt"]
 
