@@ -75,6 +75,11 @@ def item_step_id(step_id: str, label: str) -> str:
     return f"{group}[{label}].{name}"
 
 
+def is_inside_group(step_id: str) -> bool:
+    """Returns True for the id of a step inside a group, for one item."""
+    return "[" in step_id
+
+
 def local_name(step_id: str) -> str:
     """Returns the name by which expressions read a step: without its group and item."""
     return step_id.rpartition(".")[2] if "." in step_id else step_id

@@ -25,12 +25,13 @@ def audit_plan(plan: Plan, documents: Sequence[Document], job_account: str = "")
     job's own role.
     """
     subject = AuditSubject(plan, tuple(documents), job_account)
-    found = [
+    found = dict.fromkeys(
         finding
         for rule in list_rules()
         if rule.check is not None
         for finding in rule.check(subject)
-    ]
+    )  # a step whose items choose roles is planned once for each
     return sorted(
-        apply_ignores(found, documents), key=lambda finding: (finding.problem.mark, finding.rule)
+        apply_ignores(list(found), documents),
+        key=lambda finding: (finding.problem.mark, finding.rule),
     )

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.audit.finding import RuleMatch, rule
 from rolerunner.model import RoleArn
+from rolerunner.step_ids import local_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rolerunner.audit.subject import AuditSubject
-    from rolerunner.model import Role
+    from rolerunner.model import PlannedStep, Role
 
 _MIN_SESSION = 900
 """Minimum duration of a session in seconds (STS API reference, AssumeRole)."""
@@ -65,7 +66,8 @@ def no_external_id(subject: AuditSubject) -> Iterator[RuleMatch]:
 def long_session(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Checks roles whose steps all have a timeout."""
     for role in subject.plan.roles:
-        timeouts = [planned.step.timeout for planned in subject.list_steps(role)]
+        steps = subject.list_steps(role)
+        timeouts = [None if _is_repeated(each) else each.step.timeout for each in steps]
         if not timeouts or any(not isinstance(each, (int, float)) for each in timeouts):
             continue
         known = [float(each) for each in timeouts if each is not None]
@@ -88,6 +90,11 @@ def long_session(subject: AuditSubject) -> Iterator[RuleMatch]:
             )
 
 
+def _is_repeated(planned: PlannedStep) -> bool:
+    """Returns True for a step inside a group, whose timeout is for one item."""
+    return local_name(planned.step.id) != planned.step.id
+
+
 @rule(
     "RR003", "shared-session", "low",
     "Steps with different needs share a role without a session policy, or your own function has "
@@ -106,12 +113,13 @@ def shared_session(subject: AuditSubject) -> Iterator[RuleMatch]:
             planned.step.id for planned in users if subject.find_action(planned).calls_user_code
         ]
         needs = {_list_needs(planned.permissions, planned.step.roles, role) for planned in users}
+        ids = list(dict.fromkeys(planned.step.id for planned in users))
         if own_code:
             message = f"the function of '{own_code[0]}' has all permissions of the role '{role}'"
         elif len(needs) > 1:
             message = (
-                f"{len(users)} steps with different needs share all permissions of the role "
-                f"'{role}': {', '.join(planned.step.id for planned in users[:5])}"
+                f"{len(ids)} steps with different needs share all permissions of the role "
+                f"'{role}': {', '.join(ids[:5])}"
             )
         else:
             continue

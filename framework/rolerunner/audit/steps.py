@@ -263,7 +263,9 @@ def shared_target(subject: AuditSubject) -> Iterator[RuleMatch]:
             (
                 each
                 for each, place in before
-                if place.bucket == uri.bucket and _is_overlapping(place, uri)
+                if each.step.id != planned.step.id
+                and place.bucket == uri.bucket
+                and _is_overlapping(place, uri)
             ),
             None,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.actions import registry
 from rolerunner.errors import Problem
 from rolerunner.model import RoleArn
+from rolerunner.step_ids import inner_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ class AuditSubject:
 
     def locate_step(self, planned: PlannedStep, message: str, hint: str, *fields: str) -> Problem:
         """Returns a problem at the first of the fields that the step has, or at the step."""
-        place: Place = ("steps", self._number_steps()[planned.step.id])
+        place = self._find_places()[planned.step.id]
         field = next(
             ((*place, name) for name in fields if self.spec.holds((*place, name))), (*place, "id")
         )
@@ -90,8 +91,15 @@ class AuditSubject:
             for place, value in _iter_texts(document.data, ()):
                 yield document, place, value
 
-    def _number_steps(self) -> dict[Any, int]:
-        return {step.get("id"): index for index, step in enumerate(self.spec.data["steps"])}
+    def _find_places(self) -> dict[str, Place]:
+        """Returns step id -> its place, also of the steps inside groups."""
+        places: dict[str, Place] = {}
+        for index, step in enumerate(self.spec.data["steps"]):
+            places[str(step.get("id"))] = ("steps", index)
+            for inner, each in enumerate(step.get("steps") or ()):
+                step_id = inner_id(str(step.get("id")), str(each.get("id")))
+                places[step_id] = ("steps", index, "steps", inner)
+        return places
 
 
 def _iter_texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:

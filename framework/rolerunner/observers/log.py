@@ -27,7 +27,7 @@ from rolerunner.observers.result import to_plain_outputs
 from rolerunner.observers.streams import ESCAPE
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import format_message
-from rolerunner.step_ids import StepId
+from rolerunner.step_ids import StepId, is_inside_group
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -141,7 +141,7 @@ def _format_step_event(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
 
 def _name_step(step_id: str) -> dict[str, str]:
     """Returns the id of a step; with the group and the item of one inside a group."""
-    name = StepId.parse(step_id) if "[" in step_id else None
+    name = StepId.parse(step_id) if is_inside_group(step_id) else None
     parts = {} if name is None else {"group": name.step, "item": name.item}
     return {"step": step_id, **parts}
 

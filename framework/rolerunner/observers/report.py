@@ -14,7 +14,12 @@ from rolerunner.common.files import write_file
 from rolerunner.common.json_values import json_value
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
-from rolerunner.observers.report_document import ReportedError, ReportedStep, ResultDocument
+from rolerunner.observers.report_document import (
+    ReportedError,
+    ReportedStep,
+    ResultDocument,
+    list_action_steps,
+)
 from rolerunner.observers.report_markup import (
     STATUS_MARKS,
     name_status,
@@ -105,13 +110,14 @@ def _render_head(result: ResultDocument) -> str:
 
 
 def _render_facts(result: ResultDocument) -> str:
-    counts = Counter(step.status for step in result.steps)
+    steps = result.action_steps
+    counts = Counter(step.status for step in steps)
     parts = [f"{counts[status]} {name_status(status)}" for status in STATUS_MARKS if counts[status]]
-    moved = [step for step in result.steps if step.counts_transfers]
+    moved = [step for step in steps if step.counts_transfers]
     calls = sum(role.assume_calls for role in result.roles)
     facts = [
         ("took", format_duration(result.seconds)),
-        (format_count(len(result.steps), "step"), ", ".join(parts) or "none"),
+        (format_count(len(steps), "step"), ", ".join(parts) or "none"),
         ("moved", format_size(sum(step.bytes_moved for step in moved))),
         ("objects", f"{sum(step.number('count') or 0 for step in moved):,.0f}"),
         (format_count(len(result.roles), "role"), format_count(calls, "AssumeRole call")),
@@ -132,7 +138,9 @@ def _render_run_error(result: ResultDocument) -> str:
 
 
 def _render_errors(steps: Sequence[ReportedStep]) -> str:
-    worst_first = sorted(steps, key=lambda step: step.status != "failed")
+    inner = [step for step in list_action_steps(steps) if step.error is not None]
+    groups = [step for step in steps if step.items and not _has_inner_error(step)]
+    worst_first = sorted([*inner, *groups], key=lambda step: step.status != "failed")
     articles = [_render_error(step, step.error) for step in worst_first if step.error is not None]
     if not articles:
         return ""
@@ -140,6 +148,10 @@ def _render_errors(steps: Sequence[ReportedStep]) -> str:
     folded = [f"<details><summary>{len(more)} more</summary>", *more, "</details>"] if more else []
     content = "\n".join(["", *articles[:_SHOWN_ERRORS], *folded, ""])
     return render_section("trouble", "What went wrong", content)
+
+
+def _has_inner_error(group: ReportedStep) -> bool:
+    return any(step.error is not None for item in group.items for step in item.steps)
 
 
 def _render_error(step: ReportedStep, error: ReportedError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict
@@ -37,6 +38,8 @@ class ReportedStep(_Part):
     outputs: dict[str, Any] = {}
     error: Optional[ReportedError] = None
     reason: str = ""
+    items: list[ReportedItem] = []
+    """The items of a group."""
 
     @property
     def end(self) -> float:
@@ -46,6 +49,8 @@ class ReportedStep(_Part):
     @property
     def bytes_moved(self) -> float:
         """Bytes that it transferred, not those that it listed or deleted."""
+        if self.items:
+            return sum(step.bytes_moved for item in self.items for step in item.steps)
         return self.number("bytes") or 0.0 if self.counts_transfers else 0.0
 
     @property
@@ -55,8 +60,22 @@ class ReportedStep(_Part):
         return action is None or action.counts_transfers
 
     def number(self, output: str) -> Optional[float]:
-        """Returns a numeric output, or the sum over items."""
-        return sum_numbers(self.outputs.get(output))
+        """Returns a numeric output, or the sum over items; for a group, of what it transferred."""
+        if not self.items:
+            return sum_numbers(self.outputs.get(output))
+        inner = (step for item in self.items for step in item.steps if step.counts_transfers)
+        return sum_numbers([step.number(output) for step in inner])
+
+
+class ReportedItem(_Part):
+    """The result of an item of a group."""
+
+    item: str
+    status: str
+    steps: list[ReportedStep]
+
+
+ReportedStep.model_rebuild()
 
 
 class ReportedRole(_Part):
@@ -86,6 +105,20 @@ class ResultDocument(_Part):
     """Error that kept all steps from starting."""
 
     @property
+    def action_steps(self) -> list[ReportedStep]:
+        """The steps with an action; for a group, those of all its items."""
+        return list_action_steps(self.steps)
+
+    @property
     def title(self) -> str:
         """The name of the job, with its environment."""
         return f"{self.job} ({self.environment})" if self.environment else self.job
+
+
+def list_action_steps(steps: Sequence[ReportedStep]) -> list[ReportedStep]:
+    """Returns the steps with an action; for a group, those of all its items."""
+    found: list[ReportedStep] = []
+    for step in steps:
+        inner = [each for item in step.items for each in item.steps]
+        found += inner if step.items else [step]
+    return found

@@ -44,13 +44,14 @@ def render_section(anchor: str, title: str, content: str) -> str:
     return f'<section><h2 id="{anchor}">{title}</h2>{content}</section>'
 
 
-def render_table(columns: Sequence[tuple[str, bool]], rows: str) -> str:
-    """Renders a table. A column is a name, and whether it holds numbers."""
+def render_table(columns: Sequence[tuple[str, bool]], rows: str, foot: str = "") -> str:
+    """Renders a table. A column is a name, and whether it holds numbers; ``foot`` has totals."""
     cells = "".join(
         f'<th scope="col"{NUMBER if is_number else ""}>{name}</th>' for name, is_number in columns
     )
     head = f"<thead><tr>{cells}</tr></thead>"
-    return f'<div class="wide"><table>{head}<tbody>\n{rows}</tbody></table></div>'
+    body = f"<tbody>\n{rows}</tbody>" + (f"<tfoot>\n{foot}</tfoot>" if foot else "")
+    return f'<div class="wide"><table>{head}{body}</table></div>'
 
 
 def render_message(message: str, hint: str) -> str:

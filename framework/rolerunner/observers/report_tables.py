@@ -7,6 +7,7 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
+from rolerunner.observers.matrix import count_statuses, describe_statuses
 from rolerunner.observers.report_markup import (
     NUMBER,
     render_section,
@@ -14,7 +15,9 @@ from rolerunner.observers.report_markup import (
     render_table,
     step_anchor,
 )
+from rolerunner.observers.report_matrix import render_matrix
 from rolerunner.observers.units import format_duration, format_size
+from rolerunner.step_ids import StepId, inner_id, is_inside_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +47,12 @@ def render_roles(result: ResultDocument) -> str:
     if not result.roles:
         return ""
     moved: Counter[str] = Counter()
-    for step in result.steps:
+    for step in result.action_steps:
         moved.update(
-            {step.role: int(step.bytes_moved), f"{step.role} for {step.id}": int(step.bytes_moved)}
+            {
+                step.role: int(step.bytes_moved),
+                f"{step.role} for {_name_for_all_items(step.id)}": int(step.bytes_moved),
+            }
         )
     rows = "".join(_render_role(role, moved) for role in result.roles)
     return render_section("roles", "Roles", render_table(_ROLE_COLUMNS, rows))
@@ -65,7 +71,15 @@ def render_steps(steps: Sequence[ReportedStep]) -> str:
     """Renders the table of all steps."""
     rows = "".join(f"{_render_step(step)}\n" for step in steps)
     choice = _CHOICE if any(step.error for step in steps) else ""
-    return render_section("steps", "Steps", f"{choice}{render_table(_STEP_COLUMNS, rows)}")
+    groups = "".join(render_matrix(step) for step in steps if step.items)
+    table = render_table(_STEP_COLUMNS, rows)
+    return render_section("steps", "Steps", f"{choice}{table}{groups}")
+
+
+def _name_for_all_items(step_id: str) -> str:
+    """Returns the id of a step inside a group without its item: items share its session."""
+    name = StepId.parse(step_id) if is_inside_group(step_id) else None
+    return step_id if name is None else inner_id(name.step, name.inner)
 
 
 def _render_step(step: ReportedStep) -> str:
@@ -96,6 +110,8 @@ def _format_numbers(step: ReportedStep) -> list[str]:
 
 def _render_details(step: ReportedStep) -> str:
     reason = escape(step.reason)
+    if step.items:
+        return reason or describe_statuses(count_statuses(step.items))
     if not step.outputs:
         return reason
     text = escape(json.dumps(step.outputs, indent=1, ensure_ascii=False, default=str))

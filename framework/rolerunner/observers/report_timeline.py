@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from rolerunner.observers.report_document import list_action_steps
 from rolerunner.observers.report_markup import name_status, render_section, step_anchor
 from rolerunner.observers.units import format_duration
 
@@ -21,6 +22,7 @@ _TICK_STEPS = (
 """Round numbers of seconds between two ticks."""
 _LAST_TICK = 0.93
 """Ticks beyond this share of the width have no room for their text."""
+_MAX_BARS = 1000
 _ROW = 1.4
 """Height of a bar and the gap below it, in rem."""
 
@@ -39,7 +41,10 @@ def place_steps(steps: Sequence[ReportedStep]) -> list[ReportedStep]:
 
 def render_timeline(steps: Sequence[ReportedStep], seconds: float) -> str:
     """Renders the timeline of a run that took ``seconds``; empty if no step ran."""
-    ran = [step for step in steps if step.start is not None]
+    bars = list_action_steps(steps)
+    ran = [step for step in bars if step.start is not None]
+    if len(ran) > _MAX_BARS:  # a bar for each group, then
+        ran = [step for step in steps if step.start is not None]
     if not ran:
         return ""
     end = max([seconds, *(step.end for step in ran)]) or 1.0

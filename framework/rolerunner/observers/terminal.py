@@ -38,6 +38,7 @@ from rolerunner.observers.terminal_tables import (
 from rolerunner.observers.units import format_size, sum_numbers
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import RedactingFormatter
+from rolerunner.step_ids import is_inside_group
 
 if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[Any]
@@ -118,8 +119,8 @@ class Terminal:
         self._print_line(f"  [red]role {escape(refusal.role)} refused[/] {details}")
 
     def _step_started(self, event: StepStarted) -> None:
-        is_inside_group = "[" in event.step.id  # the group has a bar for all of them
-        if self._progress is not None and not is_inside_group:
+        # a group has one bar for all of its steps
+        if self._progress is not None and not is_inside_group(event.step.id):
             self._groups.update([event.step.id] if event.step.steps else [])
             self._tasks[event.step.id] = self._progress.add_task(
                 event.step.id, total=None, progress_text=""
@@ -142,7 +143,7 @@ class Terminal:
         task = self._tasks.pop(result.id, None)
         if self._progress is not None and task is not None:
             self._progress.remove_task(task)
-        if result.error is None and (result.status == "not_run" or "[" in result.id):
+        if result.error is None and (result.status == "not_run" or is_inside_group(result.id)):
             return  # the table at the end has it
         style, sign = (
             STATUS_STYLES[result.status],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rolerunner.model import Plan, Step
 
@@ -20,13 +21,17 @@ _MAX_LINES = 4
 
 def render_mermaid(plan: Plan) -> str:
     """Returns the steps as a Mermaid flowchart with a class for each role."""
-    steps = plan.job.steps
+    steps = expand_groups(plan.job.steps)
     number = {step.id: f"s{position}" for position, step in enumerate(steps)}
-    roles = _number_roles(plan)
+    roles = _number_roles(steps)
     lines = ["flowchart TD"]
-    for step in steps:
-        label = "<br/>".join(_escape_mermaid(text) for text in _list_texts(step))
-        lines.append(f'    {number[step.id]}["{label}"]:::r{roles[_name_roles(step)]}')
+    for position, top in enumerate(plan.job.steps):
+        nodes = []
+        for step in top.steps or (top,):
+            label = "<br/>".join(_escape_mermaid(text) for text in _list_texts(step))
+            nodes.append(f'    {number[step.id]}["{label}"]:::r{roles[_name_roles(step)]}')
+        title = _escape_mermaid(f"{top.id}, for each item")
+        lines += _draw_subgraph(f"g{position}", title, nodes) if top.steps else nodes
     lines += [f"    {number[need]} --> {number[step.id]}" for step in steps for need in step.needs]
     lines += [
         f"    classDef r{index} fill:{_COLOURS[index % len(_COLOURS)]},stroke:#555"
@@ -35,20 +40,47 @@ def render_mermaid(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def expand_groups(steps: Sequence[Step]) -> list[Step]:
+    """Returns the steps with an action: the steps of a group stand in its place.
+
+    The first of them wait for what the group needs, and what needs the group waits for the last.
+    """
+    ends = {step.id: _find_ends(step) for step in steps}
+    expanded = []
+    for step in steps:
+        needs = tuple(end for need in step.needs for end in ends[need])
+        inner = [
+            replace(each, needs=each.needs or needs, for_each=step.for_each) for each in step.steps
+        ]
+        expanded += inner or [replace(step, needs=needs)]
+    return expanded
+
+
+def _find_ends(step: Step) -> tuple[str, ...]:
+    """Returns the last steps of a group, which no other one waits for, or the step itself."""
+    needed = {need for each in step.steps for need in each.needs}
+    return tuple(each.id for each in step.steps if each.id not in needed) or (step.id,)
+
+
+def _draw_subgraph(name: str, title: str, nodes: Sequence[str]) -> list[str]:
+    return [f'    subgraph {name}["{title}"]', *(f"    {node}" for node in nodes), "    end"]
+
+
 def render_svg(plan: Plan) -> str:
     """Returns the steps as an SVG.
 
     The row of a step is the length of the longest path to it. Lines lead from the steps that it
     waits for, around all other boxes.
     """
-    places = _place_boxes(plan)
-    roles = _number_roles(plan)
+    steps = expand_groups(plan.job.steps)
+    places = _place_boxes(steps)
+    roles = _number_roles(steps)
     width = max((x for x, _ in places.values()), default=0) + _WIDTH + _GAP_X + _MARGIN
     height = max((y for _, y in places.values()), default=0) + _HEIGHT + _MARGIN
-    lines = _draw_lines(plan, places)
+    lines = _draw_lines(steps, places)
     boxes = [
         _draw_box(step, places[step.id], _COLOURS[roles[_name_roles(step)] % len(_COLOURS)])
-        for step in plan.job.steps
+        for step in steps
     ]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -63,11 +95,11 @@ def render_svg(plan: Plan) -> str:
 
 
 def _name_roles(step: Step) -> str:
-    return ", ".join(dict.fromkeys(str(role) for role in step.roles.values()))
+    return ", ".join(dict.fromkeys(str(role) for role in step.all_roles))
 
 
-def _number_roles(plan: Plan) -> Mapping[str, int]:
-    names = dict.fromkeys(_name_roles(step) for step in plan.job.steps)
+def _number_roles(steps: Sequence[Step]) -> Mapping[str, int]:
+    names = dict.fromkeys(_name_roles(step) for step in steps)
     return {name: index for index, name in enumerate(names)}
 
 
@@ -82,10 +114,10 @@ def _escape_mermaid(text: str) -> str:
     return escape(text).replace('"', "#quot;")
 
 
-def _place_boxes(plan: Plan) -> Mapping[str, tuple[int, int]]:
+def _place_boxes(steps: Sequence[Step]) -> Mapping[str, tuple[int, int]]:
     """Returns the upper left corner of each step's box, in pixels."""
     level: dict[str, int] = {}
-    waiting = list(plan.job.steps)
+    waiting = list(steps)
     while waiting:  # needs have no cycle, so each round places at least one step
         ready = [step for step in waiting if all(need in level for need in step.needs)]
         level.update(
@@ -94,7 +126,7 @@ def _place_boxes(plan: Plan) -> Mapping[str, tuple[int, int]]:
         waiting = [step for step in waiting if step.id not in level]
     taken: dict[int, int] = {}
     places: dict[str, tuple[int, int]] = {}
-    for step in plan.job.steps:
+    for step in steps:
         row = level[step.id]
         column = taken.get(row, 0)
         taken[row] = column + 1
@@ -102,10 +134,10 @@ def _place_boxes(plan: Plan) -> Mapping[str, tuple[int, int]]:
     return places
 
 
-def _draw_lines(plan: Plan, places: Mapping[str, tuple[int, int]]) -> list[str]:
+def _draw_lines(steps: Sequence[Step], places: Mapping[str, tuple[int, int]]) -> list[str]:
     """Returns a line for each need; one that skips a row runs between two columns."""
     lines, skipping = [], 0
-    for step in plan.job.steps:
+    for step in steps:
         for need in step.needs:
             start, end = places[need], places[step.id]
             skips = end[1] - start[1] > _HEIGHT + _GAP_Y

@@ -75,6 +75,8 @@ class SecretIndex:
                 for form in self._grams.get(text[start : start + _GRAM], ())
             }
             found |= hits
+        if not found:
+            return text
         for form in sorted(found, key=len, reverse=True):
             text = text.replace(form, MASK) if form in text else _mask_cut(text, form)
         return text

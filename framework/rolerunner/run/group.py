@@ -71,6 +71,7 @@ def run_group(
             notify = throttle(run.context.notify)
             loop = _GroupLoop(group, scope, run, repeated, claims, counts, deadline, notify)
             results = loop.execute(items, labels)
+        run.state.flush()
         result = summarize_group(group, results, run.context.environment.actions)
     except BaseException as raised:  # noqa: BLE001 - whatever is raised ends this group alone
         failure = describe_failure(run.state.explain_stop(as_step_error(raised)))

@@ -74,7 +74,13 @@ class ResumeState(Protocol):
     def record_result(
         self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
     ) -> StepResult:
-        """Records a completed step before its dependents start; if that fails, the step fails."""
+        """Records a completed step before its dependents start; if that fails, the step fails.
+
+        A step inside a group is written with others, within seconds or by ``flush``.
+        """
+
+    def flush(self) -> None:
+        """Writes the steps of a group that are not written yet. Raises StepError."""
 
     def explain_stop(self, error: StepError) -> StepError:
         """Returns the loss of the lock if that is why the step was stopped, else the error."""
@@ -118,6 +124,9 @@ class NoState:
         """Returns the result unchanged."""
         del step, scope, left
         return result
+
+    def flush(self) -> None:
+        """Does nothing."""
 
     def explain_stop(self, error: StepError) -> StepError:
         """Returns the error."""

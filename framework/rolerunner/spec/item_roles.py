@@ -109,8 +109,8 @@ def _list_aliases(
 def _find_place(
     step: RawStep, path: Path, index: int, template: Template, reader: SpecReader
 ) -> Path:
-    """Returns where a literal item gives its role, else the place of the expression."""
-    in_item: Path = (*step.items_path, index)
-    if template.name is not None and template.name.path[0] == "item":
-        in_item = (*in_item, *template.name.path[1:])
-    return in_item if reader.document.holds(in_item) else (*step.path, *path)
+    """Returns where a literal item gives its role, else the item, else the expression."""
+    item: Path = (*step.items_path, index)
+    names = () if template.name is None else template.name.path[1:]
+    places = ((*item, *names), item, (*step.path, *path))
+    return next(place for place in places if reader.document.holds(place))

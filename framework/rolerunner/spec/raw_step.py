@@ -142,10 +142,15 @@ def _parse_step(
         message = "a step must be a mapping with 'id' and 'action', not "
         reader.add(path, message + validation.describe_value(value))
         return None
-    if "steps" in value:
-        if "action" not in value and group is None:
+    if "steps" in value and "action" not in value:
+        if group is None:
             return _parse_group(path, value, actions, reader)
-        _report_steps(path, value, reader)
+        hint = "move it out, or loop over all pairs of items in one group"
+        reader.add((*path, "steps"), "a group cannot be inside a group", hint, key=True)
+        return None
+    if "steps" in value:
+        message, hint = "a step with an 'action' cannot have 'steps'", "a group has no 'action'"
+        reader.add((*path, "steps"), message, hint, key=True)
     if group is not None and value.get("for_each") is not None:
         hint = "the steps of a group run for each of its items; move this step out of the group"
         message = "a step inside a group cannot have 'for_each'"
@@ -162,16 +167,6 @@ def _parse_step(
     if common is None:
         return None
     return RawStep(path, own, common, schema, fields, deferred, role_templates, group)
-
-
-def _report_steps(path: Path, value: Mapping[str, Any], reader: SpecReader) -> None:
-    """Reports ``steps`` where they cannot be: beside an action, or inside a group."""
-    if "action" in value:
-        message, hint = "a step with an 'action' cannot have 'steps'", "a group has no 'action'"
-    else:
-        message = "a group cannot be inside a group"
-        hint = "move it out, or loop over all pairs of items in one group"
-    reader.add((*path, "steps"), message, hint, key=True)
 
 
 def _parse_group(

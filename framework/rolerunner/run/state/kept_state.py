@@ -30,6 +30,7 @@ from rolerunner.run.state.state_work import GRACE_SECONDS, StateWork
 from rolerunner.run.state.step_record import StepRecord
 from rolerunner.run.state.stores import BucketStore, FolderStore, StateStore
 from rolerunner.run.timeouts import run_with_timeout
+from rolerunner.step_ids import is_inside_group
 
 if TYPE_CHECKING:
     from rolerunner.model import Job, StateLocation, Step
@@ -157,6 +158,10 @@ class KeptState:
             return replace(result, status="failed", error=failure)
         return result
 
+    def flush(self) -> None:
+        """Writes the steps of a group that are not written yet. Raises StepError."""
+        self._work.execute(self._state.flush)
+
     def explain_stop(self, error: StepError) -> StepError:
         """Returns the loss of the lock if that is why the step was stopped, else the error."""
         lost = self._state.lost
@@ -192,4 +197,5 @@ class KeptState:
         digests = fingerprint(fingerprint_inputs(step, scope))
         run_id, seconds = self._run.run_id, result.seconds
         record = StepRecord(result.status, result.outputs, digests, run_id, seconds)
-        self._state.record_step(step.id, record, left)
+        soon = is_inside_group(step.id) and is_idempotent(step)
+        self._state.record_step(step.id, record, left, soon=soon)

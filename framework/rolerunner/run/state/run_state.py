@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -21,6 +22,10 @@ from rolerunner.run.state.lock_renewal import LockRenewal
 from rolerunner.run.state.step_record import StepRecord
 from rolerunner.run.state.stores import MAX_BYTES, LockLost, StateStore
 from rolerunner.step_ids import file_name
+
+_PAUSE_FACTOR = 20
+"""Writing steps inside groups takes a twentieth of the time: each write has all steps so far."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 
 
 @dataclass
@@ -48,6 +53,10 @@ class RunState:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _renewal: Optional[LockRenewal] = None
     _is_released: bool = False
+    _pending: Optional[threading.Timer] = None
+    """Writes the steps that were recorded since the last write."""
+    _next_write: float = 0.0
+    """When steps inside groups may be written again, on the clock of ``elapsed``."""
     _on_lost: Callable[[], None] = lambda: None
 
     def acquire(self) -> None:
@@ -88,8 +97,13 @@ class RunState:
                 self.texts.pop(step, None)
                 self._write_document()
 
-    def record_step(self, step: str, record: StepRecord, left: Sequence[Path] = ()) -> None:
-        """Records a completed step, after its lists. Raises NotStorable, StepError."""
+    def record_step(
+        self, step: str, record: StepRecord, left: Sequence[Path] = (), *, soon: bool = False
+    ) -> None:
+        """Records a completed step, after its lists. Raises NotStorable, StepError.
+
+        With ``soon`` it is written within seconds, together with others, or by ``flush``.
+        """
         lists = ListWriter(self.store, f"{self.job}/{self.key}/{file_name(step)}")
         try:
             outputs = {name: lists.store_lists(value) for name, value in record.outputs.items()}
@@ -108,7 +122,34 @@ class RunState:
             self.steps[step] = entry
             self.begun.pop(step, None)
             self.texts.pop(step, None)
+            if soon:
+                self._write_soon()
+            else:
+                self._write_document()
+
+    def flush(self) -> None:
+        """Writes what is to be written soon. Raises StepError."""
+        with self._lock:
+            if self._pending is not None:
+                self._write_document()
+
+    def _write_soon(self) -> None:
+        """Writes now, or once writing has taken a small share of the time."""
+        if self.lost is not None:
+            raise self.lost
+        if self._pending is not None:
+            return
+        left = self._next_write - elapsed()
+        if left <= 0:
             self._write_document()
+        else:
+            self._pending = threading.Timer(left, self._flush_in_background)
+            self._pending.daemon = True
+            self._pending.start()
+
+    def _flush_in_background(self) -> None:
+        with suppress(StepError):  # still pending, so that whoever waits for it gets the error
+            self.flush()
 
     def keep_lock(self, on_lost: Callable[[], None]) -> None:
         """Renews the lock until it is released. ``on_lost`` is called once if it is lost."""
@@ -153,6 +194,11 @@ class RunState:
             self.lose(error)
             raise
         self.renewed = began
+        pause = (elapsed() - began) * _PAUSE_FACTOR
+        self._next_write = elapsed() + min(max(pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
 
     def _render_document(self) -> bytes:
         head = {
