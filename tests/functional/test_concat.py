@@ -80,6 +80,13 @@ def test_small_objects_in_the_order_of_a_list(aws: Sandbox, tmp_path: Path, engi
     )
     assert listed.error is None
     assert gzip.decompress(read(aws, "ours", "all.gz")) == b"c\na\nb\n"
+    (tmp_path / "keys.txt").write_text("zip/b\nzip/a\n")
+    lines = run_step(
+        aws, tmp_path, "s3.concat", target="s3://ours/lines.gz", engine=engine,
+        objects={"from": str(tmp_path / "keys.txt"), "prefix": "s3://ours/"},
+    )  # fmt: skip
+    assert lines.error is None
+    assert gzip.decompress(read(aws, "ours", "lines.gz")) == b"b\na\n"
     _, descending = run_steps(
         aws,
         tmp_path,

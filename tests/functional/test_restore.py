@@ -117,6 +117,14 @@ def test_names_and_the_survey(aws: Sandbox, tmp_path: Path) -> None:
     )
     assert named.status == "warning"
     assert [named.outputs[name] for name in ("count", "skipped")] == [1, 1]
+    (tmp_path / "keys.txt").write_text("named/b\nnamed/c\n")
+    listed = run_step(
+        aws,
+        tmp_path,
+        "s3.restore",
+        objects={"from": str(tmp_path / "keys.txt"), "prefix": "s3://ours/"},
+    )
+    assert (listed.error, listed.outputs["count"]) == (None, 1)
 
 
 def restore(storage_class: str, code: str = "") -> tuple[str, list[Request]]:

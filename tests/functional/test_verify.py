@@ -260,6 +260,16 @@ def test_single_objects_and_lists(aws: Sandbox, s3: dict[str, Any], tmp_path: Pa
         },
     )
     assert (listed.error, listed.outputs.get("same")) == (None, 3)
+    (tmp_path / "keys.txt").write_text("single/c\nsingle/a\n")
+    for objects in (
+        ["s3://ours/single/c", "s3://ours/single/a"],
+        {"from": str(tmp_path / "keys.txt"), "prefix": "s3://ours/"},
+    ):
+        named = run_step(
+            aws, tmp_path, "s3.verify", objects=objects, target="s3://ours/single/",
+            on_difference="ok",
+        )  # fmt: skip
+        assert named.error is None
     nothing = run_step(
         aws, tmp_path, "s3.verify", source="s3://ours/none/", target="s3://ours/nil/"
     )

@@ -38,6 +38,8 @@ _NAMED = 3
 class Differences:
     """Counts pairs, and keeps the first names of each kind of difference."""
 
+    seen: int = 0
+    """Number of names of both sides together."""
     same: int = 0
     bytes: int = 0
     failed: int = 0
@@ -50,13 +52,9 @@ class Differences:
         """Number of differences."""
         return sum(self.counts.values())
 
-    @property
-    def seen(self) -> int:
-        """Number of names of both sides together."""
-        return self.same + self.total + self.failed
-
     def add(self, kind: str, name: str) -> None:
         """Counts a difference."""
+        self.seen += 1
         self.counts[kind] += 1
         if len(self.first[kind]) < _NAMED:
             self.first[kind].append(name)
@@ -126,9 +124,12 @@ class DifferenceRecorder:
 
     def add_same(self, info: ObjectInfo) -> None:
         """Counts a pair that is the same."""
-        self.found.same += 1
-        self.found.bytes += info.size
-        self.tell_progress()
+        found = self.found
+        found.seen += 1
+        found.same += 1
+        found.bytes += info.size
+        if not found.seen % _PROGRESS_ENTRIES:
+            self._tell_progress()
 
     def add(self, kind: str, name: str, one: Any, other: Any, reason: str = "") -> None:
         """Records a difference."""
@@ -145,10 +146,11 @@ class DifferenceRecorder:
                 "reason": reason,
             }
         )
-        self.tell_progress()
+        self._tell_progress()
 
     def add_failure(self, name: str, one: Any, other: Any, error: StepError) -> None:
         """Records a pair that could not be compared."""
+        self.found.seen += 1
         self.found.failed += 1
         self.found.error = self.found.error or error
         row = {"key": name, "status": "failed", "source_size": one.size}
@@ -158,11 +160,9 @@ class DifferenceRecorder:
         is_digest = self._target.storage is None and isinstance(other, ObjectInfo)
         return None if other is None or is_digest else other.size
 
-    def tell_progress(self) -> None:
-        """Reports progress now and then."""
-        if self.found.seen % _PROGRESS_ENTRIES == 0:
-            found = self.found
-            self._context.progress(StepProgress(self._context.step_id, found.seen, found.bytes))
+    def _tell_progress(self) -> None:
+        found = self.found
+        self._context.progress(StepProgress(self._context.step_id, found.seen, found.bytes))
 
 
 @contextmanager

@@ -49,8 +49,7 @@ class Comparer:
         verdict = comparisons.compare_sizes(one.size, other.size)
         if verdict is not None or isinstance(other, LocalFile):
             return verdict or (_SAME_SIZE if self.by_size else None)
-        is_same = self.by_size or (one.etag == other.etag and len(one.etag) >= _MIN_ETAG)
-        return _SAME_SIZE if is_same else None
+        return _SAME_SIZE if self.by_size or is_same_listed(one, other) else None
 
     def is_digest(self, other: Any) -> bool:
         """Returns True for an entry of a list of checksums."""
@@ -68,6 +67,12 @@ class Comparer:
             )
         located = self.target.locate(other)
         return comparisons.compare_objects(stored, located, self.cancel, read=self.read)
+
+
+def is_same_listed(one: ObjectInfo, other: ObjectInfo) -> bool:
+    """Returns True if size and ETag, as listed, are proof that two objects are the same."""
+    etag = one.etag
+    return etag == other.etag and one.size == other.size and len(etag) >= _MIN_ETAG
 
 
 _SAME_SIZE = Verdict(comparisons.SAME)
@@ -101,10 +106,13 @@ def iterate_undecided(
     """Yields the pairs that take requests to compare; records all others."""
     merged = merge_sides(comparer.source.entries(), comparer.target.entries())
     all_are_meant, decide = chosen.selects_everything, comparer.decide
+    both_in_s3, add_same = comparer.target.storage is not None, recorder.add_same
     for name, one, other in merged:
         if not all_are_meant and not _is_chosen(chosen, name, one or other):
             continue
-        if one is None:
+        if both_in_s3 and one is not None and other is not None and is_same_listed(one, other):
+            add_same(one)
+        elif one is None:
             recorder.add(EXTRA, name, None, other)
         elif other is None:
             recorder.add(MISSING, name, one, None)
@@ -113,7 +121,7 @@ def iterate_undecided(
             if verdict is None:
                 yield name, one, other
             elif verdict.status == comparisons.SAME:
-                recorder.add_same(one)
+                add_same(one)
             else:
                 recorder.add(verdict.status, name, one, other, verdict.reason)
         if recorder.found.seen % 1000 == 0:

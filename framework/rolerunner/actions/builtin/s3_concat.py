@@ -61,8 +61,8 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
     objects: ObjectsField = Field(
         None,
         description=(
-            "Objects that another step listed, or a list of s3:// URIs, in their order; instead of"
-            " source."
+            "Objects that another step listed, a list of s3:// URIs, or a file that lists objects,"
+            " in their order; instead of source."
         ),
         examples=["${{ steps.find.objects }}"],
     )

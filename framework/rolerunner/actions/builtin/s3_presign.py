@@ -84,7 +84,10 @@ class S3Presign(FilterFields, RequestFields, Action):
     )
     objects: ObjectsField = Field(
         None,
-        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
+        description=(
+            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
+            "objects; instead of source."
+        ),
         examples=["${{ steps.find.objects }}"],
     )
     method: Annotated[Literal["GET", "PUT"], DYNAMIC] = Field(

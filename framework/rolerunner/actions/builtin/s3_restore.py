@@ -97,7 +97,10 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, Action):
     )
     objects: ObjectsField = Field(
         None,
-        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
+        description=(
+            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
+            "objects; instead of source."
+        ),
         examples=["${{ steps.find.objects }}"],
     )
     tier: Annotated[Literal["Standard", "Bulk", "Expedited"], DYNAMIC] = Field(

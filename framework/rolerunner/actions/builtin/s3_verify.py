@@ -33,8 +33,8 @@ from rolerunner.actions.differences import (
     describe_failures,
 )
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
-from rolerunner.actions.shared_fields import FilterFields, OnEmpty, TransferFields
-from rolerunner.actions.source_objects import check_one_source
+from rolerunner.actions.shared_fields import FilterFields, ObjectsField, OnEmpty, TransferFields
+from rolerunner.actions.source_objects import check_one_source, collect_source
 from rolerunner.actions.verification import (
     Comparer,
     compare_sides,
@@ -44,6 +44,7 @@ from rolerunner.actions.verification import (
 from rolerunner.common.file_paths import expand_path
 from rolerunner.errors import StepError
 from rolerunner.model import Failure, Permission, S3Uri
+from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
 from rolerunner.spec.field_types import (
     DYNAMIC,
@@ -66,7 +67,6 @@ def _validate_place(value: Any) -> Any:
 
 
 FileOrObject = Annotated[str, BeforeValidator(_validate_place), json_form(type="string"), DYNAMIC]
-Listed = Annotated[Optional[ObjectList], json_form(type="string", pattern=r"\$\{\{"), DYNAMIC]
 
 
 class S3Verify(FilterFields, TransferFields, Action):
@@ -114,9 +114,12 @@ class S3Verify(FilterFields, TransferFields, Action):
         description="An object, or a prefix that ends with '/'.",
         examples=["s3://landing/orders/"],
     )
-    objects: Listed = Field(
+    objects: ObjectsField = Field(
         None,
-        description="Objects that another step listed; instead of source.",
+        description=(
+            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
+            "objects; instead of source."
+        ),
         examples=["${{ steps.find.objects }}"],
     )
     target: Optional[S3Location] = Field(
@@ -304,7 +307,8 @@ class S3Verify(FilterFields, TransferFields, Action):
 
     def predict_outputs(self) -> Mapping[str, Any]:
         """Returns the lists of objects under the source and, of extra ones, under the target."""
-        source = self.source or (self.objects.prefix if self.objects is not None else None)
+        listed = self.objects.prefix if isinstance(self.objects, ObjectList) else None
+        source = self.source or listed
         places = {kind: self.target if kind == "extra" else source for kind in DIFFERENCES}
         return {
             kind: placeholder_list(place) for kind, place in places.items() if place is not None
@@ -321,7 +325,7 @@ class S3Verify(FilterFields, TransferFields, Action):
         pacer = self.flow()
         storage = context.storage("source_role", self.access(), pacer)
         source = (
-            list_objects(storage, self.objects)
+            list_objects(storage, self._collect_objects(storage, context))
             if self.objects is not None
             else list_prefix(storage, self.source or S3Uri(""), context.cancel)
         )
@@ -330,6 +334,13 @@ class S3Verify(FilterFields, TransferFields, Action):
         if self.target is None:
             source = leave_out(source, uri)
         return Comparer(source, target, self.compare == "size", self.read, context.cancel)
+
+    def _collect_objects(self, storage: Storage, context: StepContext) -> ObjectList:
+        """Returns the listed objects with what S3 reports of them. Raises StepError."""
+        found = collect_source(None, self.objects, Selection(), storage, context)
+        if found.refused and found.refused[0].error is not None:
+            raise found.refused[0].error
+        return found.objects
 
     def _open_target(
         self, context: StepContext, storage: Storage, open_storage: Any, pacer: Any
