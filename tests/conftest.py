@@ -40,6 +40,7 @@ STARTS_PROCESSES = {"rolerunner", "memory_aws"}
 
 LONG_MODULES = {
     "test_benchmarks",
+    "test_compressed_transfers",
     "test_conditional_writes",
     "test_delete_extra",
     "test_distributed",

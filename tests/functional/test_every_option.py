@@ -106,6 +106,7 @@ OPTIONS: dict[str, Options] = {
     "s3.copy": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         {"move": False, "expected_source_bucket_owner": ACCOUNT}, BACKUP,
+        *_each("compress_as", ["suffix", "content_encoding"], compress="gzip", compress_level=1),
         {"multipart_above": "8MiB", "part_size": "8MiB", **STORED[2]},
     ],
     "s3.delete": [
@@ -113,7 +114,9 @@ OPTIONS: dict[str, Options] = {
         BACKUP,
     ],
     "s3.download": [
-        *REQUESTS, *PACING, *FILTERS, *IF_EXISTS, *ON_EMPTY, {"decompress": "gzip"},
+        *REQUESTS, *PACING, *FILTERS, *IF_EXISTS, *ON_EMPTY,
+        *_each("decompress", ["gzip", "zstd", "bz2", "xz", "auto"], max_bytes="1GB"),
+        {"decompress": "auto", "max_ratio": 1000},
         {"keep_times": True},
     ],
     "s3.list": [
@@ -151,6 +154,7 @@ OPTIONS: dict[str, Options] = {
     "s3.upload": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True}, BACKUP,
+        *_each("compress_as", ["suffix", "content_encoding"], compress="zstd", compress_level=1),
     ],
     "s3.verify": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"compare": "size"}, {"read": True},

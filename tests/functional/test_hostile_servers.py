@@ -20,6 +20,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto import retries
 from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.compression import Decompression
 from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
@@ -268,7 +269,10 @@ def test_a_gzip_file_that_is_cut_short_is_not_unpacked(engine: str, tmp_path: Pa
     with start_hostile_s3(
         lambda request: Response(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"'})
     ) as (client, _):
-        assert fetch_error(engine, client, tmp_path, decompress=True).type == "NotGzip"
+        assert (
+            fetch_error(engine, client, tmp_path, decompress=Decompression("gzip")).type
+            == "NotGzip"
+        )
 
 
 # ranges

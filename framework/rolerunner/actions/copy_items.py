@@ -38,13 +38,18 @@ class CopyItems:
         self.target = target
         self.refused = gathered.refused
         self.is_retry = context.is_retry
-        self.lenient = context.is_resumed and action.if_exists == "overwrite"
+        self.compression = action.compression()
+        # a compressed copy cannot be compared with its source, and is made again
+        self.lenient = (
+            context.is_resumed and action.if_exists == "overwrite" and self.compression is None
+        )
         # earlier copies are recognised by content, because a move deletes the source of each
         self.is_same = TargetComparison(
             "checksum" if self.lenient else action.compare, source, target, self.lenient
         )
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {
+            **action.compression_options(),
             **action.put_options(),
             **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
         }
@@ -84,18 +89,20 @@ class CopyItems:
                 skip,
                 self.is_retry,
                 there,
+                self.compression,
             )
 
     def targets(self) -> Iterator[tuple[ObjectInfo, S3Uri]]:
         """Yields each object with its target."""
         for info in self.objects:
             if not info.deleted:
-                yield (
-                    info,
+                target = (
                     self.place.join(self.objects.relative(info))
                     if self.place.is_prefix
-                    else self.place,
+                    else self.place
                 )
+                named = not self.place.is_prefix
+                yield info, self.action.compressed_target(target, is_named=named)
 
 
 class CopyMirror:

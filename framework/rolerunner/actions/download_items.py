@@ -112,7 +112,7 @@ class DownloadItems:
             yield self._plan_download(uri, info, target)
 
     def _plan_download(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
-        unpack = self.action.decompress is not None and info.key.endswith(".gz")
+        unpack = self.action.decompression(info.key)
         if self.if_exists == "overwrite" or not os.path.isfile(target):  # noqa: PTH113 - one of each of a million files
             return Get(
                 uri,

@@ -49,11 +49,16 @@ class UploadItems:
             context.note("warning", f"{action.source}: {left_out}", {})
         self.if_exists = "fail" if action.if_none_match else action.if_exists
         self.is_retry = context.is_retry
-        self.lenient = context.is_resumed and self.if_exists == "overwrite"
+        self.compression = action.compression()
+        # a compressed object cannot be compared with its file, and is stored again
+        self.lenient = (
+            context.is_resumed and self.if_exists == "overwrite" and self.compression is None
+        )
         self.if_exists = "skip_same" if self.lenient else self.if_exists
         # what an earlier try stored is recognised by its content
         self.compare = "checksum" if self.lenient else action.compare
         self.options = {
+            **action.compression_options(),
             **action.put_options(),
             **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
         }
@@ -89,7 +94,9 @@ class UploadItems:
             else None
         )
         for relative, path, problem in self.action.files():
-            target = target_object(self.place, relative)
+            target = self.action.compressed_target(
+                target_object(self.place, relative), is_named=not self.place.is_prefix
+            )
             try:
                 if problem is not None:
                     raise problem
@@ -110,6 +117,7 @@ class UploadItems:
                 skip,
                 follow,
                 self.is_retry,
+                self.compression,
             )
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:

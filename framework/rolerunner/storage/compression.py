@@ -61,6 +61,23 @@ class Compression:
         return size + (size >> 8) + 4096
 
 
+@dataclass(frozen=True)
+class Decompression:
+    """How an object is decompressed; an empty codec stands for that of its Content-Encoding."""
+
+    codec: str
+    max_bytes: Optional[int] = None
+    max_ratio: Optional[int] = MAX_RATIO
+
+    def find_codec(self, encoding: str) -> str:
+        """Returns the codec of an object with this Content-Encoding; empty for none."""
+        return self.codec or (encoding if encoding in DEFAULT_LEVELS else "")
+
+    def bounds(self, subject: str) -> DecompressionBounds:
+        """Returns the bounds of one object."""
+        return DecompressionBounds(subject, self.max_bytes, self.max_ratio)
+
+
 class Compressor(Protocol):
     """Compresses bytes as they come."""
 
@@ -71,10 +88,10 @@ class Compressor(Protocol):
         """Ends the stream; returns the rest."""
 
 
-def open_compressor(compression: Compression) -> Compressor:
+def open_compressor(compression: Compression, *, in_threads: bool = True) -> Compressor:
     """Returns a compressor. Raises StepError if zstd is not installed."""
     if compression.codec == "gzip":
-        return _GzipCompressor(compression.level)
+        return _GzipCompressor(compression.level, in_threads=in_threads)
     zstd = _import_zstd()
     parameters = zstd.CompressionParameter
     compressor: Compressor = zstd.ZstdCompressor(
@@ -82,21 +99,21 @@ def open_compressor(compression: Compression) -> Compressor:
             parameters.compression_level: compression.level,
             parameters.checksum_flag: 1,
             # with workers, whatever their number, the bytes are the same
-            parameters.nb_workers: max(2, min(count_cpus(), 4)),
+            parameters.nb_workers: max(2, min(count_cpus(), 4)) if in_threads else 1,
         }
     )
     return compressor
 
 
 def compress_bytes(data: Any, compression: Compression) -> bytes:
-    """Returns bytes compressed as one stream."""
-    compressor = open_compressor(compression)
+    """Returns bytes compressed as one stream, in the calling thread."""
+    compressor = open_compressor(compression, in_threads=False)
     return compressor.compress(data) + compressor.flush()
 
 
-def compress_blocks(blocks: Iterable[Any], compression: Compression) -> Iterator[bytes]:
-    """Yields a stream of blocks compressed."""
-    compressor = open_compressor(compression)
+def compress_blocks(blocks: Iterable[Any], compression: Compression, size: int) -> Iterator[bytes]:
+    """Yields a stream of ``size`` bytes compressed, a large one in several threads."""
+    compressor = open_compressor(compression, in_threads=size > _PIECE * 2)
     for block in blocks:
         if ready := compressor.compress(block):
             yield ready
@@ -131,8 +148,9 @@ def _import_zstd() -> Any:
 class _GzipCompressor:
     """Compresses pieces of one gzip member in threads."""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, *, in_threads: bool) -> None:
         self._level = level
+        self._threads = min(count_cpus(), 4) if in_threads else 0
         self._buffer = bytearray()
         self._window = b""
         self._crc = self._size = 0
@@ -171,10 +189,11 @@ class _GzipCompressor:
 
     def _start_piece(self, piece: bytes) -> bytes:
         """Starts a piece in a thread; returns an earlier one once enough of them are waiting."""
-        if self._pool is None:
-            self._threads = min(count_cpus(), 4)
-            self._pool = ThreadPool(self._threads, thread_name_prefix="rolerunner-gzip")
         window, self._window = self._window, piece[-_WINDOW:]
+        if not self._threads:
+            return _deflate(piece, self._level, window, zlib.Z_SYNC_FLUSH)
+        if self._pool is None:
+            self._pool = ThreadPool(self._threads, thread_name_prefix="rolerunner-gzip")
         self._pending.append(
             self._pool.submit(_deflate, piece, self._level, window, zlib.Z_SYNC_FLUSH)
         )

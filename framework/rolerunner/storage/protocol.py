@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as _frozen_for_mypy
 
     from rolerunner.common.new_files import TargetFolder
+    from rolerunner.storage.compression import Compression, Decompression
     from rolerunner.storage.concatenation import Concatenation
     from rolerunner.storage.parts import ObjectRange
 else:
@@ -55,6 +56,8 @@ class ObjectInfo:
     """Its bucket, if that is not the bucket of the list that holds it."""
     deleted: bool = False
     """True for a delete marker in a listing of versions."""
+    encoding: str = ""
+    """The Content-Encoding, which HEAD and GET report."""
 
 
 def make_object_info(values: dict[str, Any]) -> ObjectInfo:
@@ -89,8 +92,8 @@ class Get:
     source: S3Uri
     target: Union[str, Path]
     info: Optional[ObjectInfo] = None
-    decompress: bool = False
-    """Whether the object is gzip that is to be decompressed."""
+    decompress: Optional[Decompression] = None
+    """How the object is decompressed, once its checksum is verified."""
     keep_time: bool = False
     skip: Optional[Callable[[], bool]] = None
     """Returns True if the target is right already; called first, in a thread of the engine."""
@@ -110,6 +113,8 @@ class Put:
     """Whether a source that is a link is followed."""
     repeated: bool = False
     """Whether an earlier attempt may have stored it, which a refused condition then may show."""
+    compression: Optional[Compression] = None
+    """How the file is compressed on the way."""
 
 
 @_frozen_for_mypy(frozen=True)
@@ -129,6 +134,8 @@ class Copy:
     """Whether an earlier attempt may have stored it, which a refused condition then may show."""
     there: Optional[ObjectInfo] = None
     """The target's object that ``skip`` compares the source with."""
+    compression: Optional[Compression] = None
+    """How the object is compressed on the way, by a copy through this machine."""
 
 
 @_frozen_for_mypy(frozen=True)

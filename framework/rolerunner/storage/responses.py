@@ -71,6 +71,7 @@ def parse_object_info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         answer.get("VersionId") or "",
         answer.get("StorageClass") or "STANDARD",
         integrity.extract_checksum(answer),
+        encoding=str(answer.get("ContentEncoding") or ""),
     )
 
 
@@ -112,6 +113,7 @@ def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> Obj
             "version": told("x-amz-version-id", ""),
             "storage_class": told("x-amz-storage-class", "STANDARD"),
             "checksum": find_checksum(headers),
+            "encoding": told("content-encoding", ""),
         }
     )
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import http.client
 import os
 import stat
-import zlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,14 +20,19 @@ from rolerunner.common.new_files import NewFile, TargetFolder
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
+from rolerunner.storage.compression import decompress_blocks
 from rolerunner.storage.responses import find_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from rolerunner.common.cancellation import Cancel
+    from rolerunner.storage.compression import Decompression
     from rolerunner.storage.protocol import ObjectInfo
 
 _BLOCK = 1 << 18
+_READ_AHEAD = 1 << 20
+"""Bytes of a file that are read at once to be compressed."""
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -90,6 +93,12 @@ class UploadSource:
             with translate_os_errors(self.path):
                 raise
         return data
+
+    def read_blocks(self, cancel: Cancel) -> Iterator[bytes]:
+        """Yields the file block by block."""
+        for start in range(0, self.before.st_size or 1, _READ_AHEAD):
+            cancel.stop_if_set()
+            yield self(start, min(_READ_AHEAD, self.before.st_size - start))
 
     def check(self, descriptor: int, *, short: bool = False) -> None:
         """Raises LocalFileFailed if the open file has changed."""
@@ -287,32 +296,33 @@ def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> Non
 
 
 def decompress_file(
-    file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional[TargetFolder]
+    file: NewFile,
+    target: Union[str, Path],
+    uri: S3Uri,
+    folder: Optional[TargetFolder],
+    decompression: Decompression,
+    encoding: str,
 ) -> None:
-    """Replaces a gzip file by its content. Raises IntegrityFailed if that is not possible."""
+    """Replaces a compressed file by its content. Raises IntegrityFailed if that is not possible.
+
+    ``encoding`` is the object's Content-Encoding.
+    """
+    codec = decompression.find_codec(encoding)
+    if not codec:
+        return
     unpacked = NewFile(target, folder)
     try:
-        _check_filled(file)
         os.lseek(file.descriptor, 0, os.SEEK_SET)
         with (
             open(file.descriptor, "rb", closefd=False) as read,
-            gzip.open(read, "rb") as packed,
             open(unpacked.open(), "wb", closefd=False) as written,
         ):
-            written.writelines(iter(lambda: packed.read(_BLOCK), b""))
+            blocks = iter(lambda: read.read(_BLOCK), b"")
+            bounds = decompression.bounds(str(uri))
+            written.writelines(decompress_blocks(blocks, codec, bounds))
         file.replace_by(unpacked)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise IntegrityFailed(
-            f"{uri}: cannot be decompressed: {error}", hint="leave 'decompress' out", type="NotGzip"
-        ) from None
     finally:
         unpacked.discard()
-
-
-def _check_filled(file: NewFile) -> None:
-    """Raises EOFError for an empty file, which Python's gzip accepts as empty content."""
-    if not os.fstat(file.descriptor).st_size:
-        raise EOFError("it is empty, so it is not a gzip file")
 
 
 def set_modified_time(file: NewFile, info: ObjectInfo) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.copy_items import CopyItems, CopyMirror
 from rolerunner.actions.extra_objects import delete_extra_objects
 from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
@@ -58,6 +59,7 @@ MAX_SINGLE = 5_000_000_000
 class S3Copy(
     FilterFields,
     PastFields,
+    CompressFields,
     PutFields,
     MirrorFields,
     BackupFields,
@@ -158,6 +160,7 @@ class S3Copy(
     def _makes_sense(self, info: ValidationInfo) -> "S3Copy":
         check_one_source(self.source, self.objects, self.kind)
         check_past_fields(self, move=self.move is True)
+        self.check_compression()
         if (
             self.move is True
             and self.if_exists == "skip_same"
@@ -220,7 +223,7 @@ class S3Copy(
         one_role = context.roles["source_role"] == context.roles["target_role"]
 
         def transfer(items: Iterable[Union[Copy, Outcome]]) -> Iterator[Outcome]:
-            if one_role:
+            if one_role and self.compress is None:
                 return target.copy(items, context.cancel)
             return target.relay(items, source, context.cancel)
 

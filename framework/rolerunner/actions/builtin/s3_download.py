@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, handle_empty_source
+from rolerunner.actions.compression_fields import DecompressFields
 from rolerunner.actions.download_items import DownloadItems
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
@@ -34,11 +35,12 @@ from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.source_files import SourceFile, walk_folder
-from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location
+from rolerunner.spec.field_types import CustomerKey, Flag, LocalPath, S3Location
+from rolerunner.storage.compression import check_installed
 from rolerunner.storage.protocol import Storage
 
 
-class S3Download(FilterFields, PastFields, MirrorFields, TransferFields, Action):
+class S3Download(FilterFields, PastFields, DecompressFields, MirrorFields, TransferFields, Action):
     """Download an object, a prefix, or the objects that another step listed, to the local disk.
 
     A file appears under its name complete or not at all: it is written under a temporary name
@@ -100,13 +102,6 @@ class S3Download(FilterFields, PastFields, MirrorFields, TransferFields, Action)
         description="How files are compared: checksum (or ETag), etag, size or size_mtime.",
         examples=["size"],
     )
-    decompress: Optional[Annotated[Literal["gzip"], DYNAMIC]] = Field(
-        None,
-        description=(
-            "Decompress objects whose key ends with .gz, and drop .gz from the file's name."
-        ),
-        examples=["gzip"],
-    )
     keep_times: Flag = Field(
         False,
         description="Set the files' modification times to those of the objects.",
@@ -125,14 +120,12 @@ class S3Download(FilterFields, PastFields, MirrorFields, TransferFields, Action)
     def _makes_sense(self) -> "S3Download":
         check_one_source(self.source, self.objects, self.kind)
         check_past_fields(self)
-        if self.decompress is not None and self.if_exists == "skip_same":
-            raise ValueError(
-                "'skip_same' cannot compare decompressed files: use 'if_exists: skip' or overwrite"
-            )
+        self.check_decompression()
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Downloads the objects, many at once."""
+        check_installed(self.decompress)
         pacer = self.flow()
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=pacer)
         target = expand_path(self.target)
@@ -219,7 +212,7 @@ class S3Download(FilterFields, PastFields, MirrorFields, TransferFields, Action)
 
     def name_of(self, relative: str) -> str:
         """Returns the path of an object's file, relative to the target."""
-        return relative.removesuffix(".gz") if self.decompress is not None else relative
+        return self.decompressed_name(relative)
 
     def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
         """Raises LocalFileFailed if the disk has too little space."""

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.outcomes import record_outcomes
@@ -51,7 +52,9 @@ Sources = Annotated[
 ]
 
 
-class S3Upload(FilterFields, PutFields, BackupFields, MirrorFields, TransferFields, Action):
+class S3Upload(
+    FilterFields, CompressFields, PutFields, BackupFields, MirrorFields, TransferFields, Action
+):
     """Upload a file, a folder, the files of a glob, or a list of files.
 
     Large files are uploaded in parts; the parts of a failed upload are removed. A file that changes
@@ -119,6 +122,7 @@ class S3Upload(FilterFields, PutFields, BackupFields, MirrorFields, TransferFiel
         if self.delete_extra is True and not getattr(self.target, "key", "*"):
             raise ValueError("'delete_extra' cannot be used on a whole bucket; name a prefix")
         check_backup(self.backup, self.target, "target")
+        self.check_compression()
         if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
             raise ValueError("'if_none_match' never overwrites, which contradicts 'if_exists'")
         return self

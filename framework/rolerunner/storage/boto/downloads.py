@@ -58,8 +58,8 @@ class Downloads:
             else:
                 info = self._download_whole(uri, info, file, parts.cancel)
             size = os.fstat(file.descriptor).st_size
-            if item.decompress:
-                decompress_file(file, item.target, uri, item.folder)
+            if item.decompress is not None:
+                decompress_file(file, item.target, uri, item.folder, item.decompress, info.encoding)
             if item.keep_time and info.modified:
                 set_modified_time(file, info)
         return Outcome(uri, size, item.target, info.etag, info.version, info=info)

@@ -82,11 +82,11 @@ class BotoEngine:
         self.transport: PartTransport = transport or self.boto_transport
         multipart = MultipartUploads(requests, recovery)
         self.downloads = Downloads(requests, reader, self.transport, tuning)
-        self.uploads = Uploads(requests, writer, multipart, self.transport, tuning)
+        self.streams = streams = StreamedUploads(requests, multipart, self.transport, tuning)
+        self.uploads = Uploads(requests, writer, multipart, self.transport, tuning, streams)
         self.copies = Copies(requests, reader, recovery, multipart, self.boto_transport)
-        self.relays = Relays(requests, writer, multipart, self.transport, tuning)
+        self.relays = Relays(requests, writer, multipart, self.transport, tuning, streams)
         self.ordered_reads = OrderedReads(reader, self.transport, tuning)
-        self.streams = StreamedUploads(requests, multipart, self.transport, tuning)
         self.concatenations = Concatenations(
             requests, reader, writer, multipart, self.transport, self.boto_transport
         )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import StepError
 from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.streams import StreamedUploads
 from rolerunner.storage.boto.transport import PartTransport, RelayedObject
 from rolerunner.storage.boto.writer import ObjectWriter
+from rolerunner.storage.compression import Compression, compress_blocks
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.parts import ObjectRange
@@ -32,12 +37,15 @@ class Relays:
     multipart: MultipartUploads
     transport: PartTransport
     tuning: Tuning
+    streams: StreamedUploads
 
     def relay(self, item: Copy, source: Storage, parts: PartExecutor) -> Outcome:
         """Copies one object that ``source`` reads. Raises StepError, ClientError."""
         if item.skip is not None and item.skip():
             return make_skipped_copy(item, item.info)
         relayed = self._describe_source(item, source)
+        if item.compression is not None:
+            return self._relay_compressed(item, relayed, item.compression, parts)
         if relayed.info.size < self.tuning.large:
             response = self._relay_whole(item, relayed, parts)
         else:
@@ -59,6 +67,25 @@ class Relays:
         if expected is not None:
             running = expected.start(info.size, lambda: source.get_part_size(uri, info))
         return RelayedObject(uri, info, source, add_checksum(self.requests, options), running)
+
+    def _relay_compressed(
+        self, item: Copy, relayed: RelayedObject, compression: Compression, parts: PartExecutor
+    ) -> Outcome:
+        info = relayed.info
+        check_not_encoded(item, info.encoding)
+        blocks = read_blocks(relayed, parts.cancel)
+        size = compression.bound(info.size)
+        with (
+            closing(blocks),
+            self.streams.open(
+                item.target, relayed.options, size, parts, repeated=item.repeated
+            ) as stream,
+        ):
+            for packed in compress_blocks(blocks, compression, info.size):
+                stream.write(packed)
+        stored = stream.stored()
+        copied = make_copied(item, info, stored.etag, stored.version)
+        return replace(copied, size=stored.size)
 
     def _relay_whole(
         self, item: Copy, relayed: RelayedObject, parts: PartExecutor
@@ -89,6 +116,26 @@ class Relays:
             parts,
             relay.count_memory,
             repeated=item.repeated,
+        )
+
+
+def read_blocks(relayed: RelayedObject, cancel: Cancel) -> Generator[bytes, None, None]:
+    """Yields the bytes of an object, verified against its checksum. Raises StepError."""
+    items = [(relayed.uri, relayed.info)]
+    with closing(relayed.source.read_in_order(items, cancel)) as blocks:
+        for block in blocks:
+            if block.error is not None:
+                raise block.error
+            yield block.data
+
+
+def check_not_encoded(item: Copy, encoding: str) -> None:
+    """Raises StepError for an object whose Content-Encoding the copy's own would replace."""
+    if "ContentEncoding" in item.options and encoding not in ("", "identity", "aws-chunked"):
+        raise StepError(
+            f"{item.source}: has the Content-Encoding '{encoding}' already",
+            hint="leave it out with 'exclude', or set 'compress_as: suffix'",
+            type="AlreadyEncoded",
         )
 
 

@@ -118,8 +118,7 @@ class StreamedUploads:
             if source.failed:
                 raise
             return Outcome(item.target, status="failed", error=error)
-        info = stream.info
-        assert info is not None  # noqa: S101 - it is stored
+        info = stream.stored()
         return Outcome(
             item.target, info.size, etag=info.etag, version=info.version, source=item.source
         )
@@ -206,6 +205,11 @@ class StreamUpload:
             parse_etag(response),
             version=response.get("VersionId") or "",
         )
+
+    def stored(self) -> ObjectInfo:
+        """Returns the object, once it is stored."""
+        assert self.info is not None  # noqa: S101 - the block that writes it has ended
+        return self.info
 
     def wait(self) -> None:
         """Waits until no part is being sent."""

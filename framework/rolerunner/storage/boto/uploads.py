@@ -8,8 +8,10 @@ from typing import Any
 
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.streams import StreamedUploads
 from rolerunner.storage.boto.transport import PartTransport
 from rolerunner.storage.boto.writer import ObjectWriter
+from rolerunner.storage.compression import Compression, compress_blocks
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import Outcome, Put
@@ -27,6 +29,7 @@ class Uploads:
     multipart: MultipartUploads
     transport: PartTransport
     tuning: Tuning
+    streams: StreamedUploads
 
     def upload(self, item: Put, parts: PartExecutor) -> Outcome:
         """Uploads one file. Raises StepError, ClientError."""
@@ -34,12 +37,27 @@ class Uploads:
         size = file.before.st_size
         if item.skip is not None and item.skip():
             return Outcome(item.target, size, item.source, status="skipped")
+        if item.compression is not None:
+            return self._upload_compressed(item, file, item.compression, parts)
         if size >= self.tuning.large:
             response = self._upload_parts(item, file, parts)
         else:
             response = self._upload_whole(item, file, parts)
         version = response.get("VersionId", "")
         return Outcome(item.target, size, item.source, parse_etag(response), version)
+
+    def _upload_compressed(
+        self, item: Put, file: UploadSource, compression: Compression, parts: PartExecutor
+    ) -> Outcome:
+        size = compression.bound(file.before.st_size)
+        with self.streams.open(
+            item.target, item.options, size, parts, repeated=item.repeated
+        ) as stream:
+            blocks = file.read_blocks(parts.cancel)
+            for packed in compress_blocks(blocks, compression, file.before.st_size):
+                stream.write(packed)
+        info = stream.stored()
+        return Outcome(item.target, info.size, item.source, info.etag, info.version)
 
     def _upload_whole(
         self, item: Put, file: UploadSource, parts: PartExecutor

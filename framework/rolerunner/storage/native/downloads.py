@@ -77,9 +77,11 @@ class DownloadTasks:
             now, is_verified = self._complete_file(uri, response, sink, cancel)
             if not is_verified:
                 yield from self._verify_checksum(uri, now, response, sink)
-            if item.decompress:
+            if (decompression := item.decompress) is not None:
                 yield BlockingCall(
-                    lambda: decompress_file(sink.file, item.target, uri, item.folder)
+                    lambda: decompress_file(
+                        sink.file, item.target, uri, item.folder, decompression, now.encoding
+                    )
                 )
             if item.keep_time and now.modified:
                 set_modified_time(sink.file, now)

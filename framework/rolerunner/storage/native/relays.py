@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
 from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.boto.relays import check_not_encoded
+from rolerunner.storage.compression import compress_bytes
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.http import xml
 from rolerunner.storage.http.framing import Response
@@ -130,8 +132,14 @@ class RelayTasks:
         digest = compute_digest(algorithm, data)
         if now.checksum != f"{algorithm}:{digest}":  # most often one digest serves both ends
             yield from source.verify(uri, now, data)
-        self._requests.count_bytes(now.size, policy.cancel)
+        if (compression := item.compression) is not None:
+            check_not_encoded(item, now.encoding)
+            plain = data
+            data = yield BlockingCall(lambda: compress_bytes(plain, compression))
+            digest = compute_digest(algorithm, data)
+        self._requests.count_bytes(len(data), policy.cancel)
         headers.update(checksum_header(algorithm, digest))
         task = self._client.send(policy, "put_object", item.target, options, headers, body=data)
         etag, stored = yield from self._tasks.store(task, item.target, data, repeated=item.repeated)
-        return make_copied(item, now, etag, stored)
+        copied = make_copied(item, now, etag, stored)
+        return copied if item.compression is None else replace(copied, size=len(data))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Union
 
 from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.compression import compress_bytes
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
 from rolerunner.storage.integrity import compute_digest
@@ -48,13 +49,16 @@ class UploadTasks:
         algorithm, options = split_checksum(item.options)
         check_computable(algorithm)
         data = file(0, size)
-        self._requests.count_bytes(size, policy.cancel)
+        if (compression := item.compression) is not None:
+            plain = data
+            data = yield BlockingCall(lambda: compress_bytes(plain, compression))
+        self._requests.count_bytes(len(data), policy.cancel)
         headers = checksum_header(algorithm, compute_digest(algorithm, data))
         task = self._client.send(policy, "put_object", item.target, options, headers, body=data)
         etag, version = yield from self._tasks.store(
             task, item.target, data, repeated=item.repeated
         )
-        return Outcome(item.target, size, item.source, etag, version)
+        return Outcome(item.target, len(data), item.source, etag, version)
 
 
 def measure_memory(path: Union[str, Path], large: int) -> int:

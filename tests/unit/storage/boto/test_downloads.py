@@ -14,6 +14,7 @@ from rolerunner.errors import IntegrityFailed, NotFound
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.downloads import make_skipped_download
 from rolerunner.storage.boto.retries import MAX_TRIES
+from rolerunner.storage.compression import Decompression
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome
 from tests import memory_aws as aws
 
@@ -61,7 +62,7 @@ def test_what_is_compressed_is_decompressed(
 ) -> None:
     data = gzip.compress(b"text" * repeats)
     memory_aws.put("bucket", "key", data)
-    (outcome,) = download(engine, Get(URI, tmp_path / "f", decompress=True))
+    (outcome,) = download(engine, Get(URI, tmp_path / "f", decompress=Decompression("gzip")))
     assert (tmp_path / "f").read_bytes() == b"text" * repeats
     assert outcome.size == len(data)
 
@@ -71,7 +72,7 @@ def test_what_is_not_compressed_is_an_error(
     engine: Any, memory_aws: aws.Store, tmp_path: Path, data: bytes
 ) -> None:
     memory_aws.put("bucket", "key", data)
-    (outcome,) = download(engine, Get(URI, tmp_path / "f", decompress=True))
+    (outcome,) = download(engine, Get(URI, tmp_path / "f", decompress=Decompression("gzip")))
     assert outcome.status == "failed"
     assert list(tmp_path.iterdir()) == []
 
