@@ -56,6 +56,30 @@ def test_bounds_hold_in_an_editor(number: int) -> None:
     assert validator.is_valid({**spec, "defaults": {"retry": {"attempts": 3}}})
 
 
+@pytest.mark.parametrize(
+    ("environments", "fits"),
+    [
+        ({"dev": {"params": {"stage": "dev"}, "glue": {"schedule": None}, "state": None}}, True),
+        ({"dev": None, "prod": {"roles": {"a": None, "b": {"external_id": None}}}}, True),
+        ({"dev": {"state": {"location": "s3://dev/state/"}}}, True),
+        ({"dev": {"notify": None, "glue": {"after": {"jobs": ["extract"]}}}}, True),
+        ({"dev": {"steps": []}}, False),
+        ({"dev": {"glue": {"shedule": None}}}, False),
+        ({"dev": {"roles": {"a": {"external": None}}}}, False),
+        ({"d/ev": {}}, False),
+        (["dev"], False),
+    ],
+)
+def test_an_editor_knows_what_environments_change(environments: Any, fits: bool) -> None:
+    spec = {
+        "version": 1,
+        "name": "t",
+        "environments": environments,
+        "steps": [{"id": "a", "action": "s3.list", "role": "job", "source": "s3://bucket/"}],
+    }
+    assert jsonschema.Draft7Validator(schema("specs")).is_valid(spec) == fits
+
+
 class Bounded(Action):
     """An action of another package whose field has bounds."""
 

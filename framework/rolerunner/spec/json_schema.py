@@ -109,7 +109,7 @@ def _build_environments_schema(top: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **_describe_property(top, KEY),
         "type": "object",
-        "propertyNames": {"pattern": NAME.pattern.replace("\\Z", "$")},
+        "propertyNames": {"pattern": "^" + NAME.pattern.replace("\\Z", "$")},
         "additionalProperties": {
             "type": ["object", "null"],
             "properties": sections,
@@ -122,7 +122,8 @@ def _allow_changes(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the schema of a section with nothing required and null for all that it may have."""
     kept = {key: value for key, value in schema.items() if key != "required"}
     if kept.get("type") != "object":
-        return kept
+        about = {key: kept.pop(key) for key in ("description", "examples") if key in kept}
+        return {**about, **({"anyOf": [kept, {"type": "null"}]} if kept else {})}
     changed = {
         name: {
             **{key: field[key] for key in ("description", "examples") if key in field},

@@ -69,6 +69,16 @@ def test_others_find_a_sandbox_inside_the_block_only(
     assert list(folder.iterdir()) == []
 
 
+def test_each_environment_has_its_own(aws: sandbox.Sandbox, spec: Path) -> None:
+    with publish_sandbox(aws, str(spec), None, {}, "dev") as published:
+        assert find_running_sandbox(str(spec), "dev") == published
+        assert find_running_sandbox(str(spec)) is None
+        assert find_running_sandbox(str(spec), "prod") is None
+        with publish_sandbox(aws, str(spec), None, {}) as own:
+            assert find_running_sandbox(str(spec)) == own
+    assert find_running_sandbox(str(spec), "dev") is None
+
+
 def test_its_identities_are_the_job_and_the_administrator(aws: sandbox.Sandbox, spec: Path) -> None:
     with publish_sandbox(aws, str(spec), None, {}) as published:
         assert ":assumed-role/job/" in caller(published.job_identity())

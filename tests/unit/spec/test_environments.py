@@ -113,6 +113,28 @@ def test_null_for_what_the_spec_does_not_have_changes_nothing(tmp_path: Path) ->
     assert job.glue.job_name == ""
 
 
+def test_the_list_of_who_is_told_is_replaced(tmp_path: Path) -> None:
+    topic = "arn:aws:sns:eu-west-1:111122223333:ops"
+    one = f'{{on: failed, sns: "{topic}", role: job}}'
+    path = write(
+        tmp_path,
+        "  dev: {notify: null, glue: null}\n"
+        f'  prod: {{notify: [{{on: failed, sns: "{topic}-prod", role: reader}}]}}\n'
+        "  odd: {notify: [{on: never, sns: x}]}",
+    )
+    path.write_text(
+        path.read_text().replace(
+            "steps:", f"notify: [{one}, {one.replace('failed', 'warning')}]\nsteps:"
+        )
+    )
+    given = {"stage": "dev"}
+    jobs = {env: api.load(path, given, env=env) for env in ("", "dev", "prod")}
+    assert [len(job.notify) for job in jobs.values()] == [2, 0, 1]
+    found = api.find_problems(path)
+    assert {each.mark.line for each in found} == {FIRST + 2}
+    assert all(each.message.startswith("in the environment 'odd': ") for each in found)
+
+
 def test_an_arn_keeps_the_other_settings_of_a_role(tmp_path: Path) -> None:
     """A session policy or an external id does not get lost by a change of the ARN."""
     job = load(

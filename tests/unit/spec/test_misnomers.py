@@ -118,7 +118,7 @@ def test_a_step_of_another_tool_is_told_its_fields_without_an_action() -> None:
         ("roles: {r: {externalId: x}}", "externalId", "write 'external_id'"),
         ("roles: {r: {session_duration: 1h}}", "session_duration", "write duration: 1h"),
         ("jobs: {}", "jobs", "write steps, a list of mappings with id and action"),
-        ("on: push", "on", "a spec has no schedule"),
+        ("on: push", "on", "write it under 'glue', as in glue: {schedule: cron("),
         ("variables: {}", "variables", "write params: {NAME: {type: string}}"),
         ("defaults: {retries: 3}", "retries", "write retry: {attempts: 3, delay: 2s}"),
         ("state: {bucket: x}", "bucket", "write location: s3://bucket/key"),

@@ -186,6 +186,7 @@ class _Entry:
         if level not in _LOG_LEVELS:
             raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
         spec, environment = split_environment(_spec_of(self.given))
+        self.result = replace(self.result, environment=environment)
         job = api.load(
             spec,
             self.given.params,
@@ -195,7 +196,7 @@ class _Entry:
             code_is_here=spec.startswith("s3://"),
             env=environment,
         )
-        self.result = replace(self.result, job=job.name, environment=environment)
+        self.result = replace(self.result, job=job.name)
         self.job = job
         _check_params(job, self.given.params)
         for name in self.given.params:
