@@ -20,7 +20,8 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rolerunner.sandbox import RecordedMessage, Sandbox
+    from rolerunner.sandbox import Sandbox
+    from rolerunner.sandbox.messages import RecordedMessage
 
 ACCOUNT = "111122223333"
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:ops"

@@ -56,6 +56,8 @@ NEVER = {
     "pygments",
     "difflib",
     "rolerunner.audit",
+    "rolerunner.notifications",
+    "rolerunner.spec.notify_fields",
     "rolerunner.policies.least_privilege",
     "rolerunner.iam.policy",
     "rolerunner.run.state.run_state",

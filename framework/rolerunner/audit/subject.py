@@ -60,6 +60,10 @@ class AuditSubject:
         ]
         if users:
             return self.locate_step(users[0][0], message, hint, users[0][1], "role")
+        for told in self.plan.notify:
+            if told.notification.role == role:
+                place = ("notify", told.notification.number, "role")
+                return self.spec.problem(place, message, hint)
         for secret in self.plan.secrets:
             if secret.source.role == role:
                 place = ("params", secret.source.param, "role")

@@ -171,6 +171,8 @@ def _post(notification: Notification, message: Message, sender: Sender) -> None:
     from rolerunner.notifications import webhook  # noqa: PLC0415 - imports botocore
 
     url = str(fill_templates(notification.target, {"params": sender.params}) or "")
+    if not url:
+        raise StepError("its secret param has no value", type="NoUrl")
     if sender.in_sandbox and not is_loopback(url):
         raise StepError(
             "a run in the sandbox posts to webhooks of this machine only", type="InSandbox"

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
 from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.step_ids import local_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rolerunner.model import NotifyEvent, RunLocation, RunResult, StepResult
 
 LONG_TEXT = 16 << 10
@@ -170,9 +173,19 @@ def is_refused(result: RunResult) -> bool:
 
 
 def find_failed_step(result: RunResult) -> Optional[StepResult]:
-    """Returns the step that a message names: the first that failed, or has an error at all."""
-    found = [step for step in result.steps if step.error is not None]
+    """Returns the step that a message names: the first that failed, or has an error at all.
+
+    For a group it is the step of an item, with the id ``group[item].step``.
+    """
+    found = [each for step in result.steps for each in (*_list_inner(step), step) if each.error]
     return next((step for step in found if step.status == "failed"), next(iter(found), None))
+
+
+def _list_inner(step: StepResult) -> Iterator[StepResult]:
+    """Yields the results of a group's steps; those of succeeded items have nothing to tell."""
+    for item in step.items:
+        for inner in item.steps if item.status != "succeeded" else ():
+            yield replace(inner, id=f"{step.id}[{item.item}].{local_name(inner.id)}")
 
 
 def _shorten(text: str, limit: int = SHORT_TEXT) -> str:

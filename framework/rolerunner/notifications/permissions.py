@@ -30,18 +30,14 @@ def derive_permissions(notification: Notification, job: Job) -> tuple[Permission
 def build_bus_arn(notification: Notification, job: Job) -> str:
     """Returns the ARN of an event bus; ``*`` stands for a region or account that is not known.
 
-    A bus without an ARN is that of the role's account, in the role's region or else the job's.
+    A bus without an ARN is that of the role's account, in the role's region or else the job's. The
+    job's own role reaches no other account by a name, so its policy needs no account.
     """
     if str(notification.target).startswith("arn:"):
         return str(notification.target)
     role = notification.role
-    own = job.glue.role if job.glue is not None and job.glue.role.startswith("arn:") else ""
-    arn = role.arn if role is not None and not role.is_job else own
-    known = RoleArn.parse(arn) if arn else None
+    known = RoleArn.parse(role.arn) if role is not None and not role.is_job else None
     partition, account = (known.partition, known.account) if known is not None else ("aws", "*")
-    region = role.region if role is not None and role.region else _find_region(job)
+    own = job.glue.region if job.glue is not None else ""
+    region = (role.region if role is not None else "") or own or "*"
     return f"arn:{partition}:events:{region}:{account}:event-bus/{notification.target}"
-
-
-def _find_region(job: Job) -> str:
-    return (job.glue.region if job.glue is not None else "") or "*"

@@ -6,22 +6,29 @@ that ``deploy`` makes for Glue's own ends. They know a told one by its exit stat
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import StepError
 from rolerunner.events import Note
+from rolerunner.spec.reader import iter_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rolerunner.events import Event
-    from rolerunner.model import Job, RunLocation, RunResult
+    from rolerunner.model import Job, Plan, RunLocation, RunResult
     from rolerunner.sessions.identity import JobIdentity
+    from rolerunner.sessions.registry import Sessions
 
 NOTIFIED_EXIT_STATUS = 87
 """The exit status of a Python Shell job that failed and was told; few programs use it."""
 NOTIFIED_MESSAGES = (f"*exit code {NOTIFIED_EXIT_STATUS}*", "*NotifiedFailure*")
 """Wildcards for the messages of Glue's events about failures that were told."""
+_FETCH_SECONDS = 10.0
+"""Time in which the URLs of webhooks must be fetched."""
 _NOTIFIED, _NOT_NOTIFIED = "notified", "notification_failed"
 
 
@@ -75,6 +82,35 @@ class UnstartedRun:
         from rolerunner.notifications.delivery import Sender  # noqa: PLC0415
 
         sessions = build_sessions(self.identity, f"{job.name}-{result.run_id}")
-        sender = Sender(sessions, job.params, notify, self.location)
-        targets = api.plan(job).notify
-        sender.tell_end(targets, replace(result, job=job.name), is_invalid=self.is_invalid)
+        plan = api.plan(job)
+        params = {**job.params, **_fetch_urls(plan, sessions)}
+        sender = Sender(sessions, params, notify, self.location)
+        sender.tell_end(plan.notify, replace(result, job=job.name), is_invalid=self.is_invalid)
+
+
+def _fetch_urls(plan: Plan, sessions: Sessions) -> dict[str, Any]:
+    """Returns the secret params that webhooks read, as far as they can be fetched in time."""
+    names = {
+        reference.path[1]
+        for told in plan.notify
+        for _, template in iter_templates([told.notification.target])
+        for reference in template.references
+        if reference.path[0] == "params"
+    }
+    wanted = [secret for secret in plan.secrets if secret.source.param in names]
+    values: dict[str, Any] = {}
+    if not wanted:
+        return values
+    from rolerunner.run.secret_params import fetch_text, read_value  # noqa: PLC0415
+    from rolerunner.run.timeouts import run_with_timeout  # noqa: PLC0415
+
+    def fetch_each() -> None:
+        for secret in wanted:
+            with suppress(StepError):  # the webhook's own warning says that there is no URL
+                values[secret.source.param] = read_value(
+                    secret.source, fetch_text(secret, sessions)
+                )
+
+    with suppress(StepError):
+        run_with_timeout(fetch_each, Cancel(), _FETCH_SECONDS, 0)
+    return dict(values)
