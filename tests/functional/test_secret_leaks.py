@@ -66,7 +66,7 @@ ENCODINGS: list[Callable[[str], str]] = [
 ]
 
 JOB = """
-import base64, json, logging, urllib.parse
+import base64, json, logging, sys, traceback, urllib.parse, warnings
 
 def forms(text):
     in_base64 = base64.b64encode(b"xx" + text.encode()).decode()
@@ -78,7 +78,11 @@ def use(context, **values):
     for name, value in {**values, "key": str(keys.secret_key), "token": str(keys.token)}.items():
         nested = {"a": [value, {name: value}]}
         context.log(f"{name} is " + " ".join(forms(value)), value=value, nested=nested)
+        print(name, value, *forms(value), {name: value})
+        sys.stderr.write("\\n".join(forms(value)) + "\\n")
+        warnings.warn("warned of " + value)
     logging.getLogger("jobs").warning("logged %s", values)
+    logging.getLogger("jobs").warning("logged %d", " ".join(values.values()))
     return {"copies": forms(values.get("param", "none")),
             "Credentials": {"AccessKeyId": "A", "SecretAccessKey": SESSION}, "mine": DECLARED}
 
@@ -86,6 +90,10 @@ def fail(context, **values):
     keys = context.session.get_credentials().get_frozen_credentials()
     secrets = (*values.values(), str(keys.secret_key), str(keys.token))
     text = " ".join(each for value in secrets for each in forms(value))
+    try:
+        raise KeyError(text)
+    except KeyError:
+        traceback.print_exc(file=sys.stdout)
     raise RuntimeError("login with " + text)
 """
 
@@ -122,6 +130,16 @@ steps:
      encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
   - {id: remove, action: s3.delete, role: reader, source: "s3://landing/old/", max_delete: 5,
      needs: []}
+  - {id: pack, action: s3.pack, source_role: reader, target_role: writer, needs: [],
+     source: "s3://landing/in/", target: "s3://publish/in.tar.gz",
+     encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
+  - {id: unpack, action: s3.unpack, source_role: reader, target_role: writer, needs: [],
+     source: "s3://landing/in.tar.gz", target: "s3://publish/unpacked/"}
+  - {id: concat, action: s3.concat, source_role: reader, target_role: writer, needs: [],
+     source: "s3://landing/in/", target: "s3://publish/one.txt"}
+  - {id: verify, action: s3.verify, source_role: reader, target_role: writer, needs: [],
+     source: "s3://landing/in/", target: "s3://publish/b/"}
+  - {id: restore, action: s3.restore, role: reader, source: "s3://landing/in/", needs: []}
   - {id: tag, action: s3.tag, role: reader, source: "s3://landing/in/", add: {a: b}, needs: []}
   - {id: clean, action: s3.cleanup, role: reader, source: "s3://landing/", max_delete: 5,
      min_age: 7d, needs: []}
@@ -138,6 +156,7 @@ steps:
                  output: "${{ steps.secret.SecretString }}", fetched: "${{ params.fetched }}",
                  parameter: "${{ params.parameter }}"}}
   - {id: show, action: python.call, role: reader, function: "job.py:use", needs: [sign],
+     secret_outputs: [mine],
      arguments: {url: "${{ steps.sign.url }}"}}
   - {id: fail, action: python.call, role: reader, function: "job.py:fail", needs: [use, secret],
      arguments: {param: "Bearer ${{ params.param }}", output: "${{ steps.secret.SecretString }}",
@@ -146,7 +165,8 @@ steps:
   - {id: tell, action: s3.write, role: writer, target: "s3://publish/told.txt", when: always,
      text: "${{ run.error }}",
      needs: [find, appear, get, put, within, between, read, write, remove,
-             tag, clean, sign, show, secret, part, use, fail]}
+             tag, clean, sign, show, pack, unpack, concat, verify, restore,
+             secret, part, use, fail]}
 """
 
 SETTINGS = json.dumps({"db": {"password": INNER, "NextToken": "a place in a list"}})

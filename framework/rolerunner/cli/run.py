@@ -39,6 +39,7 @@ from rolerunner.events import RunFinished
 from rolerunner.model import Failure, RunLocation, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.streams import stop_waiting_for_readers
+from rolerunner.redaction.printing import redact_prints
 from rolerunner.run.selection import find_name_mistake
 
 if TYPE_CHECKING:
@@ -164,11 +165,12 @@ def run(
             else None
         )
         explain = partial(explain_refusals, spec, sandbox, env) if sandbox else None
-        with _explain_on_refusal(explain):
+        log = _create_log_observer(log_format, log_level)
+        with _explain_on_refusal(explain), redact_prints():
             ended = api.run(
                 job,
                 identity=identity and replace(identity, is_shared=True),
-                observers=[_create_log_observer(log_format, log_level), *files, settling],
+                observers=[log, *files, settling],
                 cancel=cancel,
                 run_key=key,
                 resume=resume is not None,

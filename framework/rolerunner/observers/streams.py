@@ -102,8 +102,9 @@ def protect_standard_streams() -> None:
 def stop_waiting_for_readers() -> None:
     """Limits how long stalled readers can delay the end of the process."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, _FaultTolerantStream):
-            stream.raw.stop_waiting()
+        writer = getattr(stream, "raw", None)  # the stream may be within another one
+        if isinstance(writer, _FaultTolerantWriter):
+            writer.stop_waiting()
 
 
 class _FaultTolerantStream(io.TextIOWrapper):

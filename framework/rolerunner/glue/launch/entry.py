@@ -44,6 +44,7 @@ from rolerunner.model import Failure, Job, RunLocation, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.log import Log, configure_stdout
 from rolerunner.observers.result import ResultFile
+from rolerunner.redaction.printing import redact_prints
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import redact_tracebacks
 from rolerunner.run.run_id import create_run_id
@@ -81,7 +82,8 @@ def main(argv: Sequence[str]) -> RunResult:
         create_run_id(),
     )
     runtime = detect_runtime(argv[0] if argv else "", given.ours.get("runtime", ""))
-    failure = entry.run(runtime)
+    with redact_prints():
+        failure = entry.run(runtime)
     failure = entry.write_result(failure) or failure
     if failure is None:
         return entry.result
