@@ -646,3 +646,11 @@ class RunResult:
     """Why no step ran (wrong spec, refused role), or why the run stopped (lost lock)."""
     environment: str = ""
     """The environment of the run; empty without one."""
+
+    @property
+    def action_steps(self) -> tuple[StepResult, ...]:
+        """The results of the steps with an action: for a group, of its steps for each item."""
+        found: list[StepResult] = []
+        for step in self.steps:
+            found += [each for item in step.items for each in item.steps] if step.items else [step]
+        return tuple(found)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api
-from rolerunner.errors import UsageError
+from rolerunner.errors import RolesRefused, StepError, UsageError
 from rolerunner.events import StepFinished, StepStarted
+from rolerunner.run.state.stores import FolderStore
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rolerunner.model import RunResult
 
 FUNCTIONS = """
-import os, threading, time
+import os, signal, threading, time
 from pathlib import Path
 at_once = {"now": 0, "most": 0}
 lock = threading.Lock()
@@ -66,6 +67,15 @@ def wait(context, seconds):
         at_once["now"] -= 1
     return {"most": at_once["most"]}
 
+def interrupt(context, at):
+    if at:
+        os.kill(os.getpid(), signal.SIGTERM)
+        context.cancel.wait(30)
+        raise RuntimeError("stopped")
+
+def count_up(context, number):
+    return {"items": list(range(number))}
+
 def stop(context):
     context.cancel.wait(30)
     raise RuntimeError("stopped")
@@ -92,7 +102,11 @@ roles:
 buckets:
   - name: in-north
     account: "222233334444"
-    objects: [{{key: day/a.csv, text: aa}}, {{key: day/b.csv, text: b}}]
+    objects:
+      - {{key: day/a.csv, text: aa}}
+      - {{key: day/b.csv, text: b}}
+      - {{key: move/one.csv, text: one}}
+      - {{key: move/two.csv, text: two}}
   - name: in-south
     account: "333344445555"
     objects: [{{key: day/c.csv, text: ccc}}]
@@ -489,3 +503,128 @@ def test_a_step_with_items_runs_each_under_its_role(aws: sandbox.Sandbox, tmp_pa
     result = run(tmp_path, steps, ROLES, identity=identity_of(aws))
     assert result.steps[0].outputs["count"] == [2, 1]
     assert result.steps[0].role == "north_reader, south_reader"
+
+
+def test_a_refused_role_fails_its_item_alone_if_roles_are_assumed_lazily(
+    aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    top = f"assume: lazily\n{ROLES}".replace("role/south", "role/nobody")
+    steps = GROUP_OF_ROLES.replace("    steps:", "    max_failures: 1\n    steps:")
+    result = run(tmp_path, steps, top, identity=identity_of(aws))
+    assert statuses(result) == {"north": ["succeeded"] * 2, "south": ["failed", "not_run"]}
+    error = result.steps[0].items[1].steps[0].error
+    assert error is not None
+    assert error.type == "RoleRefused"
+    with pytest.raises(RolesRefused):
+        run(tmp_path, steps, top.replace("assume: lazily\n", ""), identity=identity_of(aws))
+
+
+def test_a_call_whose_outcome_is_unknown_is_not_repeated_for_its_item(
+    tmp_path: Path, rolerunner: Any
+) -> None:
+    steps = group(
+        ["a", "b", "c"],
+        call("pay", "die_at", "idempotent: false", text="${{ item }}", at="b"),
+        more="max_parallel: 1\n    max_failures: 1",
+    )
+    path = tmp_path / "job.yaml"
+    path.write_text(f"version: 1\nname: t\n{STATE}steps:\n{steps}")
+    assert rolerunner("run", path, "--run-key", "k").returncode == 9
+    resumed = run(tmp_path, steps, STATE, run_key="k", resume=True)
+    assert statuses(resumed) == {"a": ["skipped"], "b": ["failed"], "c": ["succeeded"]}
+    error = resumed.steps[0].items[1].steps[0].error
+    assert error is not None
+    assert error.type == "OutcomeUnknown"
+    assert "--only g[b].pay" in error.hint
+    called = run(tmp_path, steps, STATE, run_key="k", resume=True, only=["g[b].pay"])
+    assert statuses(called) == {"a": ["skipped"], "b": ["succeeded"], "c": ["skipped"]}
+
+
+def test_a_signal_ends_a_group_with_its_result_and_state(tmp_path: Path, rolerunner: Any) -> None:
+    steps = group(
+        list("abcdefgh"),
+        call("log", "add", path="log", text="${{ item }}"),
+        call("slow", "interrupt", at="${{ item == 'c' }}"),
+        call("later", more="when: always"),
+        more="max_parallel: 1",
+    )
+    path = tmp_path / "job.yaml"
+    path.write_text(f"version: 1\nname: t\n{STATE}steps:\n{steps}")
+    stopped = rolerunner("run", path, "--run-key", "k", "--result", tmp_path / "r.json")
+    assert stopped.returncode == 143, stopped.stderr
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["status"] == "stopped"
+    items = {
+        item["item"]: [s["status"] for s in item["steps"]] for item in found["steps"][0]["items"]
+    }
+    assert items["b"] == ["succeeded"] * 3
+    assert items["c"] == ["succeeded", "failed", "not_run"]
+    assert items["h"] == ["not_run"] * 3
+    recorded = json.loads((tmp_path / "state/t/k.json").read_text())["steps"]
+    assert {"g[a].later", "g[b].slow", "g[c].log"} <= set(recorded)
+    assert found["steps"][0]["error"]["message"].startswith("1 of 8 items failed: g[c].slow: ")
+
+
+def test_the_deadline_of_the_job_holds_inside_a_group(tmp_path: Path) -> None:
+    steps = group(["a", "b"], call("w", "wait", seconds=0.5), more="max_parallel: 1")
+    result = run(tmp_path, steps, "deadline: 0.2s\n")
+    assert (result.status, statuses(result)) == ("failed", {"a": ["succeeded"], "b": ["not_run"]})
+    assert result.steps[0].error is not None
+    assert result.steps[0].error.type == "Deadline"
+
+
+def test_a_group_with_too_many_steps_is_refused(tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        f"  - {call('many', 'count_up', number=25_001)}\n"
+        + group("${{ steps.many.items }}", call("a"), call("b")),
+    )
+    assert result.steps[1].error is not None
+    assert "25,001 items with 2 steps each are 50,002 steps; the limit is 50,000" in (
+        result.steps[1].error.message
+    )
+
+
+@pytest.mark.parametrize("items", [5, "text", {"a": 1}, None])
+def test_what_is_no_list_of_items_fails_the_group(items: Any, tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        f"  - {call('what', value=items)}\n" + group("${{ steps.what.value }}", call("a")),
+    )
+    assert (result.steps[1].status, result.steps[1].items) == ("failed", ())
+    assert result.steps[1].error is not None
+    assert "'for_each' must be a list" in result.steps[1].error.message
+
+
+def test_two_items_do_not_move_their_objects_to_one_key(
+    aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    steps = group(
+        ["one", "two"],
+        "{id: move, action: s3.copy, role: north_reader, move: true, "
+        "source: 's3://in-north/move/${{ item }}.csv', target: 's3://in-north/moved/x.csv'}",
+        more="max_parallel: 1",
+    )
+    result = run(tmp_path, steps, ROLES, identity=identity_of(aws))
+    assert statuses(result) == {"one": ["succeeded"], "two": ["failed"]}
+    error = result.steps[0].items[1].steps[0].error
+    assert error is not None
+    assert "x.csv" in error.message
+
+
+def test_a_state_that_cannot_be_written_fails_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = FolderStore.write, []
+
+    def fail_later(self: FolderStore, name: str, data: bytes, etag: str) -> str:
+        calls.append(name)
+        if b"g[b].x" in data:
+            raise StepError("disk full", type="DiskFull")
+        return write(self, name, data, etag)
+
+    monkeypatch.setattr(FolderStore, "write", fail_later)
+    result = run(tmp_path, group(["a", "b"], call("x"), more="max_parallel: 1"), STATE)
+    assert result.steps[0].status == "failed"
+    assert result.steps[0].error is not None
+    assert result.steps[0].error.type == "DiskFull"

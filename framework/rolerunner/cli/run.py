@@ -181,7 +181,7 @@ def run(
     if ended.status in ("succeeded", "warning"):
         return
     if explain is not None and any(
-        step.error is not None and step.error.type in _POLICY_ERRORS for step in ended.steps
+        step.error is not None and step.error.type in _POLICY_ERRORS for step in ended.action_steps
     ):
         explain()
     if job.state is not None and not (

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
     from rolerunner.model import Step
 
+MAX_STEPS = 50_000
+"""Steps that a group runs for all items together; each keeps a result of about 2 KB."""
+
 
 def run_group(
     group: Step, scope: Mapping[str, Any], run: ActiveRun, record: RunRecord
@@ -59,6 +62,7 @@ def run_group(
     run.context.notify(StepStarted(group, ""))
     try:
         items = list_items(group, scope)
+        _check_size(group, len(items))
         labels = label_items(items)
         _check_selected(group, labels, run)
         repeated = frozenset(need for need in group.needs if need in record.repeated)
@@ -77,6 +81,15 @@ def run_group(
         failure = describe_failure(run.state.explain_stop(as_step_error(raised)))
         result = unstarted_result(group, "failed", failure)
     return replace(result, seconds=round(time.monotonic() - started, 3))
+
+
+def _check_size(group: Step, count: int) -> None:
+    """Raises FieldError for more steps than results of them fit into memory."""
+    steps = count * len(group.steps)
+    if steps > MAX_STEPS:
+        message = f"{count:,} items with {len(group.steps)} steps each are {steps:,} steps"
+        hint = "pass lists of objects to an action's 'objects', or use fewer items"
+        raise FieldError(f"{group.mark}: {message}; the limit is {MAX_STEPS:,}", hint=hint)
 
 
 def _check_selected(group: Step, labels: Sequence[str], run: ActiveRun) -> None:

@@ -22,7 +22,7 @@ from rolerunner.selection.manifest import ObjectList
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rolerunner.model import Step
 
@@ -54,7 +54,8 @@ def execute_step(
         return attempts.execute()
     with closing(ClaimedNames()) as claims:
         loop = _ItemLoop(step, scope, run, deadline, is_resumed, claims, threading.Event())
-        return _merge_items(loop.execute(list_items(step, scope)))
+        completed = loop.execute(list_items(step, scope))
+        return _merge_items(completed, run.environment.actions[step.action].outputs or ())
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,14 @@ def list_items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
     return list(items)
 
 
-def _merge_items(completed: Sequence[CompletedWork]) -> CompletedWork:
-    """Returns the outputs of all items as lists, in the order of the items."""
+def _merge_items(completed: Sequence[CompletedWork], known: Iterable[str]) -> CompletedWork:
+    """Returns the outputs of all items as lists, in the order of the items.
+
+    Without items, the ``known`` outputs are empty lists.
+    """
     names = dict.fromkeys(name for each in completed for name in each.outputs)
+    if not completed:
+        names = dict.fromkeys(known)
     outputs = {name: [each.outputs.get(name) for each in completed] for name in names}
     attempts = max((each.attempts for each in completed), default=1)
     warning = next((each.warning for each in completed if each.warning is not None), None)

@@ -103,8 +103,7 @@ def _lock_folder(folder: Path) -> int:
 
 def _list_named_paths(result: RunResult, folder: str) -> Iterator[str]:
     """Yields the paths that a result names, among them those below ``folder``."""
-    inner = (step for group in result.steps for item in group.items for step in item.steps)
-    for step in (*result.steps, *inner):
+    for step in (*result.steps, *result.action_steps):
         for text in _walk_texts(step.outputs):
             yield from [text.rstrip("/")] if text.startswith(folder) else _PATH.findall(text)
         if step.error is not None:

@@ -9,7 +9,7 @@ from rolerunner.run.selection import find_name_mistake
 from rolerunner.sandbox.messages import TARGET_SERVICES
 from rolerunner.spec.step_order import STATUS
 from rolerunner.spec.values import suggest_name
-from rolerunner.step_ids import StepId, local_name
+from rolerunner.step_ids import StepId, inner_id, local_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,10 +113,9 @@ def _check_outputs(
         reader.add(place, f"the item '{name}' has only a status", hint, key=True)
         return
     if step.steps and not name.inner:
-        known = [local_name(each.id) for each in step.steps]
         for output in expected.outputs:
             at = (*place, "outputs", output)
-            _check_known(output, known, f"step of the group '{step.id}'", at, reader, key=True)
+            _check_step_name(inner_id(step.id, output), job, at, reader, key=True)
         return
     inner = next((each for each in step.steps if local_name(each.id) == name.inner), step)
     outputs = kinds[inner.action].outputs
