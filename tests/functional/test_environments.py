@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolerunner import sandbox
 from rolerunner.cli import run_command_line
 from rolerunner.glue.launch.entry import JobFailed, main
 
@@ -251,3 +252,72 @@ def test_environments_with_one_job_are_not_deployed(run_command: Any, spec: Path
         refused = run_command("deploy", spec, "--env", env, "--plan", "--region", "eu-west-1")
         assert refused.returncode == 2
         assert "have the same Glue job: set 'job_name' under 'glue'" in refused.stderr
+
+
+WORLD = """
+version: 1
+job_role: arn:aws:iam::111122223333:role/deployer
+roles:
+  - arn: arn:aws:iam::111122223333:role/deployer
+    permissions: [{Effect: Allow, Action: "*", Resource: "*"}]
+buckets:
+  - {name: ops-bucket, account: "111122223333"}
+  - {name: dev-ops, account: "111122223333"}
+"""
+SCHEDULE = 'prod: {params: {stage: prod}, glue: {schedule: "cron(0 3 * * ? *)"}}'
+
+
+@pytest.fixture
+def as_deployer(aws: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = aws.job_keys
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_REGION": aws.region,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("as_deployer")
+def test_two_environments_are_deployed_side_by_side(
+    aws: sandbox.Sandbox, run_command: Any, spec: Path
+) -> None:
+    spec.write_text(SPEC.replace("prod: {params: {stage: prod}}", SCHEDULE))
+    deployed = run_command("deploy", spec, "--env", "dev")
+    assert deployed.returncode == 0, deployed.stderr
+    assert f"; run it: rolerunner start {spec} --env dev\n" in deployed.stdout
+    planned = run_command("deploy", spec, "--env", "prod", "--plan").stdout
+    assert "Glue job nightly is made:" in planned
+    assert "+ NonOverridableArguments.--job_spec: s3://ops-bucket/jobs/nightly/" in planned
+    assert "Glue trigger nightly-schedule is made:" in planned
+    assert "dev" not in planned.replace("rolerunner deploy", "")
+    assert run_command("deploy", spec, "--env", "prod").returncode == 0
+    glue = aws.client("glue", "111122223333")
+    jobs = {name: glue.get_job(JobName=name)["Job"] for name in ("nightly", "nightly-dev")}
+    assert not set(_list_places(jobs["nightly"])) & set(_list_places(jobs["nightly-dev"]))
+    assert glue.list_triggers()["TriggerNames"] == ["nightly-schedule"]
+    refused = run_command("deploy", spec, "--plan")
+    assert refused.returncode == 2
+    assert "the Glue job 'nightly' runs the environment 'prod': deploy it with --env prod" in (
+        refused.stderr
+    )
+    unscheduled = SCHEDULE.replace('"cron(0 3 * * ? *)"', "null")
+    spec.write_text(SPEC.replace("prod: {params: {stage: prod}}", unscheduled))
+    removed = run_command("deploy", spec, "--env", "prod").stdout
+    assert "Glue trigger nightly-schedule is removed:" in removed
+    assert glue.list_triggers()["TriggerNames"] == []
+    back = run_command("deploy", spec, "--env", "prod", "--rollback").stdout
+    assert "Glue trigger nightly-schedule is made:" in back
+    assert glue.list_triggers()["TriggerNames"] == ["nightly-schedule"]
+
+
+@pytest.mark.slow
+def test_a_deployed_environment_runs_in_the_sandbox(run_command: Any, spec: Path) -> None:
+    started = run_command("start", spec, "--env", "dev", "--sandbox", "--follow")
+    assert started.returncode == 0, started.stderr
+    events = [json.loads(each) for each in started.stdout.splitlines() if each.startswith("{")]
+    named = {each["event"]: each.get("environment") for each in events}
+    assert named["run_finished"] == "dev"
+    assert "Glue job nightly-dev is made:" in started.stdout

@@ -122,7 +122,9 @@ def _allow_changes(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the schema of a section with nothing required and null for all that it may have."""
     kept = {key: value for key, value in schema.items() if key != "required"}
     if kept.get("type") != "object":
-        about = {key: kept.pop(key) for key in ("description", "examples") if key in kept}
+        about: dict[str, Any] = {
+            key: kept.pop(key) for key in ("description", "examples") if key in kept
+        }
         return {**about, **({"anyOf": [kept, {"type": "null"}]} if kept else {})}
     changed = {
         name: {
