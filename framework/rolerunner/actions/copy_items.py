@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Union
 
 from rolerunner.actions.base import StepContext
 from rolerunner.actions.extra_objects import find_extra_objects
+from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.source_objects import SourceObjects
-from rolerunner.errors import AccessDenied, StepError
+from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import S3Uri
+from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.target_index import TargetIndex
+from rolerunner.spec.field_types import check_key
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class CopyItems:
             **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
         }
         self.place = action.place()
+        self.namer = action.namer()
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
@@ -65,9 +69,11 @@ class CopyItems:
             if looks
             else None
         )
-        for info, target in self.targets():
+        for info, target in self._find_targets():
             uri = self.objects.uri(info)
             try:
+                if isinstance(target, StepError):
+                    raise target
                 there = existing.find(target) if existing is not None else None
             except StepError as error:
                 yield Outcome(uri, status="failed", error=error)
@@ -93,16 +99,44 @@ class CopyItems:
             )
 
     def targets(self) -> Iterator[tuple[ObjectInfo, S3Uri]]:
-        """Yields each object with its target."""
-        for info in self.objects:
-            if not info.deleted:
-                target = (
-                    self.place.join(self.objects.relative(info))
-                    if self.place.is_prefix
-                    else self.place
-                )
-                named = not self.place.is_prefix
-                yield info, self.action.compressed_target(target, is_named=named)
+        """Yields each object that can have a target, with its target."""
+        for info, target in self._find_targets():
+            if not isinstance(target, StepError):
+                yield info, target
+
+    def _find_targets(self) -> Iterator[tuple[ObjectInfo, Union[S3Uri, StepError]]]:
+        """Yields each object with its target, or with the reason why it has none."""
+        place, objects, namer = self.place, self.objects, self.namer
+        compressed_target = partial(
+            self.action.compressed_target,
+            is_named=not place.is_prefix or self.action.name is not None,
+        )
+        number = 0
+        for info in objects:
+            if info.deleted or (namer.renames and is_folder_marker(info.key, info.size)):
+                continue
+            number += 1
+            if not place.is_prefix:
+                yield info, compressed_target(place)
+                continue
+            relative = objects.relative(info)
+            if not namer.renames:
+                yield info, compressed_target(place.join(relative))
+                continue
+            try:
+                name = namer.name(info.key, relative, info.size, info.modified, number)
+                yield info, check_target(compressed_target(place.join(name)), info.key)
+            except StepError as error:
+                yield info, error
+
+
+def check_target(target: S3Uri, origin: str) -> S3Uri:
+    """Returns the target of a renamed object. Raises UnsafeKey if S3 cannot have such a key."""
+    try:
+        check_key(target)
+    except ValueError as error:
+        raise UnsafeKey(f"the name of {origin} {error}") from None
+    return target
 
 
 class CopyMirror:
@@ -115,12 +149,16 @@ class CopyMirror:
         self._action = action
         self._context = context
         self._place = action.place()
+        self._namer = action.namer()
         self._kept = NameSet()
 
     def add_left_out(self, info: ObjectInfo, relative: str) -> None:
         """Adds an object that the filters leave out."""
-        del info
-        self._kept.add(self._place.join(relative).key)
+        try:
+            name = self._namer.name(info.key, relative, info.size, info.modified, 0)
+        except UnsafeKey:  # no run stores it
+            return
+        self._kept.add(self._place.join(name).key)
 
     def find_extra(self, copies: CopyItems, *, most: int) -> ObjectList:
         """Lists what the source does not have. Raises StepError if there are more than ``most``."""
@@ -131,7 +169,8 @@ class CopyMirror:
         return find_extra_objects(
             self._place,
             lambda key, _: key in self._kept,
-            self._action.selection(),
+            # the globs are about names at the source, which are others at the target
+            Selection() if self._namer.renames else self._action.selection(),
             most,
             copies.target,
             self._context,

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
+from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.file_paths import expand_path, resolve_key_path
 from rolerunner.common.files import is_case_insensitive
@@ -53,6 +54,7 @@ class DownloadItems:
             and not action.source.is_prefix
             and not action.target.endswith("/")
             and not self.target.is_dir()
+            and not action.renames
         )
         self.folds = is_case_insensitive(self.target) if gathered.total > 1 else False
 
@@ -61,51 +63,59 @@ class DownloadItems:
 
         Keys of one prefix in their order are different files, unless names are changed or folded.
         """
-        if self.objects.ascending and not (
-            self.objects.flat or self.folds or self.action.decompress
-        ):
+        changes = self.action.renames or self.action.decompress
+        if self.objects.ascending and not (self.objects.flat or self.folds or changes):
             return
-        found = find_collision(
-            lambda: (
-                (self._file_name(info), info)
-                for info in self.objects
-                if not self._is_folder_marker(info)
-            )
+        found = find_collision(self._iter_file_names)
+        if found is None:
+            return
+        one, other = (
+            f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
+            for info, _ in (found.one, found.other)
         )
-        if found is not None:
-            one, other = (
-                f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
-                for info in (found.one, found.other)
-            )
-            hint = "nothing was downloaded; download them in separate steps, to different folders"
-            raise UnsafeKey(
-                f"{one} and {other} would both be the file {self._target_path(found.one)}",
-                hint=hint,
-                type="SameFile",
-            )
+        hint = "nothing was downloaded; download them in separate steps, to different folders"
+        raise UnsafeKey(
+            f"{one} and {other} would both be the file {self._place_file(found.one[1])}",
+            hint=hint,
+            type="SameFile",
+        )
 
-    def _file_name(self, info: ObjectInfo) -> str:
-        """Returns the file's name, the same for all names that are one file on this disk."""
-        name = self._relative_name(info)
-        return fold_name(name) if self.folds else name
+    def _iter_file_names(self) -> Iterator[tuple[str, tuple[ObjectInfo, str]]]:
+        """Yields a text, the same for all names that are one file on this disk, with its owner."""
+        for info, name in self._iter_names():
+            if isinstance(name, str):
+                yield fold_name(name) if self.folds else name, (info, name)
+
+    def _iter_names(self) -> Iterator[tuple[ObjectInfo, Union[str, StepError]]]:
+        """Yields each object with its path below the target, or the reason that it has none."""
+        namer, name_file = self.action.namer(), self.action.name_file
+        number = 0
+        for info in self.objects:
+            if info.deleted or is_folder_marker(info.key, info.size):
+                continue
+            number += 1
+            try:
+                yield info, name_file(namer, info, self.objects.relative(info), number)
+            except UnsafeKey as error:
+                yield info, error
 
     def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
         """Yields each object that can be a file, with its path."""
-        for info in self.objects:
-            if not self._is_folder_marker(info):
-                try:
-                    yield info, Path(self._target_path(info))
-                except UnsafeKey:
-                    continue
+        for info, name in self._iter_names():
+            try:
+                if isinstance(name, str):
+                    yield info, Path(self._place_file(name))
+            except UnsafeKey:
+                continue
 
     def __iter__(self) -> Iterator[Union[Get, Outcome]]:
         yield from self.refused
-        for info in self.objects:
+        for info, name in self._iter_names():
             uri = self.objects.uri(info)
-            if self._is_folder_marker(info):
-                continue
             try:
-                target = self._target_path(info)
+                if isinstance(name, StepError):
+                    raise name
+                target = self._place_file(name)
             except StepError as error:
                 yield Outcome(uri, status="failed", error=error)
                 continue
@@ -147,16 +157,5 @@ class DownloadItems:
             return False
         return self.compare != "size_mtime" or format_mtime(target.stat().st_mtime) >= info.modified
 
-    def _is_folder_marker(self, info: ObjectInfo) -> bool:
-        """Returns True for an empty object whose key ends with '/', and for a delete marker."""
-        return info.deleted or (info.key.endswith("/") and info.size == 0)
-
-    def _target_path(self, info: ObjectInfo) -> str:
-        return (
-            str(self.target)
-            if self.to_file
-            else resolve_key_path(self.target, self._relative_name(info))
-        )
-
-    def _relative_name(self, info: ObjectInfo) -> str:
-        return self.action.name_of(self.objects.relative(info))
+    def _place_file(self, name: str) -> str:
+        return str(self.target) if self.to_file else resolve_key_path(self.target, name)

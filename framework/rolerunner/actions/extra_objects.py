@@ -33,6 +33,10 @@ class SourceKeys:
         if file.problem is not None:
             self._unreadable.add(file.relative)
 
+    def keep_all(self) -> None:
+        """Keeps every object, because a file's key cannot be told."""
+        self._unreadable.add("")
+
     def __bool__(self) -> bool:
         return bool(self._keys)
 

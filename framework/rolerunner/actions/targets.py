@@ -26,18 +26,21 @@ class OverlapError(FieldConflictError):
     """Source and target of a step overlap."""
 
 
-def refuse_overlap(origin: Origin, target: Any, *, move: bool, listed: bool = False) -> None:
+def refuse_overlap(
+    origin: Origin, target: Any, *, move: bool, listed: bool = False, renames: bool = False
+) -> None:
     """Raises OverlapError if source and target overlap, unless the globs keep the two apart.
 
     Fields with expressions are compared as far as they are known. A copy of a prefix onto itself is
     allowed, as each object keeps its key and gets new metadata; a move onto itself is refused.
-    ``listed`` is True if another step lists the source.
+    So is a copy of a prefix onto itself if the step ``renames`` its objects, since the next run
+    would take the copies for sources. ``listed`` is True if another step lists the source.
     """
     read, written = _location_of(origin.source), _location_of(target)
     if read is None or written is None:
         return
     if not (read.is_prefix or listed):
-        onto_itself = read in (written, written.join(read.name))
+        onto_itself = not renames and read in (written, written.join(read.name))
     else:
         shared = shared_folder(read, written)
         onto_itself = shared == ""
@@ -55,6 +58,12 @@ def refuse_overlap(origin: Origin, target: Any, *, move: bool, listed: bool = Fa
                 else (source, f"'target' {target}")
             )
             raise _overlap_error(*places, shared)
+    if renames and onto_itself:
+        raise OverlapError(
+            "objects with new names cannot be stored in their source itself:"
+            " the next run would rename them again",
+            "name a target apart from the source",
+        )
     if move and onto_itself:
         raise OverlapError("'move: true' onto itself would delete the source")
 
@@ -102,14 +111,17 @@ def _overlap_error(inner: str, outer: str, shared: str) -> OverlapError:
     return OverlapError(message, f"name a target apart from the source{exclude}")
 
 
-def check_copies(objects: ObjectList, target: S3Uri, targets: Targets, *, move: bool) -> None:
+def check_copies(
+    objects: ObjectList, target: S3Uri, targets: Targets, *, move: bool, renames: bool = False
+) -> None:
     """Raises StepError if two objects have one target, or a target is another listed object.
 
     A sorted list of one prefix whose target lies elsewhere is not read: its targets differ as its
-    keys do.
+    keys do, unless the step ``renames`` its objects.
     """
     shared = shared_folder(objects.prefix, target)
-    if objects.ascending and not objects.flat and (shared is None or (shared == "" and not move)):
+    differ = objects.ascending and not objects.flat and not renames
+    if differ and (shared is None or (shared == "" and not move)):
         return
 
     def names() -> Iterator[tuple[str, Optional[ObjectInfo]]]:

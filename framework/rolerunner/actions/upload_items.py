@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.object_names import ObjectNamer
+from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.file_paths import expand_path
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import format_mtime
-from rolerunner.selection.source_files import SkippedFiles
+from rolerunner.selection.source_files import SkippedFiles, SourceFile
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.field_types import (
     MAX_KEY,
@@ -30,6 +32,27 @@ if TYPE_CHECKING:
 def target_object(place: S3Uri, relative: str) -> S3Uri:
     """Returns the target of a file."""
     return place.join(relative) if place.is_prefix else place
+
+
+def target_of(
+    action: S3Upload, file: SourceFile, place: S3Uri, namer: ObjectNamer, number: int
+) -> S3Uri:
+    """Returns the target of a file under its new name. Raises UnsafeKey, LocalFileFailed."""
+    target = _name_target(file, place, namer, number)
+    is_named = not place.is_prefix or action.name is not None
+    return action.compressed_target(target, is_named=is_named)
+
+
+def _name_target(file: SourceFile, place: S3Uri, namer: ObjectNamer, number: int) -> S3Uri:
+    target = target_object(place, file.relative)
+    if not namer.renames:
+        return target
+    size, modified = 0, ""
+    if namer.reads_status:
+        with translate_os_errors(file.path):
+            status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
+        size, modified = status.st_size, format_mtime(status.st_mtime)
+    return place.join(namer.name(target.key, file.relative, size, modified, number))
 
 
 class UploadItems:
@@ -62,21 +85,23 @@ class UploadItems:
             **action.put_options(),
             **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
         }
+        self.namer = action.namer()
         self._check_keys()
 
     def _check_keys(self) -> None:
         """Raises UnsafeKey, before anything is stored, if two files map to one key.
 
-        Files of one folder have different keys, as their paths differ.
+        Files of one folder have different keys, as their paths differ, unless they are renamed.
         """
         action = self.action
-        if not isinstance(action.source, list) and expand_path(action.source).is_dir():
+        of_folder = not isinstance(action.source, list) and expand_path(action.source).is_dir()
+        if of_folder and not self.namer.renames:
             return
         found = find_collision(
             lambda: (
-                (target_object(self.place, file.relative).key, file.path)
-                for file in action.files()
-                if file.problem is None
+                (target.key, file.path)
+                for file, target in self._find_targets()
+                if not isinstance(target, StepError)
             )
         )
         if found is not None:
@@ -93,17 +118,16 @@ class UploadItems:
             if looks
             else None
         )
-        for relative, path, problem in self.action.files():
-            target = self.action.compressed_target(
-                target_object(self.place, relative), is_named=not self.place.is_prefix
-            )
+        for file, target in self._find_targets():
+            path = file.path
             try:
-                if problem is not None:
-                    raise problem
+                if isinstance(target, StepError):
+                    raise target
                 _check_key_length(target, path)
                 there = existing.find(target) if existing is not None else None
             except StepError as error:
-                yield Outcome(target, path=path, status="failed", error=error)
+                uri = target_object(self.place, file.relative)
+                yield Outcome(uri, path=path, status="failed", error=error)
                 continue
             if there is not None and self.if_exists == "skip":
                 yield Outcome(target, there.size, path, there.etag, status="skipped")
@@ -119,6 +143,17 @@ class UploadItems:
                 self.is_retry,
                 self.compression,
             )
+
+    def _find_targets(self) -> Iterator[tuple[SourceFile, Union[S3Uri, StepError]]]:
+        """Yields each file with its target, or with the reason why it cannot be stored."""
+        for number, file in enumerate(self.action.files(), 1):
+            if file.problem is not None:
+                yield file, file.problem
+                continue
+            try:
+                yield file, target_of(self.action, file, self.place, self.namer, number)
+            except StepError as error:
+                yield file, error
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rolerunner.errors import FieldError
 from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.spec.filters import ExpressionError
+from rolerunner.spec.object_templates import ObjectTemplate
 from rolerunner.spec.reader import fill_templates, iter_templates
 from rolerunner.spec.validation import list_messages
 
@@ -96,6 +97,7 @@ def _walk_values(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], A
     pending: list[tuple[tuple[Any, ...], Any]] = [((name,), each) for name, each in values.items()]
     while pending:
         path, value = pending.pop()
+        value = list(value.inputs.values()) if isinstance(value, ObjectTemplate) else value
         if isinstance(value, (dict, list)):
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             pending += [((*path, key), each) for key, each in pairs]

@@ -35,6 +35,8 @@ class ActionSchema(StrictModel):
     """False for an action that does not have to call AWS."""
     content_fields: ClassVar[tuple[str, ...]] = ()
     """Fields with the user's own content, such as a script, which may hold foreign templates."""
+    object_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields whose expressions may read ``object`` and are evaluated for each object."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Fields of the example in its page, in addition to required ones."""
 

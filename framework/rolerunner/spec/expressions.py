@@ -13,6 +13,8 @@ from rolerunner.redaction.secrets import register_secret
 from rolerunner.spec.filters import ExpressionError, check_size, format_value
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rolerunner.spec.grammar import ExpressionTree, Reference
 
 MAX_EXPRESSION = 2_000
@@ -32,9 +34,13 @@ class Expression:
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """Returns the value with its native type. Raises ExpressionError."""
+        value = self.evaluate_plain(scope)
+        return self._as_secret(value) if self._reads_secret(scope) else value
+
+    def evaluate_plain(self, scope: Mapping[str, Any]) -> Any:
+        """Returns the value of an expression that reads no secret. Raises ExpressionError."""
         try:
-            value = self._tree.evaluate(scope)
-            return self._as_secret(value) if self._reads_secret(scope) else value
+            return self._tree.evaluate(scope)
         except ExpressionError:
             raise
         except Exception as error:  # operators and filters may raise anything
@@ -44,6 +50,15 @@ class Expression:
                 else safe_text(error) or type(error).__name__
             )
             raise ExpressionError(f"'{self.text}' cannot be evaluated: {reason}") from error
+
+    @property
+    def evaluator(self) -> Callable[[Mapping[str, Any]], Any]:
+        """The function that evaluates the expression; it raises whatever its operators raise."""
+        return self._tree.evaluate
+
+    def look_up(self, reference: Reference, scope: Mapping[str, Any]) -> Any:
+        """Returns the value of a name that the expression reads. Raises ExpressionError."""
+        return self._tree.look_up(reference, scope)
 
     def _reads_secret(self, scope: Mapping[str, Any]) -> bool:
         """Returns True if a value that it reads is or contains a secret."""

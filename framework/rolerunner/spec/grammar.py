@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Optional
 
 from jinja2 import Environment, nodes
@@ -17,6 +18,8 @@ from jinja2.parser import Parser
 
 from rolerunner.spec.filters import FILTERS, ExpressionError, check_size, format_value
 
+Evaluator = Callable[[Mapping[str, Any]], Any]
+"""Takes the values that an expression can read, and returns its own."""
 _ENVIRONMENT = Environment(autoescape=False)  # noqa: S701 - renders no page; only its grammar is used
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     nodes.Add: operator.add,
@@ -73,7 +76,15 @@ class ExpressionTree:
 
         Raises ExpressionError, and whatever its operators raise.
         """
-        return _evaluate_node(self.root, scope)
+        return self._evaluator(scope)
+
+    def look_up(self, reference: Reference, scope: Mapping[str, Any]) -> Any:
+        """Returns the value of a name. Raises ExpressionError."""
+        return _look_up(reference.path, scope)
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return _compile_node(self.root)
 
 
 def parse_expression(text: str, offset: int) -> ExpressionTree:
@@ -153,61 +164,114 @@ def _collect_references(node: nodes.Node) -> list[Reference]:
     ]
 
 
-def _evaluate_node(node: Any, scope: Mapping[str, Any]) -> Any:
+def _compile_node(node: Any) -> Evaluator:
+    """Returns a function that evaluates the node, which may be called for each of many objects."""
     path = _read_path(node)
     if path is not None:
-        return _look_up(path, scope)
+        return _compile_path(path)
     kind = type(node)
     if kind in _LEAVES:
-        return check_size(node.value if kind is nodes.Const else node.data)
+        value = node.value if kind is nodes.Const else node.data
+        return lambda _: check_size(value)
     if kind in _BINARY:
-        return _calculate(kind, _evaluate_node(node.left, scope), _evaluate_node(node.right, scope))
-    if kind is nodes.Filter:
-        arguments = [_evaluate_node(argument, scope) for argument in node.args]
-        return check_size(FILTERS[node.name].function(_evaluate_node(node.node, scope), *arguments))
-    if kind is nodes.Compare:
-        return _evaluate_comparison(node, scope)
-    if kind is nodes.Getitem:
-        return _evaluate_node(node.node, scope)[_evaluate_node(node.arg, scope)]
-    return _EVALUATE[kind](node, scope)
+        left, right = _compile_node(node.left), _compile_node(node.right)
+        return lambda scope: _calculate(kind, left(scope), right(scope))
+    return _COMPILE[kind](node)
 
 
-def _evaluate_condition(node: nodes.CondExpr, scope: Mapping[str, Any]) -> Any:
-    if _evaluate_node(node.test, scope):
-        return _evaluate_node(node.expr1, scope)
-    return None if node.expr2 is None else _evaluate_node(node.expr2, scope)
+def _compile_path(path: tuple[str, ...]) -> Evaluator:
+    if len(path) != 2:  # noqa: PLR2004 - such as params.NAME, which most are
+        return lambda scope: _look_up(path, scope)
+    head, name = path
+
+    def look_up(scope: Mapping[str, Any]) -> Any:
+        try:
+            return scope[head][name]
+        except (KeyError, TypeError, IndexError):
+            return _look_up(path, scope)
+
+    return look_up
 
 
-_EVALUATE: dict[type, Callable[[Any, Mapping[str, Any]], Any]] = {
-    nodes.And: lambda node, scope: (
-        _evaluate_node(node.left, scope) and _evaluate_node(node.right, scope)
+def _compile_filter(node: nodes.Filter) -> Evaluator:
+    function = FILTERS[node.name].function
+    value, arguments = _compile_node(node.node), [_compile_node(each) for each in node.args]
+    return lambda scope: check_size(
+        function(value(scope), *(argument(scope) for argument in arguments))
+    )
+
+
+def _compile_condition(node: nodes.CondExpr) -> Evaluator:
+    test, first = _compile_node(node.test), _compile_node(node.expr1)
+    second: Evaluator = (lambda _: None) if node.expr2 is None else _compile_node(node.expr2)
+    return lambda scope: first(scope) if test(scope) else second(scope)
+
+
+def _compile_comparison(node: nodes.Compare) -> Evaluator:
+    first = _compile_node(node.expr)
+    others = [(_COMPARE[each.op], _compile_node(each.expr)) for each in node.ops]
+
+    def compare(scope: Mapping[str, Any]) -> bool:
+        left = first(scope)
+        for holds, evaluate in others:
+            right = evaluate(scope)
+            if not holds(left, right):
+                return False
+            left = right
+        return True
+
+    return compare
+
+
+def _compile_pair(node: Any, combine: Callable[..., Any]) -> Evaluator:
+    left, right = _compile_node(node.left), _compile_node(node.right)
+    return lambda scope: combine(scope, left, right)
+
+
+def _compile_one(node: Any, function: Callable[[Any], Any]) -> Evaluator:
+    value = _compile_node(node.node)
+    return lambda scope: function(value(scope))
+
+
+def _compile_item(node: nodes.Getitem) -> Evaluator:
+    value, key = _compile_node(node.node), _compile_node(node.arg)
+    return lambda scope: value(scope)[key(scope)]
+
+
+def _compile_text(node: nodes.Concat) -> Evaluator:
+    parts = [_compile_node(part) for part in node.nodes]
+    return lambda scope: check_size("".join(format_value(part(scope)) for part in parts))
+
+
+def _compile_list(node: Any) -> Evaluator:
+    items = [_compile_node(item) for item in node.items]
+    return lambda scope: [item(scope) for item in items]
+
+
+def _compile_mapping(node: nodes.Dict) -> Evaluator:
+    pairs = [(_compile_node(pair.key), _compile_node(pair.value)) for pair in node.items]
+    return lambda scope: {key(scope): value(scope) for key, value in pairs}
+
+
+_COMPILE: dict[type, Callable[[Any], Evaluator]] = {
+    nodes.Filter: _compile_filter,
+    nodes.Compare: _compile_comparison,
+    nodes.Getitem: _compile_item,
+    nodes.And: lambda node: _compile_pair(
+        node, lambda scope, left, right: left(scope) and right(scope)
     ),
-    nodes.Or: lambda node, scope: (
-        _evaluate_node(node.left, scope) or _evaluate_node(node.right, scope)
+    nodes.Or: lambda node: _compile_pair(
+        node, lambda scope, left, right: left(scope) or right(scope)
     ),
-    nodes.Not: lambda node, scope: not _evaluate_node(node.node, scope),
-    nodes.Neg: lambda node, scope: -_evaluate_node(node.node, scope),
-    nodes.Pos: lambda node, scope: +_evaluate_node(node.node, scope),
-    nodes.Concat: lambda node, scope: check_size(
-        "".join(format_value(_evaluate_node(part, scope)) for part in node.nodes)
-    ),
-    nodes.CondExpr: _evaluate_condition,
-    nodes.List: lambda node, scope: [_evaluate_node(item, scope) for item in node.items],
-    nodes.Tuple: lambda node, scope: [_evaluate_node(item, scope) for item in node.items],
-    nodes.Dict: lambda node, scope: {
-        _evaluate_node(pair.key, scope): _evaluate_node(pair.value, scope) for pair in node.items
-    },
+    nodes.Not: lambda node: _compile_one(node, operator.not_),
+    nodes.Neg: lambda node: _compile_one(node, operator.neg),
+    nodes.Pos: lambda node: _compile_one(node, operator.pos),
+    nodes.Concat: _compile_text,
+    nodes.CondExpr: _compile_condition,
+    nodes.List: _compile_list,
+    nodes.Tuple: _compile_list,
+    nodes.Dict: _compile_mapping,
 }
-
-
-def _evaluate_comparison(node: nodes.Compare, scope: Mapping[str, Any]) -> bool:
-    left = _evaluate_node(node.expr, scope)
-    for operand in node.ops:
-        right = _evaluate_node(operand.expr, scope)
-        if not _COMPARE[operand.op](left, right):
-            return False
-        left = right
-    return True
 
 
 def _calculate(kind: type, left: Any, right: Any) -> Any:

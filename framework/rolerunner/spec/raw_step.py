@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rolerunner.spec import validation
 from rolerunner.spec.expressions import Template, is_template
 from rolerunner.spec.misnomers import suggest_field
+from rolerunner.spec.object_templates import OBJECT, reads_object
 from rolerunner.spec.reader import BROKEN_EXPRESSION
 from rolerunner.spec.step_fields import GroupFields, StepFields
 from rolerunner.spec.values import suggest_name
@@ -311,11 +312,20 @@ def _parse_own_fields(
     content = schema.content_fields if schema else ()
     scopes = _ITEM_SCOPES if has_item else _SCOPES
     common = (*StepFields.model_fields, *role_fields)
+    of_objects = schema.object_fields if schema else ()
     fields = {
-        key: reader.parse_templates(each, (*path, key), scopes, content=key in content)
+        key: reader.parse_templates(
+            each,
+            (*path, key),
+            (*scopes, OBJECT) if key in of_objects else scopes,
+            content=key in content,
+        )
         for key, each in value.items()
         if key not in common
     }
+    for key in of_objects:
+        if reads_object(fields.get(key)):
+            reader.check_object_template(fields[key], (*path, key))
     if schema is not None:
         more_keys = (*validation.list_keys(StepFields), *role_fields)
         reader.validate_model(schema, reader.fill_known(fields, path), path, more_keys)

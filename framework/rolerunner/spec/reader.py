@@ -15,6 +15,13 @@ from rolerunner.spec.expressions import Template, is_template, scan_template
 from rolerunner.spec.field_types import FOLDER, PACKAGES, PACKAGES_PRESENT, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.foreign_templates import find_foreign_templates
+from rolerunner.spec.object_templates import (
+    OBJECT,
+    OBJECT_SAMPLE,
+    bind_template,
+    find_type_mistake,
+    reads_object,
+)
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
@@ -282,6 +289,8 @@ class SpecReader:
             )
         if head == "item" and head not in scopes:
             return "'item' is available only in a step with for_each", ""
+        if head == OBJECT and head not in scopes:
+            return "'object' is available only where an action names objects, in 'name'", ""
         if head not in scopes:
             known = (*scopes, *CLOCK_NAMES)
             return f"'{head}' is not available here", suggest_name(
@@ -297,7 +306,27 @@ class SpecReader:
             return f"there is no 'run.{name}'", suggest_name(
                 name, RUN_NAMES
             ) or f"known: {', '.join(RUN_NAMES)}"
+        if head == OBJECT and name not in OBJECT_SAMPLE:
+            return f"there is no 'object.{name}'", suggest_name(
+                name, OBJECT_SAMPLE
+            ) or f"known: {', '.join(OBJECT_SAMPLE)}"
         return "", ""
+
+    def check_object_template(self, template: Template, path: Path) -> None:
+        """Reports expressions that are wrong for every object."""
+        if BROKEN_EXPRESSION in template.parts:
+            return
+        scope = {"params": self.known.params, **self.known.clock}
+        for expression in template.expressions:
+            if all(self._is_known_name(each) for each in expression.references):
+                message = find_type_mistake(expression, scope)
+                if message:
+                    self.add_at(self.mark_offset(path, template.text, expression.offset), message)
+
+    def _is_known_name(self, reference: Reference) -> bool:
+        if reference.path[0] == OBJECT:
+            return reference.path[1:2] != () and reference.path[1] in OBJECT_SAMPLE
+        return self._has_value(reference)
 
     def fill_known(self, value: Any, path: Path) -> Any:
         """Returns the value with each template evaluated that depends on known params only."""
@@ -323,14 +352,13 @@ class SpecReader:
         return template
 
     def _is_known(self, template: Template) -> bool:
-        return all(
-            reference.path in _CLOCK_PATHS
-            or (
-                reference.path[0] == "params"
-                and len(reference.path) > 1
-                and reference.path[1] in self.known.params
-            )
-            for reference in template.references
+        return all(map(self._has_value, template.references))
+
+    def _has_value(self, reference: Reference) -> bool:
+        return reference.path in _CLOCK_PATHS or (
+            reference.path[0] == "params"
+            and len(reference.path) > 1
+            and reference.path[1] in self.known.params
         )
 
 
@@ -354,9 +382,12 @@ def iter_templates(value: Any, path: Path = ()) -> Iterator[tuple[Path, Template
 
 
 def fill_templates(value: Any, scope: Mapping[str, Any]) -> Any:
-    """Returns the value with every template evaluated. Raises ExpressionError."""
+    """Returns the value with every template evaluated. Raises ExpressionError.
+
+    A template that reads ``object`` becomes one that only an object is missing for.
+    """
     if isinstance(value, Template):
-        return value.evaluate(scope)
+        return bind_template(value, scope) if reads_object(value) else value.evaluate(scope)
     if isinstance(value, dict):
         return {key: fill_templates(each, scope) for key, each in value.items()}
     if isinstance(value, list):

@@ -92,11 +92,19 @@ def test_an_actions_field_is_named(action: str, key: str, hint: str) -> None:
         ("continue-on-error", "write on_error: continue"),
         ("timeout_seconds", "write timeout: 30m"),
         ("Timeout", "write 'timeout'"),
-        ("name", "write 'id'"),
+        ("step_id", "write 'id'"),
     ],
 )
 def test_a_field_of_every_step_is_named(action: str, key: str, hint: str) -> None:
     assert hint_of(key, f"{HEAD}  - {{id: a, action: {action}, role: reader, {key}: x}}\n") == hint
+
+
+def test_the_name_of_a_step_is_no_name_for_its_objects() -> None:
+    step = "role: reader, source: s3://bucket/in/, name: Fetch"
+    list_step = f"{HEAD}  - {{id: a, action: s3.list, {step}}}\n"
+    assert hint_of("name", list_step) == "write 'id'"
+    (found,) = problems(f"{HEAD}  - {{id: a, action: s3.download, {step}, target: /tmp/x/}}\n")
+    assert "a step itself is named by 'id'" in found.message
 
 
 def test_a_step_of_another_tool_is_told_its_fields_without_an_action() -> None:

@@ -14,6 +14,7 @@ from rolerunner.actions.copy_items import CopyItems, CopyMirror
 from rolerunner.actions.extra_objects import delete_extra_objects
 from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
 from rolerunner.actions.moves import delete_copied_sources
+from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
@@ -58,6 +59,7 @@ MAX_SINGLE = 5_000_000_000
 
 class S3Copy(
     FilterFields,
+    NameFields,
     PastFields,
     CompressFields,
     PutFields,
@@ -213,8 +215,10 @@ class S3Copy(
             nothing = {"count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
             return {"objects": placeholder_list(self.place()), **nothing}
         copies = CopyItems(self, gathered, source, target, context)
-        check_copies(gathered.objects, copies.place, copies.targets, move=self.move)
-        if self.move:
+        check_copies(
+            gathered.objects, copies.place, copies.targets, move=self.move, renames=self.renames
+        )
+        if self.move or self.renames:
             claim_targets(gathered.objects, copies.targets, context)
         if self.move or self.delete_extra:
             option = "a move" if self.move else "'delete_extra'"
@@ -279,13 +283,14 @@ class S3Copy(
 
     def _to_folder(self) -> Optional[bool]:
         """Returns True if the objects go below the target; None if the source is not known yet."""
-        if self.source is None or self.source.is_prefix:
+        if self.source is None or self.source.is_prefix or self.renames:
             return True
         return None if self.source.key.endswith("*") else False
 
     def place(self) -> S3Uri:
         """Returns the target: a folder, or for a single object the object."""
-        return resolve_target(self.target, to_folder=self.source is None or self.source.is_prefix)
+        to_folder = self.source is None or self.source.is_prefix or self.renames
+        return resolve_target(self.target, to_folder=to_folder)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes, what could not be looked up, and how much is extra."""
@@ -323,17 +328,22 @@ class S3Copy(
         """Raises FieldConflictError if the fields alone show that two places overlap."""
         check_backup(self.backup, self.target, "target")
         check_backup(self.backup, self.source, "source", self.include, self.exclude)
-        globs = ((self.include, self.exclude),)
-        origin = self.objects.origin if isinstance(self.objects, ObjectList) else None
+        # globs are about names at the source, so they protect nothing that has another name
+        globs = () if self.renames and self.delete_extra else ((self.include, self.exclude),)
+        listed = self.objects.origin if isinstance(self.objects, ObjectList) else None
         if self.source is not None:
-            refuse_overlap(Origin(self.source, globs), self.target, move=self.move is True)
-        elif origin is not None:
-            refuse_overlap(
-                Origin(origin.source, (*globs, *origin.globs)),
-                self.target,
-                move=self.move is True,
-                listed=True,
-            )
+            origin = Origin(self.source, globs)
+        elif listed is not None:
+            origin = Origin(listed.source, (*globs, *listed.globs))
+        else:
+            return
+        refuse_overlap(
+            origin,
+            self.target,
+            move=self.move is True,
+            listed=self.source is None,
+            renames=self.renames,
+        )
 
     def _on_source(self, action: str) -> list[Permission]:
         return source_permissions(self.past_action(action), self.source, self.objects)

@@ -1,6 +1,8 @@
 """Defines the action ``s3.download``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
@@ -10,6 +12,7 @@ from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, 
 from rolerunner.actions.compression_fields import DecompressFields
 from rolerunner.actions.download_items import DownloadItems
 from rolerunner.actions.mirrors import MirrorFields
+from rolerunner.actions.object_names import NameFields, ObjectNamer, is_folder_marker
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, source_permissions
@@ -30,17 +33,25 @@ from rolerunner.actions.source_objects import (
 from rolerunner.common.descriptors import remove_file_below
 from rolerunner.common.file_paths import expand_path
 from rolerunner.common.files import count_free_bytes, is_case_insensitive
-from rolerunner.errors import LocalFileFailed
+from rolerunner.errors import LocalFileFailed, UnsafeKey
 from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.source_files import SourceFile, walk_folder
 from rolerunner.spec.field_types import CustomerKey, Flag, LocalPath, S3Location
 from rolerunner.storage.compression import check_installed
-from rolerunner.storage.protocol import Storage
+from rolerunner.storage.protocol import ObjectInfo, Storage
 
 
-class S3Download(FilterFields, PastFields, DecompressFields, MirrorFields, TransferFields, Action):
+class S3Download(
+    FilterFields,
+    NameFields,
+    PastFields,
+    DecompressFields,
+    MirrorFields,
+    TransferFields,
+    Action,
+):
     """Download an object, a prefix, or the objects that another step listed, to the local disk.
 
     A file appears under its name complete or not at all: it is written under a temporary name
@@ -130,9 +141,7 @@ class S3Download(FilterFields, PastFields, DecompressFields, MirrorFields, Trans
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=pacer)
         target = expand_path(self.target)
         had = NameSet(folds=bool(self.delete_extra) and is_case_insensitive(target))
-        gathered = self._collect_source(
-            storage, context, lambda _, relative: had.add(self.name_of(relative))
-        )
+        gathered = self._collect_source(storage, context, partial(self._keep_left_out, had))
         if gathered.total == 0:
             handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
@@ -210,9 +219,16 @@ class S3Download(FilterFields, PastFields, DecompressFields, MirrorFields, Trans
             on_left_out=on_left_out if self.delete_extra else None,
         )
 
-    def name_of(self, relative: str) -> str:
-        """Returns the path of an object's file, relative to the target."""
-        return self.decompressed_name(relative)
+    def _keep_left_out(self, had: NameSet, info: ObjectInfo, relative: str) -> None:
+        """Adds the name that an object would have if the filters did not leave it out."""
+        if not is_folder_marker(info.key, info.size):
+            with suppress(UnsafeKey):  # no run stores it
+                had.add(self.name_file(self.namer(), info, relative, 0))
+
+    def name_file(self, namer: ObjectNamer, info: ObjectInfo, relative: str, number: int) -> str:
+        """Returns the path of an object's file, relative to the target. Raises UnsafeKey."""
+        name = namer.name(info.key, relative, info.size, info.modified, number)
+        return self.decompressed_name(name) if self.decompression(info.key) else name
 
     def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
         """Raises LocalFileFailed if the disk has too little space."""
@@ -236,7 +252,7 @@ class S3Download(FilterFields, PastFields, DecompressFields, MirrorFields, Trans
         """Returns the files that the source does not have. Raises StepError if they are too many.
 
         Filters do not remove an object from the source (``had`` holds those that they leave out).
-        Files whose names the filters leave out are kept.
+        Files whose names the globs leave out are kept, unless the objects have other names.
         """
         target, selection = expand_path(self.target), self.selection()
         kept = NameSet(folds=had.folds)
@@ -244,7 +260,9 @@ class S3Download(FilterFields, PastFields, DecompressFields, MirrorFields, Trans
             kept.add(str(path))
         below = walk_folder(str(target), links="skip") if kept and target.is_dir() else iter(())
         found = (
-            file for file in below if _is_readable(file) and selection.matches_name(file.relative)
+            file
+            for file in below
+            if _is_readable(file) and (self.renames or selection.matches_name(file.relative))
         )
         extra = [file.path for file in found if file.path not in kept and file.relative not in had]
         most = self.max_delete or 0

@@ -11,6 +11,7 @@ from rolerunner.actions.base import Action, Field, StepContext, handle_empty_sou
 from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
 from rolerunner.actions.mirrors import MirrorFields
+from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.places import possible_targets, resolve_target
@@ -22,8 +23,9 @@ from rolerunner.actions.shared_fields import (
     OnEmpty,
     TransferFields,
 )
-from rolerunner.actions.upload_items import UploadItems, target_object
+from rolerunner.actions.upload_items import UploadItems, target_of
 from rolerunner.common.file_paths import expand_path
+from rolerunner.errors import LocalFileFailed, UnsafeKey
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
@@ -53,7 +55,14 @@ Sources = Annotated[
 
 
 class S3Upload(
-    FilterFields, CompressFields, PutFields, BackupFields, MirrorFields, TransferFields, Action
+    FilterFields,
+    NameFields,
+    CompressFields,
+    PutFields,
+    BackupFields,
+    MirrorFields,
+    TransferFields,
+    Action,
 ):
     """Upload a file, a folder, the files of a glob, or a list of files.
 
@@ -189,7 +198,9 @@ class S3Upload(
 
     def _to_folder(self) -> Optional[bool]:
         """Returns True if the files go below the target; None if only the run can tell."""
-        return True if isinstance(self.source, list) or self.source.endswith("/") else None
+        if self.renames or isinstance(self.source, list) or self.source.endswith("/"):
+            return True
+        return None
 
     def place(self) -> S3Uri:
         """Returns the target: a folder, or for a single file the object."""
@@ -205,13 +216,23 @@ class S3Upload(
 
         Neither filters nor 'symlinks' remove a file from the source.
         """
-        kept = SourceKeys()
+        kept, namer = SourceKeys(), self.namer()
         for file in self.sources():
-            kept.add_file(file, target_object(place, file.relative).key)
+            if file.problem is not None and namer.renames:
+                kept.keep_all()
+                continue
+            try:
+                kept.add_file(file, target_of(self, file, place, namer, 0).key)
+            except UnsafeKey:  # no run stores it
+                continue
+            except LocalFileFailed:
+                kept.keep_all()
         if not kept:
             return EMPTY_LIST
+        # the globs are about names at the source, which are others at the target
+        selection = Selection() if namer.renames else self.selection()
         return find_extra_objects(
-            place, kept.has, self.selection(), self.max_delete or 0, storage, context
+            place, kept.has, selection, self.max_delete or 0, storage, context
         )
 
     def sources(self) -> Iterator[SourceFile]:

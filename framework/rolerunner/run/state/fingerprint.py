@@ -10,6 +10,7 @@ from typing import Any
 
 from rolerunner.redaction.secrets import MASK, Secret
 from rolerunner.selection.manifest import ObjectList
+from rolerunner.spec.object_templates import ObjectTemplate
 
 _DIGEST_LENGTH = 32
 
@@ -27,6 +28,8 @@ def _digest_value(value: Any) -> str:
 def _canonical_value(value: Any) -> Any:
     if isinstance(value, ObjectList):
         return {"prefix": str(value.prefix), "objects": _digest_objects(value)}
+    if isinstance(value, ObjectTemplate):
+        return [str(value), _canonical_value(value.inputs)]
     if isinstance(value, Mapping):
         return {str(key): _canonical_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
