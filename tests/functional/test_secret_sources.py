@@ -404,3 +404,11 @@ def test_nothing_is_fetched_without_a_run(tmp_path: Path) -> None:
     plan = api.plan(job)
     assert [str(secret.source) for secret in plan.secrets] == ["ssm:x"]
     assert plan.steps[0].fields["arguments"]["x"].text == "${{ params.x }}"
+
+
+def test_a_live_plan_fetches_none_and_says_so(tmp_path: Path, aws: sandbox.Sandbox) -> None:
+    spec = write_spec(tmp_path, "  x: {secret: true, from: 'secretsmanager:plain', role: ops}\n")
+    before = count_fetches(aws)
+    found = api.survey(api.plan(api.load(spec)), identity_of(aws))
+    assert found == {"use": {"unknown": "it depends on 'params.x', which only a run fetches"}}
+    assert count_fetches(aws) == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from rolerunner.common.failures import as_step_error
 from rolerunner.run.attempts import StepAttempts
 from rolerunner.run.environment import RunContext, RunEnvironment
 from rolerunner.run.scope import build_scope
+from rolerunner.spec.reader import iter_templates
 
 if TYPE_CHECKING:
     from rolerunner.model import Plan, Step
@@ -22,8 +23,22 @@ def preview_steps(plan: Plan, environment: RunEnvironment) -> dict[str, Mapping[
     scope = build_scope(plan.job, "survey", datetime.now(timezone.utc))
     steps = plan.job.steps
     looped = {"unknown": "it runs for each item of its group"}
-    found = {step.id: preview_step(step, scope, shared) for step in steps if not step.steps}
+    secrets = {("params", secret.source.param) for secret in plan.secrets}
+    found = {
+        step.id: _explain_secret(step, secrets) or preview_step(step, scope, shared)
+        for step in steps
+        if not step.steps
+    }
     return {**found, **{inner.id: looped for step in steps for inner in step.steps}}
+
+
+def _explain_secret(step: Step, secrets: Collection[tuple[str, ...]]) -> Mapping[str, Any]:
+    """Returns the reason of a step that reads a secret which a run fetches; empty for others."""
+    for _, template in iter_templates(dict(step.fields)) if secrets else ():
+        for reference in template.references:
+            if reference.path[:2] in secrets:
+                return {"unknown": f"it depends on '{reference}', which only a run fetches"}
+    return {}
 
 
 def preview_step(step: Step, scope: Mapping[str, Any], run: RunContext) -> Mapping[str, Any]:
