@@ -252,6 +252,43 @@ def test_buckets_across_accounts_chains_and_what_a_step_waits_for(tmp_path: Path
     assert [step.outputs.get("count") for step in result.steps] == [3, None, 3, 3, 3]
 
 
+OTHERS = """
+version: 1
+name: others
+roles: {reader: "arn:aws:iam::111122223333:role/r", writer: "arn:aws:iam::444455556666:role/w"}
+steps:
+  - {id: clean, action: s3.cleanup, role: reader, source: "s3://landing/", max_delete: 9}
+  - {id: put, action: s3.presign, role: writer, source: "s3://publish/new", method: PUT}
+  - {id: verify, action: s3.verify, source_role: reader, target_role: writer,
+     source: "s3://landing/in/", target: "s3://publish/in/"}
+  - {id: tag, action: s3.tag, role: reader, source: "s3://landing/in/", add: {a: b}}
+  - {id: get, action: s3.presign, role: reader, source: "s3://landing/one/x"}
+  - {id: concat, action: s3.concat, source_role: reader, target_role: writer,
+     source: "s3://landing/in/", target: "s3://publish/all"}
+  - {id: restore, action: s3.restore, role: reader, source: "s3://landing/in/", wait: true}
+"""
+
+
+def test_samples_are_made_of_what_steps_read_and_of_both_sides_of_a_comparison(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "others.yaml"
+    path.write_text(OTHERS)
+    job = api.load(path)
+    made_of_it = generate_world(api.plan(job), api.plan(drop_run_params(job, ())), registry(), {})
+    made = {
+        (bucket.name, each.key) for bucket in made_of_it.world.buckets for each in bucket.objects
+    }
+    assert made == {
+        ("landing", "in/sample.txt"),
+        ("landing", "one/x"),
+        ("publish", "in/sample.txt"),
+    }
+    with sandbox.start_sandbox(made_of_it.world) as running:
+        result = api.run(job, identity=identity_of(running))
+    assert [step.error for step in result.steps] == [None] * 7
+
+
 def test_another_partition_is_an_error(tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
     (tmp_path / "cn.yaml").write_text(
         "version: 1\n"

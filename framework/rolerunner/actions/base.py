@@ -183,6 +183,10 @@ class Action(ActionSchema):
         del context, outputs
         return ()
 
+    def list_read_fields(self) -> tuple[str, ...]:
+        """Returns the fields that name objects which must exist; the sandbox makes them up."""
+        return ("source", "objects")
+
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns what the step would work on, by reading alone. Raises StepError."""
         del context

@@ -230,7 +230,7 @@ def _is_overlapping(one: S3Uri, other: S3Uri) -> bool:
 
 
 def _list_sources(action: Any) -> list[S3Uri]:
-    source_fields = [getattr(action, "source", None), getattr(action, "objects", None)]
+    source_fields = [getattr(action, name, None) for name in action.list_read_fields()]
     flat = [
         each for value in source_fields for each in (value if isinstance(value, list) else [value])
     ]

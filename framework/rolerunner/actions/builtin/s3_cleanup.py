@@ -157,6 +157,10 @@ class S3Cleanup(TransferFields, DistributionFields, Action):
             needed.append(object_permission("s3:ListMultipartUploadParts", self.source))
         return {"role": needed}
 
+    def list_read_fields(self) -> tuple[str, ...]:
+        """Returns nothing: unfinished uploads are no objects."""
+        return ()
+
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns how many uploads would be aborted, when the oldest began, and their bytes."""
         storage = context.storage(access=self.access())

@@ -193,6 +193,10 @@ class S3Presign(FilterFields, RequestFields, Action):
             ]
         }
 
+    def list_read_fields(self) -> tuple[str, ...]:
+        """Returns nothing for PUT, whose objects need not exist."""
+        return () if self.method == "PUT" else super().list_read_fields()
+
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns how many URLs would be made."""
         return {"count": sum(1 for _ in self._find_objects(context))}

@@ -282,6 +282,10 @@ class S3Verify(FilterFields, TransferFields, Action):
         if self.checksums and self._checksums_uri() is None:
             yield str(expand_path(self.checksums))
 
+    def list_read_fields(self) -> tuple[str, ...]:
+        """Returns both sides."""
+        return ("source", "objects", "target")
+
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns what the listings alone say: counts of same, missing, extra and different."""
         comparer = self._open_comparer(context)
