@@ -303,6 +303,14 @@ def test_two_environments_are_deployed_side_by_side(
     assert "the Glue job 'nightly' runs the environment 'prod': deploy it with --env prod" in (
         refused.stderr
     )
+    for options, message in (
+        ((), "runs the environment 'prod': add --env prod"),
+        (("--env", "dev", "--job-name", "nightly"), "'prod': add --env prod, not 'dev'"),
+    ):
+        stopped = run_command("start", spec, *options, "-p", "stage=dev", "--no-wait")
+        assert (stopped.returncode, message in stopped.stderr) == (2, True), stopped.stderr
+    started = run_command("start", spec, "--env", "prod", "--no-wait")
+    assert started.returncode == 0, started.stderr
     unscheduled = SCHEDULE.replace('"cron(0 3 * * ? *)"', "null")
     spec.write_text(SPEC.replace("prod: {params: {stage: prod}}", unscheduled))
     removed = run_command("deploy", spec, "--env", "prod").stdout

@@ -111,6 +111,8 @@ def start(
         if not target.is_lasting:
             deploy_job(job, target, role or "", DeployOptions())
         runs = open_runs(job, target, role)
+        if job.environments:
+            runs.require_environment(job.environment)
         run_id = runs.start({**arguments, **({"run_key": run_key} if run_key else {})})
         echo(run_id)
         if not no_wait:

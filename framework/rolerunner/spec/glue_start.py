@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 from pydantic import BeforeValidator, Field
 
 from rolerunner.model import GlueAfter
-from rolerunner.spec.cron import parse_cron
 from rolerunner.spec.field_types import StrictModel
 
 if TYPE_CHECKING:
@@ -23,7 +22,11 @@ LONGEST_STARTED_NAME = 240
 
 
 def _validate_schedule(value: Any) -> Any:
-    return parse_cron(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    from rolerunner.spec.cron import parse_cron  # noqa: PLC0415 - few jobs have a schedule
+
+    return parse_cron(value)
 
 
 Schedule = Annotated[str, BeforeValidator(_validate_schedule)]

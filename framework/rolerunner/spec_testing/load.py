@@ -179,6 +179,11 @@ def _load_job(
     except (UsageError, SpecError) as error:
         if fields.expect.exit != UNREADABLE:
             first = str(error).splitlines()[0]
+            if spec.env:
+                field = ("env",) if fields.env else ()
+                message = f"the spec cannot run in the environment '{spec.env}': {first}"
+                reader.add((*place, *field), message, "set 'exit: 2' if that is expected")
+                return None
             reader.add(
                 (*place, "params"),
                 f"the spec does not take these params: {first}",

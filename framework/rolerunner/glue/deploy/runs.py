@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import StepError, UsageError
 from rolerunner.glue.deploy.account import NOT_THERE
+from rolerunner.glue.launch.arguments import split_environment
 from rolerunner.glue.launch.invocation import merge_arguments
 from rolerunner.glue.launch.log_streams import find_stream_prefix, name_log_group
 from rolerunner.glue.launch.runtime import RUNTIMES
@@ -136,6 +137,21 @@ class JobRuns:
         """Starts a run and returns its id. Raises StepError."""
         arguments = {f"--{name}": value for name, value in params.items()}
         return str(self._call_glue("start_job_run", Arguments=arguments)["JobRunId"])
+
+    def require_environment(self, name: str) -> None:
+        """Raises UsageError if the job runs another environment of the spec than ``name``.
+
+        A job that cannot be read passes: starting it does not imply permission for that.
+        """
+        default, fixed = self._read_job_arguments()
+        job_spec = {**default, **fixed}.get("--job_spec", "")
+        found = split_environment(job_spec)[1]
+        if job_spec and found != name:
+            raise UsageError(
+                f"the Glue job '{self.job}' runs "
+                + (f"the environment '{found}': add --env {found}" if found else "no environment")
+                + (f", not '{name}'" if name else "")
+            )
 
     def get(self, run_id: str) -> JobRun:
         """Returns a run. Raises StepError."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from botocore.stub import Stubber
 
-from rolerunner.errors import StepError
+from rolerunner.errors import StepError, UsageError
 from rolerunner.glue.deploy.account import Account
 from rolerunner.glue.deploy.runs import FINAL_STATES, SUCCEEDED, JobRun, JobRuns
 from rolerunner.model import JOB
@@ -185,3 +185,32 @@ def test_custom_prefixes_of_glue_5_are_followed_and_other_runs_left_out(account:
 
 def event(number: int, text: str, stream: str = "jr_1") -> dict[str, Any]:
     return {"timestamp": number, "eventId": str(number), "message": text, "logStreamName": stream}
+
+
+@pytest.mark.parametrize(
+    ("job_spec", "name", "message"),
+    [
+        ("s3://b/t.yaml#prod", "prod", ""),
+        ("s3://b/t.yaml", "", ""),
+        ("s3://b/t.yaml#prod", "", "runs the environment 'prod': add --env prod"),
+        ("s3://b/t.yaml#prod", "dev", "runs the environment 'prod': add --env prod, not 'dev'"),
+        ("s3://b/t.yaml", "dev", "runs no environment, not 'dev'"),
+        (None, "dev", ""),
+    ],
+)
+def test_a_job_of_another_environment_is_not_started(
+    account: Account, job_spec: Optional[str], name: str, message: str
+) -> None:
+    """None stands for a job that may not be read."""
+    with stubbed(account, "glue") as glue:
+        if job_spec is None:
+            glue.add_client_error("get_job", "AccessDeniedException")
+        else:
+            fixed = {"--job_spec": job_spec}
+            glue.add_response("get_job", {"Job": {"NonOverridableArguments": fixed}})
+        runs = JobRuns(account, "nightly", "pythonshell")
+        if message:
+            with pytest.raises(UsageError, match=message):
+                runs.require_environment(name)
+        else:
+            runs.require_environment(name)
