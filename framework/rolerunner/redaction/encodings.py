@@ -17,6 +17,10 @@ MIN_SECRET_LENGTH = 4
 """A shorter secret is masked only as a whole value: inside other texts it would garble them."""
 _MIN_LINE_LENGTH = 8
 """Characters from which on a line of a multi-line secret is searched for by itself."""
+_SAFE_IN_URLS = "!#$%&'()*+,/:;=?@[]~"
+"""Characters that libraries leave in a whole URL (RFC 3986, reserved)."""
+_LINES_OF_BASE64 = (57, 48)
+"""Bytes in a line of base64: of MIME (RFC 2045), and of PEM (RFC 7468)."""
 _MAX_ENCODED_LENGTH = 32 << 10
 """Characters up to which a secret is searched for in all encodings; a longer one, such as a whole
 file, as it is and as JSON."""
@@ -48,7 +52,7 @@ def _encode_all(text: str) -> Iterator[str]:
     data = text.encode("utf-8", "surrogatepass")
     yield text
     yield from _escape_text(text)
-    for safe in ("", "/"):
+    for safe in ("", "/", _SAFE_IN_URLS):
         yield from _percent_forms(quote(data, safe=safe))
     yield from _percent_forms(quote_plus(data))
     for alignment in range(3):
@@ -56,6 +60,9 @@ def _encode_all(text: str) -> Iterator[str]:
         yield encoded
         yield encoded.replace("+", "-").replace("/", "_")
         yield from _percent_forms(quote(encoded, safe=""))
+    for size in _LINES_OF_BASE64:
+        if len(data) > size:
+            yield from _encode_lines(data, size)
     yield data.hex()
     yield data.hex().upper()
 
@@ -85,9 +92,19 @@ def _escape_text(text: str) -> Iterator[str]:
         lambda found: f"&#{ord(found.group())};",
         html.escape(text, quote=False).replace('"', "&quot;"),
     )
+    yield text.replace("'", "''")  # as SQL and CSV write it
+    yield text.replace('"', '""')
     yield shlex.quote(text).strip("'")
     yield text.replace("'", "'\\''")
     yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text)
+
+
+def _encode_lines(data: bytes, size: int) -> Iterator[str]:
+    """Yields the lines of base64 that is broken into lines; a short rest may be of anything."""
+    for start in range(0, len(data), size):
+        line = base64.b64encode(data[start : start + size]).decode().rstrip("=")
+        if len(line) >= _MIN_LINE_LENGTH:
+            yield line
 
 
 def _percent_forms(quoted: str) -> Iterator[str]:

@@ -28,3 +28,37 @@ def test_a_whole_file_is_found_as_it_is_and_as_json() -> None:
 
 def test_forms_that_are_too_short_are_left_out() -> None:
     assert min(map(len, list_encoded_forms("abcd"))) >= MIN_SECRET_LENGTH
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://host/?key=p@ss/w%C3%B6rd%20x",  # as requests writes a URL
+        "insert into t values ('it''s p@ss')",
+        '"a ""quoted"" p@ss","b"',
+    ],
+)
+def test_libraries_quote_in_their_own_ways(text: str) -> None:
+    secrets = ("p@ss/wörd x", "it's p@ss", 'a "quoted" p@ss')
+    forms = [form for secret in secrets for form in list_encoded_forms(secret)]
+    assert any(form in text for form in forms if not form.isalpha())
+
+
+@pytest.mark.parametrize("width", [57, 48])
+@pytest.mark.parametrize("length", [58, 200, 1000])
+def test_base64_is_found_in_lines(width: int, length: int) -> None:
+    secret = "".join(f"{number:03x}-" for number in range(1000))[:length]
+    forms = list_encoded_forms(secret)
+    lines = [
+        base64.b64encode(secret[start : start + width].encode()).decode()
+        for start in range(0, length, width)
+    ]
+    assert all(any(form in line for form in forms) for line in lines if len(line) >= 8)
+
+
+def test_a_short_secret_has_no_lines_of_base64() -> None:
+    encoded = base64.b64encode(b"s3cr3t-value").decode()
+    assert encoded in list_encoded_forms("s3cr3t-value")
+    assert base64.b64encode(b"s3cr3t-").decode().rstrip("=") not in list_encoded_forms(
+        "s3cr3t-value"
+    )
