@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -32,12 +33,13 @@ __all__ = [
     "load",
     "load_documents",
     "plan",
+    "preview_objects",
     "run",
     "survey",
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.errors import Problem
@@ -222,3 +224,23 @@ def survey(plan: Plan, identity: Optional[JobIdentity] = None) -> dict[str, Mapp
     with tempfile.TemporaryDirectory(prefix="rolerunner-survey-") as folder:
         environment = wiring.build_environment(plan.job, identity, run_id, Path(folder))
         return preview_steps(plan, environment)
+
+
+def preview_objects(
+    plan: Plan, write: Callable[[str], object], identity: Optional[JobIdentity] = None
+) -> dict[str, Mapping[str, Any]]:
+    """Passes a line of JSON for each object that a run would work on now to ``write``.
+
+    Returns how many objects each step would send, skip, delete and so on. Nothing is changed.
+    """
+    from rolerunner.redaction.redact import redact_text  # noqa: PLC0415 - as below
+    from rolerunner.run import preview  # noqa: PLC0415 - imports boto3
+
+    run_id = create_run_id()
+    with tempfile.TemporaryDirectory(prefix="rolerunner-survey-") as folder:
+        environment = wiring.build_environment(plan.job, identity, run_id, Path(folder))
+        return preview.preview_objects(
+            plan,
+            environment,
+            lambda line: write(redact_text(json.dumps(line))),
+        )

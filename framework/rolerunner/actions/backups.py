@@ -17,7 +17,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.overlap import are_kept_apart, shared_folder
 from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.field_types import S3Location
-from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Put, Storage
+from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put, Storage
 
 Item = Union[Copy, Put, Outcome]
 Transfer = Callable[[Iterable[Any]], Iterator[Outcome]]
@@ -115,29 +115,40 @@ class Backups:
         Each write carries the ETag of the object that was kept, or the condition that there is
         none, so that S3 refuses to overwrite what was written meanwhile.
         """
-        for batch in _batches(items):
+        for batch in split_batches(items):
             yield from run(list(self._prepare(batch)))
 
     def delete(
         self, objects: Iterable[ObjectInfo], bucket: str, relative: Callable[[ObjectInfo], str]
     ) -> Iterator[Outcome]:
         """Deletes objects, each only after its backup and if it is still the object kept."""
-        for batch in _batches(objects):
+        for batch in split_batches(objects):
             by_uri = {S3Uri(each.bucket or bucket, each.key): each for each in batch}
             failed = self._keep({uri: (info, relative(info)) for uri, info in by_uri.items()})
             yield from failed.values()
             kept = [replace(each, version="") for uri, each in by_uri.items() if uri not in failed]
             yield from self.storage.delete(kept, bucket, self.context.cancel, unchanged=True)
 
-    def _prepare(self, batch: Sequence[Item]) -> Iterator[Item]:
-        """Yields the items of a batch, those whose backup failed as failures."""
-        decided = [_decide_skip(each) for each in batch]
+    def find_existing(self, items: Sequence[Item]) -> dict[S3Uri, S3Uri]:
+        """Returns the objects that exist where items would write, and where they would be kept."""
+        return {
+            uri: self.place.join(self._relative(uri))
+            for uri, head in self._look_up(items).items()
+            if head.info is not None
+        }
+
+    def _look_up(self, items: Sequence[Item]) -> dict[S3Uri, Outcome]:
         writes = [
             each.target
-            for each in decided
+            for each in items
             if not isinstance(each, Outcome) and "IfNoneMatch" not in each.options
         ]
-        heads = {head.uri: head for head in self.storage.head_many(writes, self.context.cancel)}
+        return {head.uri: head for head in self.storage.head_many(writes, self.context.cancel)}
+
+    def _prepare(self, batch: Sequence[Item]) -> Iterator[Item]:
+        """Yields the items of a batch, those whose backup failed as failures."""
+        decided = [decide_skip(each) for each in batch]
+        heads = self._look_up(decided)
         existing = {
             uri: (head.info, self._relative(uri))
             for uri, head in heads.items()
@@ -179,12 +190,13 @@ class Backups:
         return uri.key[len(folder) :] if self.within.is_prefix else uri.name
 
 
-def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+def split_batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yields the items in lists of those whose backups are made together."""
     rest = iter(items)
     return iter(lambda: list(islice(rest, _BATCH)), [])
 
 
-def _decide_skip(item: Item) -> Item:
+def decide_skip(item: Any) -> Any:
     """Returns an item that is skipped as its outcome: what is right already is not kept."""
     if isinstance(item, Outcome) or item.skip is None:
         return item
@@ -192,9 +204,14 @@ def _decide_skip(item: Item) -> Item:
         if not item.skip():
             return replace(item, skip=None)
     except StepError as error:
-        return Outcome(item.target, status="failed", error=error)
+        uri = item.source if isinstance(item, Get) else item.target
+        return Outcome(uri, status="failed", error=error)
     if isinstance(item, Put):
         return Outcome(item.target, 0, item.source, status="skipped")
+    if isinstance(item, Get):
+        return Outcome(
+            item.source, item.info.size if item.info else 0, item.target, status="skipped"
+        )
     return Outcome(
         item.target,
         item.info.size if item.info is not None else 0,

@@ -38,7 +38,9 @@ class DownloadItems:
         *,
         is_resumed: bool,
         outputs_changed: bool,
+        folds: Optional[bool] = None,
     ) -> None:
+        """``folds`` is True if the disk ignores case; by default a file there shows it."""
         self.action = action
         self.objects = gathered.objects
         self.storage = storage
@@ -56,7 +58,9 @@ class DownloadItems:
             and not self.target.is_dir()
             and not action.renames
         )
-        self.folds = is_case_insensitive(self.target) if gathered.total > 1 else False
+        if folds is None:
+            folds = is_case_insensitive(self.target) if gathered.total > 1 else False
+        self.folds = folds
 
     def check_files(self) -> None:
         """Raises UnsafeKey, before anything is fetched, where two objects would be one file.

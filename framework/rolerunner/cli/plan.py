@@ -20,6 +20,8 @@ from rolerunner.cli.common import (
     warn_of_secrets,
 )
 from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox
+from rolerunner.common.file_paths import expand_path
+from rolerunner.common.new_files import create_atomically
 from rolerunner.common.wording import format_count
 from rolerunner.iam.policy import MAX_SESSION_POLICY, list_statements
 from rolerunner.plan import planning
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rolerunner.model import Plan, PlannedNotification, PlannedStep, Role, Step
+    from rolerunner.sessions.identity import JobIdentity
 
 
 @click.command(context_settings=SETTINGS)
@@ -40,6 +43,12 @@ if TYPE_CHECKING:
     "--live",
     is_flag=True,
     help="Assume the roles and count what each step would process, with read requests only.",
+)
+@click.option(
+    "--objects",
+    metavar="FILE",
+    help="With --live: write a line of JSON for each object: what would be done, and why; "
+    "'-' for standard output, without the plan.",
 )
 @click.option(
     "--sandbox",
@@ -56,6 +65,7 @@ def plan(
     env: str,
     as_json: bool,
     live: bool,
+    objects: Optional[str],
     sandbox: Optional[str],
 ) -> None:
     """Show what a run would do: order, roles, fields and permissions. Changes nothing.
@@ -63,11 +73,14 @@ def plan(
     \b
     rolerunner plan nightly.yaml -p run_date=2026-01-31
     rolerunner plan nightly.yaml --live                    with object and byte counts
+    rolerunner plan nightly.yaml --live --objects objects.jsonl
     rolerunner plan nightly.yaml --env prod
     rolerunner plan nightly.yaml --json
     """
     if sandbox and not live:
         raise click.UsageError("--sandbox requires --live: a plan by itself sends no requests")
+    if objects and not live:
+        raise click.UsageError("--objects requires --live: a plan by itself sends no requests")
     given = read_params(params, params_file)
     job = api.load(spec, given, env=env)
     warn_of_secrets(job, params)
@@ -78,7 +91,13 @@ def plan(
             identity = (
                 enter_sandbox(stack, spec, sandbox, job, given=given, env=env) if sandbox else None
             )
-            found = api.survey(job_plan, identity)
+            found = (
+                _write_objects(job_plan, objects, identity)
+                if objects
+                else api.survey(job_plan, identity)
+            )
+    if objects == "-":
+        return
     if as_json:
         echo(
             json.dumps(
@@ -89,6 +108,19 @@ def plan(
         )
     else:
         echo(format_plan(job_plan, found))
+
+
+def _write_objects(
+    job_plan: Plan, path: str, identity: Optional[JobIdentity]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Writes a line for each object to a file, which appears complete; returns the counts."""
+    if path == "-":
+        return api.preview_objects(job_plan, echo, identity)
+    with (
+        create_atomically(expand_path(path)) as new_file,
+        open(new_file.descriptor, "w", encoding="utf-8", closefd=False) as lines,
+    ):
+        return api.preview_objects(job_plan, lambda line: lines.write(f"{line}\n"), identity)
 
 
 def _add_live_values(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Optional
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
 from rolerunner.actions.permissions import object_permission
 from rolerunner.actions.shared_fields import (
@@ -172,6 +173,15 @@ class S3Cleanup(TransferFields, DistributionFields, Action):
             **({"bytes": self._measure_all(found, storage, context)} if self.measure else {}),
             "max_delete": self.max_delete,
         }
+
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports the uploads that would be aborted. Raises StepError."""
+        found = self._collect_uploads(context.storage(access=self.access()), context)
+        if found.total > self.max_delete:
+            raise deletion_limit_error(found.total, self.max_delete, "unfinished upload")
+        for info in found.objects:
+            reason = f"upload {info.version} was begun at {info.modified}"
+            report(ObjectPlan("abort", str(found.objects.uri(info)), reason))
 
     def _measure_all(self, found: SourceObjects, storage: Storage, context: StepContext) -> int:
         outcomes = storage.send_each(

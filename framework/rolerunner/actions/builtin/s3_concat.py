@@ -33,6 +33,7 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
     """
 
     kind: ClassVar[str] = "s3.concat"
+    object_verb: ClassVar[str] = "concatenate"
     stores_objects: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {

@@ -15,6 +15,13 @@ from rolerunner.actions.extra_objects import delete_extra_objects
 from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
 from rolerunner.actions.moves import delete_copied_sources
 from rolerunner.actions.object_names import NameFields
+from rolerunner.actions.object_plans import (
+    Report,
+    check_not_empty,
+    plan_deletions,
+    plan_transfers,
+    report_left_out,
+)
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
@@ -29,7 +36,12 @@ from rolerunner.actions.shared_fields import (
     OnEmpty,
     TransferFields,
 )
-from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
+from rolerunner.actions.source_objects import (
+    OnLeftOut,
+    SourceObjects,
+    check_one_source,
+    collect_source,
+)
 from rolerunner.actions.targets import (
     check_copies,
     claim_targets,
@@ -193,10 +205,7 @@ class S3Copy(
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Copies the objects, many at once."""
         pacer = self.flow()
-        try:
-            self._refuse_overlap()
-        except FieldConflictError as error:
-            raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
+        self._check_places()
         source, target = self._open_storages(context, pacer, self.distribute)
         mirror = CopyMirror(self, context)
         gathered = self._collect_source(source, context, mirror)
@@ -303,8 +312,32 @@ class S3Copy(
         extra = mirror.find_extra(copies, most=sys.maxsize)
         return {**gathered.summary(), "extra": extra.count, "max_delete": self.max_delete}
 
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports what would be copied, skipped, kept and deleted. Raises StepError."""
+        self._check_places()
+        source, target = self._open_storages(context, self.flow())
+        mirror = CopyMirror(self, context)
+        left_out = report_left_out(self.source, self.objects, report, mirror.add_left_out)
+        gathered = self._collect_source(source, context, mirror, left_out)
+        check_not_empty(gathered, self, context)
+        copies = CopyItems(self, gathered, source, target, context)
+        check_copies(
+            gathered.objects, copies.place, copies.targets, move=self.move, renames=self.renames
+        )
+        extra = (
+            mirror.find_extra(copies, most=self.max_delete or 0) if gathered.total else EMPTY_LIST
+        )
+        backups = self.open_backups(context, "target_role", copies.place)
+        then = "the source is deleted" if self.move else ""
+        plan_transfers(copies, copies.if_exists, report, context, backups, then)
+        plan_deletions(extra, "the source does not have it", report, backups)
+
     def _collect_source(
-        self, source: Storage, context: StepContext, mirror: CopyMirror
+        self,
+        source: Storage,
+        context: StepContext,
+        mirror: CopyMirror,
+        on_left_out: Optional[OnLeftOut] = None,
     ) -> SourceObjects:
         return collect_source(
             self.source,
@@ -314,7 +347,7 @@ class S3Copy(
             context,
             version=self.version or "",
             as_of=self.as_of or "",
-            on_left_out=mirror.add_left_out if self.delete_extra else None,
+            on_left_out=on_left_out or (mirror.add_left_out if self.delete_extra else None),
         )
 
     def _delete_sources(
@@ -323,6 +356,13 @@ class S3Copy(
         # the version that HEAD returns for an object named by its key must be kept
         by_version = isinstance(self.objects, ObjectList)
         return delete_copied_sources(copied, source, target, context, by_version=by_version)
+
+    def _check_places(self) -> None:
+        """Raises StepError if two places of the step overlap."""
+        try:
+            self._refuse_overlap()
+        except FieldConflictError as error:
+            raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
 
     def _refuse_overlap(self) -> None:
         """Raises FieldConflictError if the fields alone show that two places overlap."""

@@ -9,6 +9,13 @@ from pydantic import model_validator
 
 from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.object_plans import (
+    Report,
+    check_not_empty,
+    plan_deletions,
+    report_left_out,
+    report_refused,
+)
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
 from rolerunner.actions.past_fields import check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
@@ -20,7 +27,12 @@ from rolerunner.actions.shared_fields import (
     OnEmpty,
     TransferFields,
 )
-from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
+from rolerunner.actions.source_objects import (
+    OnLeftOut,
+    SourceObjects,
+    check_one_source,
+    collect_source,
+)
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
@@ -230,7 +242,27 @@ class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, A
         found = self._collect_source(context.storage(access=self.access()), context)
         return {**found.summary(), "max_delete": self.max_delete}
 
-    def _collect_source(self, storage: Storage, context: StepContext) -> SourceObjects:
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports what would be deleted, and where it would be kept. Raises StepError."""
+        storage = context.storage(access=self.access())
+        left_out = report_left_out(self.source, self.objects, report)
+        found = self._collect_source(storage, context, left_out)
+        check_not_empty(found, self, context)
+        if found.total > self.max_delete:
+            raise deletion_limit_error(found.total, self.max_delete, "object")
+        report_refused(found, report)
+        backups = self.open_backups(context, "role", found.objects.prefix)
+        plan_deletions(
+            found.objects,
+            "the step selects it",
+            report,
+            backups,
+            relative=found.objects.path_in_bucket,
+        )
+
+    def _collect_source(
+        self, storage: Storage, context: StepContext, on_left_out: Optional[OnLeftOut] = None
+    ) -> SourceObjects:
         if self.version is not None and self.source is not None:
             # without HEAD, which fails for a delete marker
             with context.manifest(".source") as manifest:
@@ -244,6 +276,7 @@ class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, A
             storage,
             context,
             versions=self.versions,
+            on_left_out=on_left_out,
             # S3 reports a missing object as deleted
             looks_up=selection.reads_details or self.backup is not None,
         )

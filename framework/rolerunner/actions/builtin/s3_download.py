@@ -13,6 +13,13 @@ from rolerunner.actions.compression_fields import DecompressFields
 from rolerunner.actions.download_items import DownloadItems
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.object_names import NameFields, ObjectNamer, is_folder_marker
+from rolerunner.actions.object_plans import (
+    ObjectPlan,
+    Report,
+    check_not_empty,
+    plan_transfers,
+    report_left_out,
+)
 from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, source_permissions
@@ -167,6 +174,24 @@ class S3Download(
         deleted = 0 if done.failed else _delete_files(target, extra)
         return done.outputs(files=str(target), skipped=done.skipped, deleted=deleted)
 
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports what would be downloaded, skipped and deleted. Raises StepError."""
+        storage = context.storage(access=self.access(customer_key=self.customer_key))
+        had = NameSet()
+        left_out = report_left_out(
+            self.source, self.objects, report, partial(self._keep_left_out, had)
+        )
+        gathered = self._collect_source(storage, context, left_out, always=True)
+        check_not_empty(gathered, self, context)
+        gets = DownloadItems(
+            self, gathered, storage, is_resumed=False, outputs_changed=False, folds=False
+        )
+        gets.check_files()
+        extra = self._find_extra_files(gets, had) if self.delete_extra and gathered.total else []
+        plan_transfers(gets, gets.if_exists, report, context)
+        for path in extra:
+            report(ObjectPlan("delete", path, "the source does not have it"))
+
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """GetObject (GetObjectVersion for a version), and ListBucket.
 
@@ -207,6 +232,8 @@ class S3Download(
         storage: Storage,
         context: StepContext,
         on_left_out: Optional[OnLeftOut] = None,
+        *,
+        always: bool = False,
     ) -> SourceObjects:
         return collect_source(
             self.source,
@@ -216,7 +243,7 @@ class S3Download(
             context,
             version=self.version or "",
             as_of=self.as_of or "",
-            on_left_out=on_left_out if self.delete_extra else None,
+            on_left_out=on_left_out if self.delete_extra or always else None,
         )
 
     def _keep_left_out(self, had: NameSet, info: ObjectInfo, relative: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.past_fields import AsOfFields
 from rolerunner.actions.permissions import list_permission
 from rolerunner.actions.shared_fields import (
@@ -170,6 +171,19 @@ class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action
         ):
             count, size = count + 1, size + info.size
         return {"count": count, "bytes": size}
+
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports the objects of the list."""
+        storage = context.storage(access=self.access())
+        listed = placeholder_list(self.source)
+        folders: list[str] = []
+        count = 0
+        for info in self._sort_objects(self._select_folders_or_objects(storage, folders, context)):
+            count += 1
+            uri = str(listed.uri(info))
+            report(ObjectPlan("list", uri, "the step selects it", size=info.size))
+        if not count and not folders:
+            handle_empty_source(self.on_empty, str(self.source), context)
 
     def _select_folders_or_objects(
         self, storage: Storage, folders: list[str], context: StepContext

@@ -47,6 +47,7 @@ class S3Pack(FilterFields, PutFields, TransferFields, Action):
     """
 
     kind: ClassVar[str] = "s3.pack"
+    object_verb: ClassVar[str] = "pack"
     stores_objects: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {

@@ -57,6 +57,7 @@ class S3Presign(FilterFields, RequestFields, Action):
     """
 
     kind: ClassVar[str] = "s3.presign"
+    object_verb: ClassVar[str] = "presign"
     counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {
         "source": "s3://publish/report.pdf",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.shared_fields import RequestFields
 from rolerunner.common.json_values import read_json
@@ -77,6 +78,12 @@ class S3Read(RequestFields, Action):
                 hint="set 'format: text' to read it as text",
                 type="NotJson",
             ) from None
+
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports the object. Raises StepError if it does not exist."""
+        storage = context.storage(access=self.access(customer_key=self.customer_key))
+        info = storage.head(self.source, self.version or "")
+        report(ObjectPlan("read", str(self.source), "it becomes an output", size=info.size))
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """GetObject, and ListBucket to distinguish a missing object from a refusal."""

@@ -71,6 +71,7 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, Action):
     """
 
     kind: ClassVar[str] = "s3.restore"
+    object_verb: ClassVar[str] = "restore"
     counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {
         "source": "s3://archive/orders/2020/",

@@ -83,6 +83,7 @@ class S3Tag(FilterFields, TransferFields, DistributionFields, Action):
     """
 
     kind: ClassVar[str] = "s3.tag"
+    object_verb: ClassVar[str] = "tag"
     counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {
         "source": "s3://landing/orders/",

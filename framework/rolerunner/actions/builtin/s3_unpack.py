@@ -50,6 +50,7 @@ class S3Unpack(FilterFields, PutFields, TransferFields, Action):
     """
 
     kind: ClassVar[str] = "s3.unpack"
+    object_verb: ClassVar[str] = "unpack"
     stores_objects: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {

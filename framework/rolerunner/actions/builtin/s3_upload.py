@@ -12,6 +12,7 @@ from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.object_names import NameFields
+from rolerunner.actions.object_plans import Report, plan_deletions, plan_transfers
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.places import possible_targets, resolve_target
@@ -168,6 +169,21 @@ class S3Upload(
             else delete_extra_objects(extra, storage, context, done.objects, backups)
         )
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
+
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports what would be uploaded, skipped, kept and deleted. Raises StepError."""
+        storage = context.storage(access=self.access())
+        puts = UploadItems(self, storage, context)
+        if puts.count == 0:
+            handle_empty_source(self.on_empty, str(self.source), context)
+        extra = (
+            self._find_extra_objects(puts.place, storage, context)
+            if self.delete_extra and puts.count
+            else EMPTY_LIST
+        )
+        backups = self.open_backups(context, "role", puts.place)
+        plan_transfers(puts, puts.if_exists, report, context, backups)
+        plan_deletions(extra, "the source does not have it", report, backups)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """PutObject, and what encryption, ACL and tags need; aborting a failed upload.

@@ -84,6 +84,7 @@ class S3Verify(FilterFields, TransferFields, Action):
     """
 
     kind: ClassVar[str] = "s3.verify"
+    object_verb: ClassVar[str] = "verify"
     counts_transfers: ClassVar[bool] = False
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {

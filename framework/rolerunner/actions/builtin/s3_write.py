@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.object_values import Header
 from rolerunner.actions.permissions import object_permission
 from rolerunner.actions.put_options import PutFields
@@ -109,6 +110,13 @@ class S3Write(PutFields, RequestFields, Action):
                 hint="use null or text instead",
                 type="NotJson",
             ) from None
+
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports the object."""
+        del context
+        is_conditional = self.if_none_match or self.if_match is not None
+        reason = "if its condition holds" if is_conditional else "it is overwritten if it exists"
+        report(ObjectPlan("send", str(self.target), reason))
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """PutObject; GetObject for if_match."""
