@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         UsageError,
         load,
         plan,
+        preview_objects,
         run,
         survey,
     )
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "load",
     "plan",
+    "preview_objects",
     "run",
     "survey",
 ]

@@ -22,6 +22,7 @@ def test_the_public_names() -> None:
         "load",
         "load_documents",
         "plan",
+        "preview_objects",
         "run",
         "survey",
     ]
