@@ -30,7 +30,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 _PART = re.compile(
     r"(?<=<!-- from the code: )([\w-]+)( \(make docs\) -->\n).*?(?=<!-- end -->)", re.DOTALL
 )
-_FUNCTIONS = ("load", "plan", "run", "survey")
+_FUNCTIONS = ("load", "plan", "run", "survey", "preview_objects")
 _VALUES = ("RunResult", "StepResult", "ItemResult", "RoleUse", "Failure", "Job", "Plan")
 
 
