@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import measure
+from works import COMPRESSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,6 +225,12 @@ def _step(work: Work, place: Place) -> str:
         "copy": f"action: s3.copy, role: one, source: '{source}', target: 's3://written/copied/'",
         "relay": f"action: s3.copy, source_role: one, target_role: two, source: '{source}', "
         "target: 's3://written/relayed/'",
+        **{
+            codec: f"action: s3.upload, role: one, source: '{place.source}/', target: "
+            f"'s3://written/in/', compress: {codec}"
+            for codec in COMPRESSED
+        },
+        "pack": f"action: s3.pack, role: one, source: '{source}', target: 's3://written/all.tar'",
         "verify": f"action: s3.verify, source_role: one, target_role: two, source: '{source}', "
         f"target: '{source}'",
         "delete": f"action: s3.delete, role: one, source: '{source}', max_delete: {work.count}",
@@ -279,8 +286,8 @@ def _as_other(command: list[str]) -> str:
 # rclone
 
 
-def _rclone(binaries: Path) -> Callable[[Work, Place], Command]:
-    def command(work: Work, place: Place) -> Command:
+def _rclone(binaries: Path) -> Callable[[Work, Place], Command | None]:
+    def command(work: Work, place: Place) -> Command | None:
         base = [
             str(binaries / "rclone"), "--config", os.devnull, "--transfers", "64", "--checkers",
             "64", "--no-check-dest", "--s3-no-head",
@@ -296,8 +303,14 @@ def _rclone(binaries: Path) -> Callable[[Work, Place], Command]:
             "relay": ["copy", source, "B:written/relayed"],
             "verify": ["check", source, f"B:{work.bucket}/data"],
             "delete": ["delete", source],
+            "gzip": ["copy", str(place.source), "Z:"],
         }
+        if work.kind not in what:
+            return None
         return [*base, *what[work.kind]], {
+            "RCLONE_CONFIG_Z_TYPE": "compress",
+            "RCLONE_CONFIG_Z_REMOTE": "A:written/in",
+            "RCLONE_CONFIG_Z_LEVEL": "6",
             **_remote("A", KEYS, place),
             **_remote("B", OTHER, place),
         }
@@ -346,6 +359,9 @@ def _aws(binaries: Path) -> Callable[[Work, Place], Command | None]:
             "copy": ["cp", "--recursive", "--only-show-errors", source, "s3://written/copied/"],
             "delete": ["rm", "--recursive", "--only-show-errors", source],
         }
+        streamed = _aws_streamed(base, work, place, source)
+        if streamed is not None:
+            return ["sh", "-c", streamed], {"AWS_CONFIG_FILE": str(config)}
         return (
             ([*base, *what[work.kind]], {"AWS_CONFIG_FILE": str(config)})
             if work.kind in what
@@ -355,12 +371,28 @@ def _aws(binaries: Path) -> Callable[[Work, Place], Command | None]:
     return command
 
 
+def _aws_streamed(base: list[str], work: Work, place: Place, source: str) -> str | None:
+    """Returns the pipe in which aws-cli stores what gzip, zstd or tar write."""
+    aws = shlex.join(base)
+    if work.kind in COMPRESSED:
+        packer = {"gzip": "gzip -6", "zstd": "zstd -q -3"}[work.kind]
+        file = shlex.quote(str(place.source / "obj-00000000.bin"))
+        return f"{packer} -c {file} | {aws} cp - s3://written/in/packed"
+    if work.kind != "pack":
+        return None
+    folder = shlex.quote(str(place.target))
+    return (
+        f"{aws} cp --recursive --only-show-errors {source} {folder}"
+        f" && tar -C {folder} -cf - . | {aws} cp - s3://written/all.tar"
+    )
+
+
 # scripts: boto3 as people write it, and what an engine on awscrt would be
 
 
 def _script(binaries: Path, name: str) -> Callable[[Work, Place], Command | None]:
     def command(work: Work, place: Place) -> Command | None:
-        if work.kind == "verify":
+        if work.kind in ("verify", "pack", *COMPRESSED):
             return None
         script = str(Path(__file__).with_name(name))
         local = place.source if work.kind == "upload" else place.target

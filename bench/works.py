@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 SMALL = 16 << 10
 LARGE = 2 << 30
+COMPRESSED = ("gzip", "zstd")
+"""Kinds of uploads that are compressed."""
+_TEXT = 4 << 20
+"""Bytes after which a text repeats, more than zstd looks back at level 3."""
 _BLOCK = 1 << 20
 """Small, because the peak memory of a child includes what its parent holds at the fork."""
 
@@ -23,7 +28,7 @@ class Work:
     """A measured work. ``peers`` and ``aws`` are the target ratios.
 
     ``kind`` is download, upload, list, copy, relay (a copy between two roles), verify (two sides
-    compared by their listings) or delete.
+    compared by their listings), delete, gzip or zstd (an upload that is compressed), or pack.
     """
 
     name: str
@@ -68,6 +73,8 @@ class Work:
             "copy": f"copy {self.count:,} within S3",
             "relay": f"copy {what} between two roles", "delete": f"delete {self.count:,}",
             "verify": f"compare {what} of two roles",
+            "gzip": f"upload {what} of text as gzip 6", "zstd": f"upload {what} of text as zstd 3",
+            "pack": f"pack {what} into a tar",
         }[self.kind]  # fmt: skip
 
 
@@ -85,6 +92,9 @@ def works(*, quick: bool) -> tuple[Work, ...]:
         Work("relay-small", "relay", 10_000, SMALL, (HTTP, TLS, LATE), 1.2),
         Work("relay-large", "relay", 1, LARGE, (HTTP, TLS), 1.2),
         Work("verify", "verify", 1_000_000, SMALL, (HTTP, TLS), 2),
+        Work("compress-gzip", "gzip", 1, LARGE, (HTTP, TLS), 2),
+        Work("compress-zstd", "zstd", 1, LARGE, (HTTP, TLS), 2),
+        Work("pack", "pack", 10_000, SMALL, (HTTP, TLS), 2),
         Work("delete", "delete", 10_000, SMALL, (HTTP, TLS, LATE), 1.0, 5),
     )
     return tuple(_small(work) for work in found) if quick else found
@@ -97,15 +107,28 @@ def _small(work: Work) -> Work:
 def make_source(work: Work, folder: Path) -> Path:
     """Creates the files of an upload, once."""
     source = folder / f"source-{work.count}-{work.size}"
-    if work.kind != "upload" or source.exists():
+    if work.kind in COMPRESSED:
+        source = source.with_name(f"{source.name}-text")
+    if work.kind not in ("upload", *COMPRESSED) or source.exists():
         return source
     source.mkdir(parents=True)
-    block = os.urandom(min(work.size, _BLOCK))
+    block = _make_text(_TEXT) if work.kind in COMPRESSED else os.urandom(min(work.size, _BLOCK))
     for number in range(work.count):
         with (source / f"obj-{number:08d}.bin").open("wb") as file:
             for start in range(0, work.size, len(block)):
                 file.write(block[: work.size - start])
     return source
+
+
+def _make_text(size: int) -> bytes:
+    """Returns lines of numbers and words, which gzip makes four times smaller."""
+    draw = random.Random(1)
+    words = [f"{draw.getrandbits(28):x}" for _ in range(2000)]
+    text = bytearray()
+    while len(text) < size:
+        fields = (draw.choice(words), draw.choice(words), f"{draw.random():.4f}", "delivered")
+        text += f"2026-01-{draw.randint(1, 31):02},{','.join(fields)}\n".encode()
+    return bytes(text[:size])
 
 
 def problem(work: Work, counts: Counts, target: Path) -> str:
@@ -119,6 +142,8 @@ def problem(work: Work, counts: Counts, target: Path) -> str:
         and counts.puts >= work.count
         and counts.bytes_in >= work.bytes,
         "verify": counts.keys >= 2 * work.count,
+        "pack": counts.gets >= work.count and counts.bytes_in >= work.bytes,
+        **dict.fromkeys(COMPRESSED, work.bytes // 8 <= counts.bytes_in < work.bytes),
         "delete": counts.deletes >= -(-work.count // 1000),
     }[work.kind]
     if not wanted:
