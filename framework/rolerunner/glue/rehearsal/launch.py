@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.glue.launch.invocation import build_environment
+from rolerunner.glue.launch.notified import NOTIFIED_EXIT_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ _LONGEST = 900.0
 """Seconds after which the process is killed."""
 _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
 """Variables of this machine that the process gets; the user's AWS settings are not among them."""
+_REASON = "rolerunner: "
+"""What the last line of a failed script begins with."""
 _LOG_LINES = 20
 
 
@@ -96,7 +99,7 @@ def launch_script(
             killer.cancel()
     seconds = time.monotonic() - began
     found = _read_report(report, status)
-    error = str(found["error"]).replace("JobFailed: ", "", 1)
+    error = explain_end(str(found["error"]), lines)
     tail = errors.read_text(encoding="utf-8", errors="replace").splitlines()
     return Launch(
         start_seconds,
@@ -108,6 +111,14 @@ def launch_script(
         _find_error_type(lines),
         (*lines[-_LOG_LINES:], *tail[-_LOG_LINES:]),
     )
+
+
+def explain_end(error: str, lines: Sequence[str]) -> str:
+    """Returns why a script failed; where all targets were told, Python Shell has no other word."""
+    if error.endswith(f"exit code {NOTIFIED_EXIT_STATUS}"):
+        said = (line[len(_REASON) :] for line in reversed(lines) if line.startswith(_REASON))
+        return next(said, error)
+    return error.replace("JobFailed: ", "", 1).replace("NotifiedFailure: ", "", 1)
 
 
 def _build_environment(runtime: Runtime, installed: Installation, work: Path) -> dict[str, str]:

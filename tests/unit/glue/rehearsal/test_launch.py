@@ -10,7 +10,7 @@ import pytest
 from rolerunner.glue.launch.runtime import RUNTIMES
 from rolerunner.glue.rehearsal.environment import Environment
 from rolerunner.glue.rehearsal.installation import Installation
-from rolerunner.glue.rehearsal.launch import Launch, launch_script
+from rolerunner.glue.rehearsal.launch import Launch, explain_end, launch_script
 
 STARTED = """
 import json, os, sys
@@ -65,3 +65,13 @@ def test_a_refused_role_is_told_from_other_reasons(tmp_path: Path) -> None:
 def test_a_process_that_is_killed_leaves_no_report(tmp_path: Path) -> None:
     ended = launch(tmp_path, "import os; os._exit(9)", "pythonshell")
     assert ended.error == "the process ended with status 9 before the script did"
+
+
+def test_a_failure_that_was_told_has_its_reason() -> None:
+    lines = ["{}", "rolerunner: nightly: step 'a' failed", "more"]
+    told = "Command failed with exit code 87"
+    assert explain_end(told, lines) == "nightly: step 'a' failed"
+    assert explain_end(told, []) == told
+    assert explain_end("NotifiedFailure: why", lines) == "why"
+    assert explain_end("JobFailed: why", lines) == "why"
+    assert explain_end("Command failed with exit code 1", lines).endswith("code 1")
