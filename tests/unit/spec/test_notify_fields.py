@@ -111,3 +111,24 @@ def test_the_section_of_a_wrong_spec_is_read_as_far_as_possible() -> None:
     assert [told.target for told in job.notify] == [TOPIC]
     assert load_notify_section("{", "spec.yaml", {}, lambda _: ("", "")) is None
     assert load_notify_section("version: 2", "spec.yaml", {}, lambda _: ("", "")) is None
+
+
+def test_an_environment_replaces_the_targets_and_has_its_own_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    text = HEAD.replace("ONE", f'{{on: failed, sns: "{TOPIC}", role: job}}') + (
+        "environments:\n"
+        "  dev: {notify: null}\n"
+        "  prod:\n"
+        "    notify:\n"
+        "      - {on: [failed, stopped], event: default, role: teller}\n"
+    )
+    path.write_text(text)
+    assert api.load(path, complete=False, env="dev").notify == ()
+    (told,) = api.load(path, complete=False, env="prod").notify
+    assert (told.kind, told.target) == ("event", "default")
+    path.write_text(text.replace("role: teller}\n", "role: tellr}\n"))
+    with pytest.raises(SpecError) as raised:
+        api.load(path, complete=False, env="prod")
+    assert [(each.mark.line, each.message) for each in raised.value.problems] == [
+        (12, "there is no role 'tellr'")
+    ]

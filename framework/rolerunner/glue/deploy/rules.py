@@ -96,8 +96,9 @@ def plan_rules(
 
     ``account`` is that of the Glue job, by default that of its role; empty if it is not known.
     """
-    if not account and settings.role.startswith("arn:"):
-        account = RoleArn.parse(settings.role).account
+    role = RoleArn.parse(settings.role) if settings.role.startswith("arn:") else None
+    partition = role.partition if role is not None else "aws"
+    account = account or (role.account if role is not None else "")
     wanted: dict[tuple[str, str, str], list[str]] = {}
     first: dict[tuple[str, str, str], Notification] = {}
     notes: dict[str, None] = {}
@@ -109,7 +110,8 @@ def plan_rules(
         if obstacle:
             notes[f"{told.label}: {obstacle}"] = None
             continue
-        key = (told.kind, _find_arn(told, region, account), told.rule_role)
+        arn = _find_arn(told, region, account, partition)
+        key = (told.kind, arn, told.rule_role)
         wanted.setdefault(key, []).extend(states)
         first.setdefault(key, told)
     rules = tuple(
@@ -146,11 +148,11 @@ def _find_obstacle(told: Notification, region: str, account: str) -> str:
     return ""
 
 
-def _find_arn(told: Notification, region: str, account: str) -> str:
+def _find_arn(told: Notification, region: str, account: str, partition: str) -> str:
     target = str(told.target)
     if told.kind != "event" or target.startswith("arn:"):
         return target
-    return f"arn:aws:events:{region}:{account or '*'}:event-bus/{target}"
+    return f"arn:{partition}:events:{region}:{account or '*'}:event-bus/{target}"
 
 
 def _build_rule(job_name: str, key: tuple[str, str, str], states: tuple[str, ...]) -> Rule:
