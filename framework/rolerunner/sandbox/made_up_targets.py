@@ -39,6 +39,8 @@ def make_up_targets(plan: Plan, job_role: str, roles: Iterable[RolePolicies]) ->
             found.queues.append(SandboxQueue(arn=arn, policy=_let_in(arn, policies)))
         elif notification.kind == "event" and not arn.endswith("/default"):
             found.event_buses.append(SandboxBus(arn=arn))
+        if arn.endswith("event-bus/default"):
+            continue
         if arn:
             found.notes.append(f"{arn} is made up, and takes what the spec's roles send")
         else:

@@ -37,15 +37,15 @@ def plan_changes(account: Account, wanted: Iterable[Rule], last: Iterable[Rule])
     for rule in wanted:
         names.add(rule.name)
         current = _fetch_rule(account, rule.name)
-        found = diff_jobs({} if current is None else current, _flatten_rule(rule))
+        found = _list_changes(rule.name, current, _flatten_rule(rule))
         if found:
             put.append(rule)
-            changes += _name_changes(rule, found)
+            changes += found
     for rule in last:
         current = None if rule.name in names else _fetch_rule(account, rule.name)
         if current is not None:
             delete.append(rule)
-            changes += _name_changes(rule, diff_jobs(current, {}))
+            changes += _list_changes(rule.name, current, None)
     return RuleChanges(tuple(put), tuple(delete), tuple(changes))
 
 
@@ -125,5 +125,21 @@ def _flatten_rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _name_changes(rule: Rule, found: Iterable[Change]) -> list[Change]:
-    return [Change(f"Rules.{rule.name}.{each.field}", each.before, each.after) for each in found]
+def _list_changes(
+    name: str, before: Optional[dict[str, Any]], after: Optional[dict[str, Any]]
+) -> list[Change]:
+    """Returns the change of what the rule tells whom; the changed fields if it is the same."""
+    found = diff_jobs(before or {}, after or {})
+    summary = Change(f"Rules.{name}", _summarize(before), _summarize(after))
+    if found and summary.before != summary.after:
+        return [summary]
+    return [Change(f"Rules.{name}.{each.field}", each.before, each.after) for each in found]
+
+
+def _summarize(rule: Optional[dict[str, Any]]) -> Optional[str]:
+    """Returns ``FAILED, TIMEOUT to arn:...``; None for no rule."""
+    if rule is None:
+        return None
+    detail = json.loads(rule["EventPattern"]).get("detail", {})
+    arns = [value["Arn"] for key, value in rule.items() if key.startswith("Targets.")]
+    return f"{', '.join(map(str, detail.get('state', ())))} to {', '.join(arns) or 'nobody'}"
