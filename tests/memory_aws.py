@@ -41,6 +41,7 @@ STORED_HEADERS = {
     "content-language",
     "cache-control",
     "expires",
+    "x-amz-website-redirect-location",
 }
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 _CHECKSUM = re.compile(r"x-amz-checksum-(crc32|crc32c|crc64nvme|sha1|sha256)\Z")

@@ -84,6 +84,11 @@ STORED: Options = [
         "storage_class": "STANDARD_IA",
         "content_type": "text/csv",
         "cache_control": "max-age=60",
+        "content_encoding": "identity",
+        "content_disposition": "attachment; filename=a.csv",
+        "content_language": "en",
+        "expires": "2032-01-31",
+        "website_redirect": "/new.html",
         "metadata": {"team": "orders"},
         "tags": {"team": "orders"},
         "checksum": "SHA256",
@@ -175,6 +180,7 @@ ELSEWHERE = {
     "as_of",  # tests/functional/test_past_objects.py: it needs a bucket with versions
     "version", "customer_key",  # every boto3 has their parameters
     "folder", "checksums", "write_checksums", "algorithm", "report", "symlinks",  # test_verify.py
+    "name", "flatten",  # tests/functional/test_object_names.py: the requests are the same
     "delete_extra", "max_delete",  # tests/functional/test_delete_extra.py
 }  # fmt: skip
 

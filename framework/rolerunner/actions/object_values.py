@@ -6,6 +6,8 @@ known before.
 
 import re
 from collections.abc import Mapping
+from datetime import date, datetime, timezone
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
@@ -129,9 +131,55 @@ def _kms_key(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _validate_expires(value: Any, info: ValidationInfo) -> Any:
+    """Returns a date or time as an HTTP date; the time of a date alone is midnight, UTC."""
+    if _stands_in(info):
+        return value
+    try:
+        moment = _parse_moment(value).astimezone(timezone.utc)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        raise ValueError(
+            "must be a date such as 2027-01-31, a time such as 2027-01-31T12:00:00Z, or an HTTP"
+            f" date, not '{value}'"
+        ) from None
+    return format_datetime(moment, usegmt=True)
+
+
+def _parse_moment(value: Any) -> datetime:
+    """Returns the moment of a date, a time or a text. Raises ValueError and others."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            value = parsedate_to_datetime(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
+    if not isinstance(value, datetime):
+        raise TypeError
+    return value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
+
+
+def _validate_redirect(value: Any, info: ValidationInfo) -> Any:
+    value = _validate_header(value, info)
+    if not isinstance(value, str) or _stands_in(info):
+        return value
+    if not value.startswith(("/", "http://", "https://")):
+        raise ValueError(
+            "must be an object of the bucket, such as /new.html, or begin with http:// or"
+            f" https://, not '{value}'"
+        )
+    if len(value) > MAX_METADATA:
+        raise ValueError(f"must have at most {MAX_METADATA:,} characters, not {len(value):,}")
+    return value
+
+
 _HEADER = BeforeValidator(_validate_header)
 Header = Annotated[str, _HEADER, json_form(type="string"), DYNAMIC]
 """The value of an HTTP header."""
+Expires = Annotated[str, BeforeValidator(_validate_expires), json_form(type="string"), DYNAMIC]
+"""A moment in the form of HTTP dates."""
+Redirect = Annotated[str, BeforeValidator(_validate_redirect), json_form(type="string"), DYNAMIC]
+"""The place that a website redirects to instead of an object."""
 Metadata = Annotated[
     dict[
         Annotated[str, AfterValidator(_metadata_name)],
@@ -160,4 +208,4 @@ StorageClass = Annotated[
 ]  # fmt: skip
 """A storage class that S3 has (S3 API reference, PutObject)."""
 
-__all__ = ["Header", "KmsKey", "Metadata", "StorageClass", "Tags"]
+__all__ = ["Expires", "Header", "KmsKey", "Metadata", "Redirect", "StorageClass", "Tags"]

@@ -5,7 +5,15 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field, model_validator
 
-from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageClass, Tags
+from rolerunner.actions.object_values import (
+    Expires,
+    Header,
+    KmsKey,
+    Metadata,
+    Redirect,
+    StorageClass,
+    Tags,
+)
 from rolerunner.actions.permissions import object_permission
 from rolerunner.iam.actions_table import KEY_WRITE_ACTIONS, derive_key_permissions
 from rolerunner.model import Permission, S3Uri
@@ -83,6 +91,29 @@ class PutFields(StrictModel):
     cache_control: Optional[Header] = Field(
         None, description="The Cache-Control header.", examples=["max-age=3600"]
     )
+    content_encoding: Optional[Header] = Field(
+        None,
+        description="The Content-Encoding header, of objects that are compressed already.",
+        examples=["gzip"],
+    )
+    content_disposition: Optional[Header] = Field(
+        None,
+        description="The Content-Disposition header, such as the file name of a download.",
+        examples=["attachment; filename=orders.csv"],
+    )
+    content_language: Optional[Header] = Field(
+        None, description="The Content-Language header.", examples=["en"]
+    )
+    expires: Optional[Expires] = Field(
+        None,
+        description="The Expires header: a date, a time or an HTTP date.",
+        examples=["2027-01-31", "${{ run.date | plus('7d') }}"],
+    )
+    website_redirect: Optional[Redirect] = Field(
+        None,
+        description="Where a website of the bucket redirects to: /KEY, http:// or https://.",
+        examples=["/orders/latest.html"],
+    )
     metadata: Optional[Metadata] = Field(
         None,
         description="The user metadata of each object: ASCII text, 2 KB in all.",
@@ -102,6 +133,11 @@ class PutFields(StrictModel):
             "StorageClass": self.storage_class,
             "ContentType": self.content_type,
             "CacheControl": self.cache_control,
+            "ContentEncoding": self.content_encoding,
+            "ContentDisposition": self.content_disposition,
+            "ContentLanguage": self.content_language,
+            "Expires": self.expires,
+            "WebsiteRedirectLocation": self.website_redirect,
             "Metadata": None if self.metadata is None else dict(self.metadata),
             "ChecksumAlgorithm": self.checksum,
             "Tagging": None if self.tags is None else urlencode(dict(self.tags), quote_via=quote),

@@ -156,8 +156,7 @@ _ELSEWHERE = {
             "content_language",
             "website_redirect",
         ),
-        "no action sets this header: store the object with action: aws.call and PutObject, "
-        "or with your own function",
+        "this action stores no object; s3.upload, s3.write and s3.copy set this header",
     ),
     "recursive": "a prefix that ends with '/' includes everything under it",
     "cmd": "no step runs a shell: write a function and call it with action: python.call",

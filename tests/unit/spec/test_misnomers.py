@@ -66,7 +66,7 @@ ENCRYPTION = "write encryption: {type: aws:kms, key: alias/NAME}"
         ("aws.call", "with", "write 'parameters'"),
         ("aws.call", "args", "write 'parameters'"),
         ("aws.call", "api", "write 'operation'"),
-        ("s3.upload", "content_encoding", "no action sets this header"),
+        ("s3.download", "content_encoding", "this action stores no object"),
         ("s3.list", "cmd", "no step runs a shell"),
         ("s3.list", "with", "write the fields of an action at the same level as 'action'"),
         ("s3.list", "env", "declare 'params'"),
