@@ -7,7 +7,7 @@ together with what follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -59,10 +59,13 @@ class PlannedPart:
 
 @dataclass(frozen=True)
 class Concatenation:
-    """One object to make of many; ``segments`` yields them in order, ``size`` is their sum."""
+    """One object to make of many.
+
+    ``segments`` returns them in order, again for each attempt; ``size`` is their sum.
+    """
 
     target: S3Uri
-    segments: Iterable[Segment]
+    segments: Callable[[], Iterable[Segment]]
     size: int
     options: Mapping[str, Any]
     within_s3: bool
@@ -76,7 +79,7 @@ def plan_parts(item: Concatenation) -> Iterator[PlannedPart]:
     wanted = least if item.within_s3 else max(least, 16 * MIB)
     start, held = 0, 0
     pending: list[Segment] = []
-    for whole in item.segments:
+    for whole in item.segments():
         rest: Optional[Segment] = whole if whole.length else None
         while rest is not None:
             is_copied = item.within_s3 and not pending and rest.info is not None

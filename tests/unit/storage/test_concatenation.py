@@ -32,7 +32,7 @@ def plan(sizes: list[int], *, within_s3: bool, separator: bytes = b"") -> list[P
         segments.append(Segment(0, size, S3Uri("box", key), ObjectInfo(key, size)))
     total = sum(segment.length for segment in segments)
     target = S3Uri("box", "target")
-    return list(plan_parts(Concatenation(target, segments, total, {}, within_s3)))
+    return list(plan_parts(Concatenation(target, lambda: segments, total, {}, within_s3)))
 
 
 @given(sizes=SIZES, within_s3=st.booleans(), separator=st.sampled_from([b"", b"\n"]))

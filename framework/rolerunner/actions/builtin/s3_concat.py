@@ -1,6 +1,7 @@
 """Defines the action ``s3.concat``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
@@ -115,7 +116,7 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
         separators = len(self.separator.encode()) * max(count - 1, 0)
         item = Concatenation(
             self.target,
-            self._iterate_segments(found.objects),
+            partial(self._iterate_segments, found.objects),
             found.objects.bytes + separators,
             {**self.put_options(), **({"IfNoneMatch": "*"} if self.if_none_match else {})},
             within_s3=context.roles["source_role"] == context.roles["target_role"],

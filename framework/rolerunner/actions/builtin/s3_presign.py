@@ -28,6 +28,8 @@ MAX_EXPIRES = 7 * 86_400
 """Seconds that a signature of version 4 is valid at most (S3 user guide, presigned URLs)."""
 MAX_URLS = 1000
 """URLs of one step: they are outputs in memory."""
+_UNKNOWN_SESSION = 3600
+"""Seconds that the session of the job's own role is taken to last."""
 _RESPONSE_HEADERS = {
     "cache_control": "ResponseCacheControl",
     "content_disposition": "ResponseContentDisposition",
@@ -243,6 +245,12 @@ class S3Presign(FilterFields, RequestFields, Action):
         context.sessions.assume(role)
         wanted = time.time() + self.expires
         session = context.sessions.find_expiry(role)
+        if session is None and self.expires > _UNKNOWN_SESSION:
+            context.note(
+                "warning",
+                "the URLs end with the session of the job's own role, whose end is not known here",
+                {},
+            )
         if session is None or session >= wanted:
             return wanted
         left = max(0, int(session - time.time()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
@@ -232,8 +233,15 @@ class BotoEngine:
 
     def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:
         """Stores one object made of many that ``source`` reads."""
-        with PartExecutor(cancel, self.tuning) as parts:
-            return self.concatenations.concatenate(item, source, parts)
+        tried = 1
+        while True:
+            try:
+                with PartExecutor(cancel, self.tuning) as parts:
+                    return self.concatenations.concatenate(item, source, parts)
+            except StepError as error:
+                if not can_retry(error, tried) or cancel.wait(backoff_seconds(tried)):
+                    raise
+            item, tried = replace(item, repeated=True), tried + 1
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
