@@ -11,11 +11,8 @@ from rich.console import Console
 from rolerunner.model import Failure, RoleUse, RunResult, StepResult
 from rolerunner.observers.report import render_page
 from rolerunner.observers.result import build_result_document
-from rolerunner.observers.terminal_tables import (
-    build_roles_table,
-    build_steps_table,
-    format_outputs,
-)
+from rolerunner.observers.terminal import format_outputs
+from rolerunner.observers.terminal_tables import build_roles_table, build_steps_table
 from rolerunner.observers.units import sum_numbers
 
 ARN = (
