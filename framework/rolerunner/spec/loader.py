@@ -314,7 +314,7 @@ def _parse_state(state_fields: Any, roles: Roles, reader: SpecReader) -> Optiona
     )
     if read is None:
         return None
-    if read.role is not None:
+    if isinstance(read.role, str):  # not a template, which is a mistake or waits for params
         roles.check(read.role, ("state", "role"), reader)
     if any(isinstance(value, Template) for value in vars(read).values()):
         return None

@@ -203,3 +203,30 @@ def test_roles_are_checked_against_their_limits(role: str, message: str) -> None
             f"version: 1\nname: t\nroles:\n  r: {role}\n" + STEP.replace("reader", "r")
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [
+        ("{{ x }}", "'{{ x }}' is not replaced"),
+        ("${{ params.x }}", "there is no param 'x'"),
+        ("nobody", "there is no role 'nobody'"),
+    ],
+)
+def test_a_wrong_role_of_the_state_is_a_mistake(role: str, message: str) -> None:
+    state = f'state: {{location: s3://bucket/state/, role: "{role}"}}\n'
+    (found,) = mistakes(HEAD + state + STEP)
+    assert message in found
+
+
+def test_the_role_of_the_state_may_wait_for_a_param() -> None:
+    text = (
+        f"{HEAD}params:\n  x: {{required: true}}\n"
+        'state: {location: s3://bucket/state/, role: "${{ params.x }}"}\n'
+    )
+    job = load_spec(text + STEP, "t.yaml", registry(), {}, complete=False)
+    assert (job.state, job.undecided) == (None, ("state",))
+    known = load(text + STEP, x="reader").state
+    assert known is not None
+    assert known.role is not None
+    assert known.role.name == "reader"
