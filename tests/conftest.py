@@ -56,6 +56,8 @@ LONG_MODULES = {
     "test_locks",
     "test_manual_examples",
     "test_network_faults",
+    "test_notification_cases",
+    "test_notification_rules",
     "test_object_names",
     "test_output_streams",
     "test_packing",

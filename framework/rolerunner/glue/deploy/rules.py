@@ -134,6 +134,8 @@ def _find_obstacle(told: Notification, region: str, account: str) -> str:
             "'Glue Job State Change' for ends that no job can tell of"
         )
     parts = str(told.target).split(":")
+    if told.kind == "sns" and parts[-1].endswith(".fifo"):
+        return "Glue's own ends are not told: EventBridge sends to no FIFO topic"
     if told.kind in ("sns", "sqs") and region not in ("*", parts[_REGION]):
         return (
             f"Glue's own ends are not told: a rule in {region} reaches no target in "
