@@ -211,3 +211,29 @@ def test_deletion_keeps_what_it_deletes(job: Job) -> None:
     named = job.step("s3.delete", source="s3://landing/one", **fields)
     assert named.status == "succeeded", named.error
     assert body(job, "s3://ops-bucket/kept/one") == "one"
+
+
+def test_object_is_never_its_own_backup(job: Job) -> None:
+    job.put("s3://landing/in/a", "only")
+    (job.folder / "list").write_text("in/a\n")
+    where = {"objects": {"from": str(job.folder / "list"), "prefix": "s3://landing/in/"}}
+    fields = {**where, "role": "writer", "max_delete": 1, "backup": "s3://landing/in/"}
+    result = job.step("s3.delete", **fields)
+    assert "s3://landing/in/a is left as it is" in result.error.message
+    assert body(job, "s3://landing/in/a") == "only"
+    with pytest.raises(SpecError, match="is the folder of 'source'"):
+        job.load(
+            "s3.delete", source="s3://landing/in/a", role="writer", max_delete=1,
+            backup="s3://landing/in/",
+        )  # fmt: skip
+
+
+def test_move_of_compressed_copies_deletes_what_was_copied(job: Job) -> None:
+    job.put("s3://landing/in/a", "text" * 100)
+    result = job.step(
+        "s3.copy", source="s3://landing/in/", target="s3://archive/", move=True,
+        source_role="reader", target_role="writer", compress="gzip",
+    )  # fmt: skip
+    assert result.status == "succeeded", result.error
+    assert job.keys("landing") == []
+    assert job.keys("archive") == ["a.gz"]

@@ -12,6 +12,7 @@ from pydantic import model_validator
 from rolerunner.actions.base import Field, StepContext
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.shared_fields import RequestFields
+from rolerunner.actions.targets import is_access_point
 from rolerunner.errors import NotFound, StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.overlap import are_kept_apart, shared_folder
@@ -86,8 +87,12 @@ def check_backup(
     """
     if not (isinstance(backup, S3Uri) and isinstance(place, S3Uri)):
         return
-    shared = shared_folder(place if place.is_prefix else place.as_folder(), backup)
-    if shared is None or (not place.is_prefix and not backup.key.startswith(place.as_folder().key)):
+    if not place.is_prefix:
+        if backup == S3Uri(place.bucket, place.key[: len(place.key) - len(place.name)]):
+            raise FieldConflictError(f"'backup' {backup} is the folder of '{name}' {place}")
+        return
+    shared = shared_folder(place, backup)
+    if shared is None:
         return
     is_inside = len(backup.key) > len(place.key)
     globs = [each for each in (*include, *exclude) if not isinstance(each, str)]
@@ -174,7 +179,7 @@ class Backups:
         failed: dict[S3Uri, Outcome] = {}
         for uri, (info, _) in objects.items():
             place = places[uri]
-            error = _find_obstacle(info, found[place])
+            error = _find_obstacle(uri, info, found[place])
             if error is not None:
                 failed[uri] = _fail_kept(uri, place, error)
             elif found[place].info is None:
@@ -233,14 +238,24 @@ def _add_condition(item: Union[Copy, Put], head: Outcome) -> Item:
     return replace(item, options={**item.options, **condition})
 
 
-def _find_obstacle(info: ObjectInfo, place: Outcome) -> Optional[StepError]:
+def _find_obstacle(uri: S3Uri, info: ObjectInfo, place: Outcome) -> Optional[StepError]:
     """Returns why an object cannot be kept at a place; None if it can, or is there already."""
     there = place.info
+    if place.uri == uri or (there is not None and _may_be_one(uri, info, place.uri, there)):
+        return StepError("that is the object itself", hint="name another prefix", type="SameKey")
     if there is None:
         return None if isinstance(place.error, NotFound) else place.error
     if (there.size, there.etag) == (info.size, info.etag):
         return None
     return StepError("another object is there", type=_EXISTS)
+
+
+def _may_be_one(uri: S3Uri, info: ObjectInfo, place: S3Uri, there: ObjectInfo) -> bool:
+    """Returns True if two names of buckets, one of an access point, may show one object."""
+    names_differ = uri.bucket != place.bucket
+    if not names_differ or not (is_access_point(uri.bucket) or is_access_point(place.bucket)):
+        return False
+    return (there.etag, there.modified) == (info.etag, info.modified)
 
 
 def _make_backup(uri: S3Uri, place: S3Uri, info: ObjectInfo) -> Copy:

@@ -190,7 +190,7 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage, opti
     target's name with the same ETag and time, ``option`` would delete them.
     """
     if (
-        not (_is_access_point(target.bucket) or _is_access_point(objects.prefix.bucket))
+        not (is_access_point(target.bucket) or is_access_point(objects.prefix.bucket))
         or target.bucket == objects.prefix.bucket
     ):
         return
@@ -217,7 +217,8 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage, opti
         )
 
 
-def _is_access_point(bucket: str) -> bool:
+def is_access_point(bucket: str) -> bool:
+    """Returns True for the ARN or alias of an access point, which does not show its bucket."""
     return ":" in bucket or bucket.endswith("-s3alias")
 
 

@@ -7,6 +7,12 @@ from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.archive_formats import FORMATS, find_format
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.object_plans import (
+    ObjectPlan,
+    Report,
+    check_not_empty,
+    report_refused,
+)
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
@@ -50,7 +56,6 @@ class S3Unpack(FilterFields, PutFields, TransferFields, Action):
     """
 
     kind: ClassVar[str] = "s3.unpack"
-    object_verb: ClassVar[str] = "unpack"
     stores_objects: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {
@@ -224,6 +229,15 @@ class S3Unpack(FilterFields, PutFields, TransferFields, Action):
         """Returns count and bytes of the archives."""
         found = self._collect(self._open_storages(context, self.flow())[0], context)
         return found.summary()
+
+    def plan_objects(self, context: StepContext, report: Report) -> None:
+        """Reports the archives; their members are known only when they are read."""
+        found = self._collect(self._open_storages(context, self.flow())[0], context)
+        check_not_empty(found, self, context)
+        report_refused(found, report)
+        for info in found.objects:
+            uri = str(found.objects.uri(info))
+            report(ObjectPlan("unpack", uri, f"below {self.target.as_folder()}", size=info.size))
 
     def _collect(self, source: Storage, context: StepContext) -> SourceObjects:
         return collect_source(self.source, self.objects, Selection.of((), ()), source, context)
