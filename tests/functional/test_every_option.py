@@ -107,10 +107,11 @@ OPTIONS: dict[str, Options] = {
     ],
     "s3.concat": [
         *REQUESTS, *FILTERS, *STORED, *ON_EMPTY, {"separator": "-"}, {"if_none_match": True},
+        {"keep_times": True},
     ],
     "s3.copy": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
-        {"move": False, "expected_source_bucket_owner": ACCOUNT}, BACKUP,
+        {"keep_times": True}, {"move": False, "expected_source_bucket_owner": ACCOUNT}, BACKUP,
         *_each("compress_as", ["suffix", "content_encoding"], compress="gzip", compress_level=1),
         {"multipart_above": "8MiB", "part_size": "8MiB", **STORED[2]},
     ],

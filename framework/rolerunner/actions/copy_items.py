@@ -96,6 +96,7 @@ class CopyItems:
                 self.is_retry,
                 there,
                 self.compression,
+                self.action.keep_times,
             )
 
     def targets(self) -> Iterator[tuple[ObjectInfo, S3Uri]]:

@@ -18,6 +18,7 @@ from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import fold_name, format_mtime
 from rolerunner.storage.integrity import is_same_file
+from rolerunner.storage.kept_times import find_mtime
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
 
 if TYPE_CHECKING:
@@ -159,7 +160,10 @@ class DownloadItems:
             target, info, self.compare, head, lambda: self.storage.get_part_size(uri, info)
         ):
             return False
-        return self.compare != "size_mtime" or format_mtime(target.stat().st_mtime) >= info.modified
+        status = target.stat()
+        if self.compare != "size_mtime" or format_mtime(status.st_mtime) >= info.modified:
+            return True
+        return self.action.keep_times and find_mtime(head()) == status.st_mtime_ns
 
     def _place_file(self, name: str) -> str:
         return str(self.target) if self.to_file else resolve_key_path(self.target, name)

@@ -18,6 +18,7 @@ from rolerunner.actions.permissions import object_permission
 from rolerunner.iam.actions_table import KEY_WRITE_ACTIONS, derive_key_permissions
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, StrictModel, customer_key_bytes
+from rolerunner.storage.kept_times import MTIME
 
 Acl = Annotated[
     Optional[
@@ -125,6 +126,13 @@ class PutFields(StrictModel):
     checksum: Optional[Algorithm] = Field(
         None, description="The checksum that S3 stores with the object.", examples=["SHA256"]
     )
+
+    def check_times(self) -> None:
+        """Raises ValueError if two fields set the metadata of modification times."""
+        if getattr(self, "keep_times", False) is True and any(
+            name.lower() == MTIME for name in self.metadata or ()
+        ):
+            raise ValueError("'keep_times' sets the metadata 'mtime'; leave it out of 'metadata'")
 
     def put_options(self) -> dict[str, Any]:
         """Returns the parameters of PutObject, without those that the step does not set."""

@@ -142,6 +142,7 @@ class UploadItems:
                 follow,
                 self.is_retry,
                 self.compression,
+                self.action.keep_times,
             )
 
     def _find_targets(self) -> Iterator[tuple[SourceFile, Union[S3Uri, StepError]]]:

@@ -58,6 +58,8 @@ class ObjectInfo:
     """True for a delete marker in a listing of versions."""
     encoding: str = ""
     """The Content-Encoding, which HEAD and GET report."""
+    mtime: str = ""
+    """The modification time in the metadata, which HEAD and GET report."""
 
 
 def make_object_info(values: dict[str, Any]) -> ObjectInfo:
@@ -115,6 +117,8 @@ class Put:
     """Whether an earlier attempt may have stored it, which a refused condition then may show."""
     compression: Optional[Compression] = None
     """How the file is compressed on the way."""
+    keep_time: bool = False
+    """Whether the file's modification time becomes metadata."""
 
 
 @_frozen_for_mypy(frozen=True)
@@ -136,6 +140,8 @@ class Copy:
     """The target's object that ``skip`` compares the source with."""
     compression: Optional[Compression] = None
     """How the object is compressed on the way, by a copy through this machine."""
+    keep_time: bool = False
+    """Whether the source's time becomes metadata, unless it has a time there already."""
 
 
 @_frozen_for_mypy(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Optional
 from rolerunner.errors import IntegrityFailed, ServiceFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
+from rolerunner.storage.kept_times import MTIME, MTIME_HEADER
 from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 
@@ -72,6 +73,7 @@ def parse_object_info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         answer.get("StorageClass") or "STANDARD",
         integrity.extract_checksum(answer),
         encoding=str(answer.get("ContentEncoding") or ""),
+        mtime=str((answer.get("Metadata") or {}).get(MTIME, "")),
     )
 
 
@@ -114,6 +116,7 @@ def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> Obj
             "storage_class": told("x-amz-storage-class", "STANDARD"),
             "checksum": find_checksum(headers),
             "encoding": told("content-encoding", ""),
+            "mtime": told(MTIME_HEADER, ""),
         }
     )
 

@@ -7,7 +7,6 @@ import http.client
 import os
 import stat
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.compression import Decompression
-    from rolerunner.storage.protocol import ObjectInfo
+from rolerunner.storage.kept_times import find_mtime
+from rolerunner.storage.protocol import ObjectInfo
 
 _BLOCK = 1 << 18
 _READ_AHEAD = 1 << 20
@@ -326,13 +326,10 @@ def decompress_file(
 
 
 def set_modified_time(file: NewFile, info: ObjectInfo) -> None:
-    """Sets the file's modification time to the object's."""
-    moment = (
-        datetime.strptime(info.modified, "%Y-%m-%dT%H:%M:%SZ")
-        .replace(tzinfo=timezone.utc)
-        .timestamp()
-    )
-    os.utime(file.descriptor, (moment, moment))
+    """Sets the file's modification time to the object's, which its metadata may hold."""
+    moment = find_mtime(info)
+    if moment is not None:
+        os.utime(file.descriptor, ns=(moment, moment))
 
 
 def verify_checksum(

@@ -166,6 +166,14 @@ class S3Copy(
         description="The SSE-C key of the source in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
     )
+    keep_times: Flag = Field(
+        False,
+        description=(
+            "Store the sources' times as metadata (mtime), as rclone does, unless they have it;"
+            " one more request for each object."
+        ),
+        examples=[True],
+    )
     on_empty: OnEmpty = Field(
         "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
@@ -175,6 +183,7 @@ class S3Copy(
         check_one_source(self.source, self.objects, self.kind)
         check_past_fields(self, move=self.move is True)
         self.check_compression()
+        self.check_times()
         if (
             self.move is True
             and self.if_exists == "skip_same"

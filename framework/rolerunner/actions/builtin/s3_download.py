@@ -122,7 +122,10 @@ class S3Download(
     )
     keep_times: Flag = Field(
         False,
-        description="Set the files' modification times to those of the objects.",
+        description=(
+            "Set the files' modification times to those of the objects: of their metadata (mtime,"
+            " as rclone stores it), or else of S3."
+        ),
         examples=[True],
     )
     customer_key: Optional[CustomerKey] = Field(

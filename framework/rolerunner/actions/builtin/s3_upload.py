@@ -123,6 +123,11 @@ class S3Upload(
         description="How objects are compared: checksum (or ETag), etag, size or size_mtime.",
         examples=["size"],
     )
+    keep_times: Flag = Field(
+        False,
+        description="Store the files' modification times as metadata (mtime), as rclone does.",
+        examples=[True],
+    )
     on_empty: OnEmpty = Field(
         "error", description="What to do when no file matches: error, warn or ok.", examples=["ok"]
     )
@@ -133,6 +138,7 @@ class S3Upload(
             raise ValueError("'delete_extra' cannot be used on a whole bucket; name a prefix")
         check_backup(self.backup, self.target, "target")
         self.check_compression()
+        self.check_times()
         if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
             raise ValueError("'if_none_match' never overwrites, which contradicts 'if_exists'")
         return self

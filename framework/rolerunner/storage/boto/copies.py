@@ -15,6 +15,7 @@ from rolerunner.storage.boto.reader import KEPT_OPTIONS, ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.transport import BotoTransport
 from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.kept_times import add_mtime, source_mtime
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from rolerunner.storage.responses import build_copy_source, check_etag_returned, parse_etag
@@ -64,19 +65,26 @@ class Copies:
     def _complete_options(self, item: Copy, info: ObjectInfo) -> dict[str, Any]:
         """Returns the options of CopyObject: replacing one kept option replaces all of them."""
         options = dict(item.options)
-        if any(name in options for name in KEPT_OPTIONS):
-            _, kept = self.reader.describe(item.source, info.version, tags=False, replaced=options)
+        if item.keep_time or any(name in options for name in KEPT_OPTIONS):
+            now, kept = self.reader.describe(
+                item.source, info.version, tags=False, replaced=options
+            )
             options = {**kept, **options, "MetadataDirective": "REPLACE"}
+            if item.keep_time:
+                options = dict(add_mtime(options, source_mtime(now)))
         if "Tagging" in options:
             options["TaggingDirective"] = "REPLACE"
         return options
 
     def _copy_parts(self, item: Copy, info: ObjectInfo, parts: PartExecutor) -> Mapping[str, Any]:
         """Copies in parts; S3 carries metadata and tags over to none of these uploads."""
-        _, kept = self.reader.describe(
+        now, kept = self.reader.describe(
             item.source, info.version, tags="Tagging" not in item.options, replaced=item.options
         )
-        options = {name: value for name, value in {**kept, **item.options}.items() if value}
+        merged = {**kept, **item.options}
+        if item.keep_time:
+            merged = dict(add_mtime(merged, source_mtime(now)))
+        options = {name: value for name, value in merged.items() if value}
 
         def send(part: PartUpload) -> dict[str, Any]:
             return self._copy_part(item, info, part, parts.cancel)

@@ -60,7 +60,7 @@ class Downloads:
             size = os.fstat(file.descriptor).st_size
             if item.decompress is not None:
                 decompress_file(file, item.target, uri, item.folder, item.decompress, info.encoding)
-            if item.keep_time and info.modified:
+            if item.keep_time:
                 set_modified_time(file, info)
         return Outcome(uri, size, item.target, info.etag, info.version, info=info)
 

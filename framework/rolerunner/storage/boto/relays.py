@@ -18,6 +18,7 @@ from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.compression import Compression, compress_blocks
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.integrity import ExpectedChecksum
+from rolerunner.storage.kept_times import add_mtime, source_mtime
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import Copy, Outcome
 from rolerunner.storage.responses import parse_etag
@@ -61,7 +62,10 @@ class Relays:
             tags="Tagging" not in item.options,
             replaced=item.options,
         )
-        options = {name: value for name, value in {**kept, **item.options}.items() if value}
+        merged = {**kept, **item.options}
+        if item.keep_time:
+            merged = dict(add_mtime(merged, source_mtime(info)))
+        options = {name: value for name, value in merged.items() if value}
         expected = ExpectedChecksum.of(info.checksum)
         running = None
         if expected is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rolerunner.storage.boto.multipart import MultipartUploads
@@ -13,6 +13,7 @@ from rolerunner.storage.boto.transport import PartTransport
 from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.compression import Compression, compress_blocks
 from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.kept_times import add_mtime, format_mtime
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import Outcome, Put
 from rolerunner.storage.responses import parse_etag
@@ -37,6 +38,9 @@ class Uploads:
         size = file.before.st_size
         if item.skip is not None and item.skip():
             return Outcome(item.target, size, item.source, status="skipped")
+        if item.keep_time:
+            mtime = format_mtime(file.before.st_mtime_ns)
+            item = replace(item, options=add_mtime(item.options, mtime))
         if item.compression is not None:
             return self._upload_compressed(item, file, item.compression, parts)
         if size >= self.tuning.large:

@@ -51,7 +51,9 @@ class CopyTasks:
 
         if info.size >= item.large:
             return (yield from run_blocking(copy_by_boto, large=True))
-        if not _KEPT_OPTIONS.isdisjoint(item.options):  # the others are read from each source
+        if item.keep_time or not _KEPT_OPTIONS.isdisjoint(
+            item.options
+        ):  # the others are read from each source
             return (yield from run_blocking(copy_by_boto))
         task = self._copy_whole(item, info, policy)
         return (yield from run_or_fall_back(task, copy_by_boto))

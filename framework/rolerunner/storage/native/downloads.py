@@ -83,7 +83,7 @@ class DownloadTasks:
                         sink.file, item.target, uri, item.folder, decompression, now.encoding
                     )
                 )
-            if item.keep_time and now.modified:
+            if item.keep_time:
                 set_modified_time(sink.file, now)
             sink.commit()
             return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)

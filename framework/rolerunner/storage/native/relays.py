@@ -17,6 +17,7 @@ from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
 from rolerunner.storage.integrity import ExpectedChecksum, compute_digest
 from rolerunner.storage.kept_metadata import kept_headers
+from rolerunner.storage.kept_times import MTIME_HEADER, source_mtime
 from rolerunner.storage.native.client import (
     NativeClient,
     checksum_header,
@@ -139,6 +140,8 @@ class RelayTasks:
             digest = compute_digest(algorithm, data)
         self._requests.count_bytes(len(data), policy.cancel)
         headers.update(checksum_header(algorithm, digest))
+        if item.keep_time and (mtime := source_mtime(now)):
+            headers[MTIME_HEADER] = mtime
         task = self._client.send(policy, "put_object", item.target, options, headers, body=data)
         etag, stored = yield from self._tasks.store(task, item.target, data, repeated=item.repeated)
         copied = make_copied(item, now, etag, stored)

@@ -12,6 +12,7 @@ from rolerunner.storage.compression import compress_bytes
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
 from rolerunner.storage.integrity import compute_digest
+from rolerunner.storage.kept_times import MTIME_HEADER, format_mtime
 from rolerunner.storage.native.client import NativeClient, checksum_header, split_checksum
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.tasks import ObjectTasks, check_computable
@@ -53,7 +54,9 @@ class UploadTasks:
             plain = data
             data = yield BlockingCall(lambda: compress_bytes(plain, compression))
         self._requests.count_bytes(len(data), policy.cancel)
-        headers = checksum_header(algorithm, compute_digest(algorithm, data))
+        headers = dict(checksum_header(algorithm, compute_digest(algorithm, data)))
+        if item.keep_time:
+            headers[MTIME_HEADER] = format_mtime(file.before.st_mtime_ns)
         task = self._client.send(policy, "put_object", item.target, options, headers, body=data)
         etag, version = yield from self._tasks.store(
             task, item.target, data, repeated=item.repeated
