@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from rolerunner.observers.result import ResultFile
 from rolerunner.policies.probe import NO, UNKNOWN, YES, probe_permissions
 from rolerunner.redaction.redact import redact
 from rolerunner.sessions.registry import Sessions
+from rolerunner.spec_testing.load import load_cases
+from rolerunner.spec_testing.run import run_case
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
@@ -412,3 +415,49 @@ def test_a_live_plan_fetches_none_and_says_so(tmp_path: Path, aws: sandbox.Sandb
     found = api.survey(api.plan(api.load(spec)), identity_of(aws))
     assert found == {"use": {"unknown": "it depends on 'params.x', which only a run fetches"}}
     assert count_fetches(aws) == before
+
+
+LEAKING = """
+import subprocess, sys
+def leak(context, password, key):
+    print('login with', password)
+    subprocess.run([sys.executable, '-c', 'print("' + key + '")'], check=True)
+    open('left.txt', 'w').write(password)
+"""
+CASE = f"""
+version: 1
+sandbox:
+  version: 1
+  job_role: arn:aws:iam::{OPS}:role/job
+  roles:
+    - arn: arn:aws:iam::{OPS}:role/job
+      permissions:
+        - {{Effect: Allow, Action: ["secretsmanager:GetSecretValue", "ssm:GetParameter"],
+            Resource: "*"}}
+  secrets: [{{name: sftp, account: "{OPS}", json: {{word: "{PASSWORD}", user: north}}}}]
+  parameters: [{{name: /key, account: "{OPS}", text: "{KEY}"}}]
+cases:
+  - {{name: it leaks, expect: {{secrets: never shown}}}}
+"""
+
+
+def test_a_test_case_finds_what_a_function_leaks(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(LEAKING)
+    (tmp_path / "spec.yaml").write_text(
+        "version: 1\nname: leaking\nparams:\n"
+        "  password: {secret: true, from: 'secretsmanager:sftp#word', role: job}\n"
+        "  key: {secret: true, from: 'ssm:/key', role: job}\n"
+        "steps: [{id: leak, action: python.call, function: 'job.py:leak', arguments: "
+        "{password: '${{ params.password }}', key: '${{ params.key }}'}}]\n"
+    )
+    (tmp_path / "spec.test.yaml").write_text(CASE)
+    (case,) = load_cases([tmp_path / "spec.test.yaml"], tmp_path / "runs")
+    result = run_case(case)
+    (mismatch,) = result.mismatches
+    assert (mismatch.what, mismatch.expected) == ("secrets", "never shown")
+    shown = [re.sub(r"line \d+", "line N", line) for line in mismatch.seen.splitlines()]
+    assert shown == [
+        "the parameter '/key' in line N of the output",
+        "the secret 'sftp' in the file left.txt",
+    ]
+    assert "login with [redacted]" in result.log
