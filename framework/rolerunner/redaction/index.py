@@ -31,6 +31,8 @@ class SecretIndex:
         self._known: set[str] = set()
         self._grams: dict[str, list[str]] = {}
         self._short: dict[str, None] = {}
+        self.clean: set[str] = set()
+        """Short texts found to be no secret by what the index has; another set once it changes."""
 
     def rebuild(self) -> None:
         """Replaces the content by the secrets that are in use now."""
@@ -38,6 +40,7 @@ class SecretIndex:
             self._clear_index()
             for text in secrets.list_secrets():
                 self._add_text(text)
+            self.clean = set()
 
     def update(self) -> None:
         """Adds newly registered secrets, and rebuilds once most of the content is out of use."""
@@ -51,6 +54,7 @@ class SecretIndex:
             for text in new:
                 if text not in self._known:
                     self._add_text(text)
+            self.clean = set()
 
     def _add_text(self, text: str) -> None:
         self._known.add(text)

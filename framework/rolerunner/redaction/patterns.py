@@ -57,26 +57,13 @@ _FORM_WORDS = (
 )
 
 
-_plain: set[str] = set()
-"""Short texts without any of the words: most texts of a log are names that recur in each line."""
-_MOST_PLAIN, _LONGEST_PLAIN = 4096, 64
-
-
 def mask_patterns(text: str) -> str:
     """Returns the text with keys, tokens, signatures and named secrets masked."""
-    if text in _plain:
-        return text
     lower = text.lower()
-    may_name = any(word in lower for word in _PAIR_WORDS)
-    may_have_form = ("@" in text and "://" in text) or any(word in lower for word in _FORM_WORDS)
-    if may_name:
+    if any(word in lower for word in _PAIR_WORDS):
         text = _PAIRS.sub(lambda match: match["name"] + (match["quote"] or "") + MASK, text)
-    if may_have_form:
+    if ("@" in text and "://" in text) or any(word in lower for word in _FORM_WORDS):
         text = _FORMS.sub(_mask_form, text)
-    elif not may_name and len(text) <= _LONGEST_PLAIN:
-        if len(_plain) >= _MOST_PLAIN:
-            _plain.clear()
-        _plain.add(text)
     return text
 
 

@@ -14,6 +14,8 @@ from rolerunner.redaction.patterns import mask_patterns
 from rolerunner.redaction.secrets import MASK, Secret
 
 _INDEX = SecretIndex()
+_MOST_KEPT, _LONGEST_KEPT = 4096, 64
+"""Number and length of texts that are not searched again."""
 
 
 def forget_unused_secrets() -> None:
@@ -24,9 +26,17 @@ def forget_unused_secrets() -> None:
 def redact_text(text: str) -> str:
     """Returns the text with keys, tokens, signatures and secret values masked."""
     _INDEX.update()
+    clean = _INDEX.clean  # most texts of a log are names that recur in each line
+    if text in clean:
+        return text
     if _INDEX.is_secret(text):
         return MASK
-    return mask_patterns(_INDEX.mask(str(text)))
+    masked = mask_patterns(_INDEX.mask(str(text)))
+    if masked == text and len(text) <= _LONGEST_KEPT:
+        if len(clean) >= _MOST_KEPT:
+            clean.clear()
+        clean.add(text)
+    return masked
 
 
 def is_known_secret(text: str) -> bool:

@@ -98,8 +98,11 @@ class StepSequence:
             return step, unstarted_result(step, "failed", failure)
 
     def _wait_for_steps(self) -> list[tuple[Step, StepResult]]:
-        # Python handles signals in this thread, and one just before it blocks does not wake it
-        ended, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        ended = [future for future in self.running if future.done()]
+        if not ended:
+            # Python handles signals in this thread, and one just before it blocks does not wake it
+            done, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            ended = list(done)
         finished = [(self.running.pop(future), future.result()) for future in ended]
         self.record.repeated.update(
             step.id for step, result in finished if result.attempts or not step.steps
