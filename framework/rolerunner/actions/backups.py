@@ -18,6 +18,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.overlap import are_kept_apart, shared_folder
 from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.field_types import S3Location
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put, Storage
 
 Item = Union[Copy, Put, Outcome]
@@ -69,13 +70,16 @@ class BackupFields(RequestFields):
         ]
 
     def open_backups(
-        self, context: StepContext, role_field: str, within: S3Uri
+        self, context: StepContext, role_field: str, within: S3Uri, pacer: Optional[Pacer] = None
     ) -> Optional[Backups]:
-        """Returns where objects below ``within`` are kept; None without a backup."""
+        """Returns where objects below ``within`` are kept; None without a backup.
+
+        ``pacer`` is that of the step, whose limits hold for backups too.
+        """
         if self.backup is None:
             return None
         access = replace(self.access(), source_bucket_owner=self.expected_bucket_owner or "")
-        return Backups(self.backup, within, context.storage(role_field, access), context)
+        return Backups(self.backup, within, context.storage(role_field, access, pacer), context)
 
 
 def check_backup(

@@ -249,7 +249,7 @@ class S3Copy(
                 return target.copy(items, context.cancel)
             return target.relay(items, source, context.cancel)
 
-        backups = self.open_backups(context, "target_role", copies.place)
+        backups = self.open_backups(context, "target_role", copies.place, pacer)
         copied = transfer(copies) if backups is None else backups.transfer(copies, transfer)
         ended = self._delete_sources(copied, source, target, context) if self.move else copied
         done = record_outcomes(ended, context, copies.place, self, pacer, gathered)

@@ -133,7 +133,7 @@ class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, A
             if self._by_name()
             else gathered.objects
         )
-        backups = self.open_backups(context, "role", prefix)
+        backups = self.open_backups(context, "role", prefix, pacer)
         outcomes = (
             storage.delete(objects, prefix.bucket, context.cancel)
             if backups is None

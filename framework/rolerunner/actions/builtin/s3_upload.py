@@ -162,7 +162,7 @@ class S3Upload(
             if self.delete_extra
             else EMPTY_LIST
         )
-        backups = self.open_backups(context, "role", puts.place)
+        backups = self.open_backups(context, "role", puts.place, pacer)
         stored = (
             storage.put(puts, context.cancel)
             if backups is None
