@@ -108,6 +108,7 @@ OPTIONS: dict[str, Options] = {
     "s3.concat": [
         *REQUESTS, *FILTERS, *STORED, *ON_EMPTY, {"separator": "-"}, {"if_none_match": True},
         {"keep_times": True},
+        {"expected_source_bucket_owner": ACCOUNT},
     ],
     "s3.copy": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
@@ -164,7 +165,7 @@ OPTIONS: dict[str, Options] = {
     ],
     "s3.verify": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"compare": "size"}, {"read": True},
-        {"on_difference": "warn"},
+        {"on_difference": "warn"}, {"expected_source_bucket_owner": ACCOUNT},
     ],
     "s3.wait": [
         *REQUESTS, *FILTERS,

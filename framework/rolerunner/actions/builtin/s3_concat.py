@@ -1,6 +1,7 @@
 """Defines the action ``s3.concat``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Optional
 
@@ -14,7 +15,7 @@ from rolerunner.actions.source_objects import SourceObjects, check_one_source, c
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.spec.field_types import Flag, S3Location, S3Object, Text
+from rolerunner.spec.field_types import Account, Flag, S3Location, S3Object, Text
 from rolerunner.storage.concatenation import Concatenation, Segment
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Storage
@@ -79,6 +80,11 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
     )
     if_none_match: Flag = Field(
         False, description="Store only if no such object exists.", examples=[True]
+    )
+    expected_source_bucket_owner: Optional[Account] = Field(
+        None,
+        description="The account that must own the source's bucket.",
+        examples=["111122223333"],
     )
     on_empty: OnEmpty = Field(
         "error",
@@ -146,10 +152,11 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
         return self._collect_source(self._open_storages(context)[0], context).summary()
 
     def _open_storages(self, context: StepContext) -> tuple[Storage, Storage]:
-        pacer = Pacer()
+        pacer, owner = Pacer(), self.expected_source_bucket_owner
+        of_target = replace(self.access(), source_bucket_owner=owner or "")
         return (
-            context.storage("source_role", self.access(), pacer),
-            context.storage("target_role", self.access(), pacer),
+            context.storage("source_role", self.access(owner=owner), pacer),
+            context.storage("target_role", of_target, pacer),
         )
 
     def _collect_source(self, storage: Storage, context: StepContext) -> SourceObjects:

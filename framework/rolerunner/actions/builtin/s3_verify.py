@@ -48,6 +48,7 @@ from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
 from rolerunner.spec.field_types import (
     DYNAMIC,
+    Account,
     Flag,
     LocalPath,
     S3Location,
@@ -164,6 +165,11 @@ class S3Verify(FilterFields, TransferFields, Action):
     )
     symlinks: Annotated[Literal["follow", "skip", "error"], DYNAMIC] = Field(
         "follow", description="What to do with links in 'folder'.", examples=["skip"]
+    )
+    expected_source_bucket_owner: Optional[Account] = Field(
+        None,
+        description="The account that must own the source's bucket.",
+        examples=["111122223333"],
     )
     report: Optional[LocalPath] = Field(
         None,
@@ -328,7 +334,8 @@ class S3Verify(FilterFields, TransferFields, Action):
 
     def _open_comparer(self, context: StepContext) -> Comparer:
         pacer = self.flow()
-        storage = context.storage("source_role", self.access(), pacer)
+        access = self.access(owner=self.expected_source_bucket_owner)
+        storage = context.storage("source_role", access, pacer)
         source = (
             list_objects(storage, self._collect_objects(storage, context))
             if self.objects is not None
