@@ -208,6 +208,7 @@ def test_a_file_with_a_hash_in_its_name_still_runs(local: Path) -> None:
     assert main(["run_spec.py", "--job_spec", f"{path}#dev"]).environment == "dev"
 
 
+@pytest.mark.slow
 def test_test_files_choose_environments(run_command: Any, local: Path) -> None:
     local.with_name("daily.test.yaml").write_text(
         "version: 1\ncases:\n"
@@ -216,10 +217,15 @@ def test_test_files_choose_environments(run_command: Any, local: Path) -> None:
     )
     path = local.with_name("daily.test.yaml")
     assert run_command("test", path, "--env", "prod").returncode == 0
-    assert run_command("test", path).returncode == 4
-    path.write_text(path.read_text().replace("env: dev", "env: dve"))
-    wrong = run_command("test", path)
+
+
+def test_a_test_file_with_an_unknown_environment_is_refused(run_command: Any, local: Path) -> None:
+    path = local.with_name("daily.test.yaml")
+    path.write_text("version: 1\ncases:\n  - {name: a, env: dve}\n  - {name: b}\n")
+    wrong = run_command("test", path, "--env", "prd")
     assert wrong.returncode == 2
+    assert f"{path}:3:20: the spec cannot run in the environment 'dve'" in wrong.stderr
+    assert f"{path}:4:5: the spec cannot run in the environment 'prd'" in wrong.stderr
     assert "there is no environment 'dve' (did you mean 'dev'?)" in wrong.stderr
 
 
