@@ -107,7 +107,6 @@ OPTIONS: dict[str, Options] = {
     ],
     "s3.concat": [
         *REQUESTS, *FILTERS, *STORED, *ON_EMPTY, {"separator": "-"}, {"if_none_match": True},
-        {"keep_times": True},
         {"expected_source_bucket_owner": ACCOUNT},
     ],
     "s3.copy": [
@@ -162,6 +161,7 @@ OPTIONS: dict[str, Options] = {
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True}, BACKUP,
         *_each("compress_as", ["suffix", "content_encoding"], compress="zstd", compress_level=1),
+        {"keep_times": True},
     ],
     "s3.verify": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"compare": "size"}, {"read": True},
