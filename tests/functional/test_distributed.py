@@ -187,6 +187,17 @@ def test_a_copy_between_two_roles_a_move_and_a_deletion(
     s3["ours"].put_object(Bucket="ours", Key="in/extra", Body=b"x")
     mirrored = step("s3.copy", target="s3://ours/in/", delete_extra=True, max_delete=1, **fields)
     assert (mirrored.outputs["deleted"], len(keys(s3, "ours"))) == (1, COUNT)
+    named = step(
+        "s3.copy",
+        target="s3://kept/named/",
+        name="${{ object.stem }}-${{ object.number }}",
+        keep_times=True,
+        **fields,
+    )
+    assert named.outputs["count"] == COUNT
+    assert "named/000-1" in keys(s3, "kept")
+    for number in range(COUNT):
+        s3["kept"].delete_object(Bucket="kept", Key=f"named/{number:03d}-{number + 1}")
     moved = step("s3.copy", target="s3://kept/in/", move=True, **fields)
     assert (moved.outputs["count"], keys(s3, "theirs"), len(keys(s3, "kept"))) == (
         COUNT,
