@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -628,3 +629,28 @@ def test_a_state_that_cannot_be_written_fails_the_group(
     assert result.steps[0].status == "failed"
     assert result.steps[0].error is not None
     assert result.steps[0].error.type == "DiskFull"
+
+
+MEASURED = """
+import resource, sys
+from rolerunner import api
+job = api.load("job.yaml", {"items": [{"name": f"n{n}", "n": n} for n in range(int(sys.argv[1]))]})
+result = api.run(job)
+assert result.status == "succeeded", result.steps[0].error
+assert len(result.action_steps) == 5 * int(sys.argv[1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_items_with_five_steps_run_in_bounded_memory(tmp_path: Path) -> None:
+    inner = [call(f"s{number}", value="${{ item.n }}") for number in range(5)]
+    (tmp_path / "job.yaml").write_text(
+        "version: 1\nname: t\nparams: {items: {type: list}}\nsteps:\n"
+        + group("${{ params.items }}", *inner)
+    )
+    used = [
+        int(subprocess.check_output([sys.executable, "-c", MEASURED, count], text=True))
+        for count in ("10", "1000")
+    ]
+    assert used[1] - used[0] < 40, f"MiB: {used}"
