@@ -194,8 +194,9 @@ class RunState:
             self.lose(error)
             raise
         self.renewed = began
-        pause = (elapsed() - began) * _PAUSE_FACTOR
-        self._next_write = elapsed() + min(max(pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+        now = elapsed()
+        pause = max((now - began) * _PAUSE_FACTOR, _SHORTEST_PAUSE)
+        self._next_write = now + min(pause, _LONGEST_PAUSE)
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None

@@ -372,7 +372,7 @@ def test_a_state_that_hangs_holds_neither_step_nor_end(
     monkeypatch.setattr(state_work, "GRACE_SECONDS", 0.0)
     kept, release = bench.open(), threading.Event()
 
-    def hang(*_: Any) -> None:
+    def hang(*_: Any, **__: Any) -> None:
         release.wait(60)
 
     monkeypatch.setattr(kept._state, "record_step", hang)

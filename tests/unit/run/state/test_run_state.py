@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -174,3 +175,45 @@ def test_the_last_write_is_timed_by_its_begin(
     monkeypatch.setattr(run_state, "elapsed", lambda: next(times))
     bench.state.renew()
     assert bench.state.renewed == 100.0
+
+
+def test_steps_inside_groups_are_written_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_state, "_SHORTEST_PAUSE", 60.0)
+    assert bench.document()["version"] == 1
+    bench.state.record_step("g[a].x", RECORD)
+    assert bench.document()["version"] == 2, "which earlier releases refuse"
+    for step in ("g[b].x", "g[#2].x"):
+        bench.state.record_step(step, RECORD, soon=True)
+    assert list(bench.document()["steps"]) == ["g[a].x"]
+    assert bench.state.find_step("g[b].x") == RECORD
+    assert bench.state.has_group("g")
+    assert not bench.state.has_group("h")
+    bench.state.flush()
+    assert list(bench.document()["steps"]) == ["g[a].x", "g[b].x", "g[#2].x"]
+    bench.state.flush()
+    bench.state.record_step("g[c].x", RECORD, soon=True)
+    bench.state.release()
+    assert "g[c].x" in bench.document()["steps"]
+    assert bench.reopen().find_step("g[#2].x") == RECORD
+
+
+def test_steps_inside_groups_are_written_without_a_further_step(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_state, "_SHORTEST_PAUSE", 0.01)
+    bench.state.record_step("g[a].x", RECORD)
+    bench.state.record_step("g[b].x", RECORD, soon=True)
+    deadline = time.monotonic() + 10
+    while "g[b].x" not in bench.document()["steps"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "g[b].x" in bench.document()["steps"]
+
+
+def test_a_lost_lock_keeps_steps_inside_groups_from_being_written(bench: Bench) -> None:
+    bench.reopen()
+    with pytest.raises(LockLost):
+        bench.state.record_step("g[a].x", RECORD)
+    with pytest.raises(LockLost):
+        bench.state.record_step("g[b].x", RECORD, soon=True)
