@@ -22,6 +22,7 @@ from rolerunner.cli import COMMANDS
 from rolerunner.cli import main as command_group
 from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.schema import StateFields
+from rolerunner.testing import SpecSandbox, create_context, start_spec_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,14 +57,18 @@ def render_context() -> str:
     """Returns what the context of a function offers."""
     members = [*_iter_fields(FunctionContext), *_iter_properties(FunctionContext)]
     table = _format_members("context.", sorted(members))
-    methods = [
-        _format_callable(f"context.{node.name}", node)
-        for node in _class_nodes(FunctionContext)
-        if isinstance(node, ast.FunctionDef)
-        and not node.name.startswith("_")
-        and not node.decorator_list
+    return "\n\n".join([table, *_list_methods("context", FunctionContext)])
+
+
+def render_testing() -> str:
+    """Returns the sandbox and the contexts of the plugin for pytest."""
+    members = sorted([*_iter_fields(SpecSandbox), *_iter_properties(SpecSandbox)])
+    functions = [
+        _format_callable(f"rolerunner.testing.{each.__name__}", _parse(inspect.unwrap(each)))
+        for each in (start_spec_sandbox, create_context)
     ]
-    return "\n\n".join([table, *methods])
+    methods = _list_methods("sandbox", SpecSandbox)
+    return "\n\n".join([_format_members("sandbox.", members), *methods, *functions])
 
 
 def render_functions() -> str:
@@ -99,6 +104,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "role-fields": partial(render_fields, RoleFields),
     "state-fields": partial(render_fields, StateFields),
     "function-context": render_context,
+    "testing": render_testing,
     "api-functions": render_functions,
     "api-values": render_values,
     "api-errors": render_errors,
@@ -125,6 +131,17 @@ def _iter_fields(what: type) -> Iterator[Member]:
         if not meaning:
             raise ValueError(f"{what.__name__}.{name} has no docstring")
         yield Member(name, ast.unparse(node.annotation), meaning)
+
+
+def _list_methods(prefix: str, what: type) -> list[str]:
+    """Returns the public methods of a class, without properties and class methods."""
+    return [
+        _format_callable(f"{prefix}.{node.name}", node)
+        for node in _class_nodes(what)
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and all(ast.unparse(each) == "contextmanager" for each in node.decorator_list)
+    ]
 
 
 def _read_docstring(node: ast.stmt | None) -> str:

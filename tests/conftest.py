@@ -66,6 +66,7 @@ LONG_MODULES = {
     "test_plugins",
     "test_policies_in_moto",
     "test_process_limits",
+    "test_pytest_plugin",
     "test_repeated_runs",
     "test_resume",
     "test_resume_checks",

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-PROJECT = Path(__file__).parents[1]
+from jobs.count import count_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from rolerunner.testing import CreateContext, StartSandbox
 
 
-def test_the_job_runs(tmp_path: Path) -> None:
+def test_the_job_runs(rolerunner_sandbox: StartSandbox, tmp_path: Path) -> None:
     """Every step succeeds, and the lines are counted right."""
-    result = tmp_path / "result.json"
-    command = [
-        sys.executable,
-        "-m",
-        "rolerunner",
-        "run",
-        "job.yaml",
-        "--sandbox",
-        "-p",
-        f"workdir={tmp_path}/w/",
-        "--result",
-        str(result),
-    ]
-    subprocess.run(command, cwd=PROJECT, check=True)
-    steps = {step["id"]: step for step in json.loads(result.read_text())["steps"]}
-    assert {step["status"] for step in steps.values()} == {"succeeded"}
-    assert steps["count"]["outputs"]["lines"] == 3
+    sandbox = rolerunner_sandbox("job.yaml", {"workdir": f"{tmp_path}/work/"})
+    result = sandbox.run()
+    assert {step.id: step.status for step in result.steps} == {
+        "find": "succeeded",
+        "fetch": "succeeded",
+        "count": "succeeded",
+        "tell": "succeeded",
+    }
+    (told,) = sandbox.list_objects("s3://results-111122223333/counts/")
+    assert b'"lines": 3' in sandbox.read_object(told)
+
+
+def test_lines_are_counted(
+    rolerunner_context: CreateContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The function is called as a step calls it, without AWS."""
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    with caplog.at_level("INFO"):
+        assert count_lines(rolerunner_context(), str(tmp_path)) == {"lines": 2}
+    assert caplog.messages == ["counted lines=2"]
