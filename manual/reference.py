@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 import rolerunner
-from rolerunner import errors, model
+from rolerunner import errors
 from rolerunner.actions import reference
 from rolerunner.actions.functions import FunctionContext
 from rolerunner.cli import COMMANDS
@@ -32,7 +32,22 @@ _PART = re.compile(
     r"(?<=<!-- from the code: )([\w-]+)( \(make docs\) -->\n).*?(?=<!-- end -->)", re.DOTALL
 )
 _FUNCTIONS = ("load", "plan", "run", "survey", "preview_objects")
-_VALUES = ("RunResult", "StepResult", "ItemResult", "RoleUse", "Failure", "Job", "Plan")
+_VALUES = (
+    "RunResult",
+    "StepResult",
+    "ItemResult",
+    "RoleUse",
+    "Failure",
+    "Job",
+    "Step",
+    "Role",
+    "Plan",
+    "PlannedStep",
+    "Permission",
+    "RunLocation",
+    "Problem",
+    "Mark",
+)
 
 
 class Member(NamedTuple):
@@ -81,7 +96,7 @@ def render_values() -> str:
     """Returns the values of the Python API, with their fields."""
     parts = []
     for name in _VALUES:
-        value = getattr(model, name)
+        value = getattr(rolerunner, name)
         table = _format_members("", _iter_fields(value))
         parts += [f"### {name}", _to_markdown(inspect.getdoc(value) or ""), table]
     return "\n\n".join(parts)

@@ -13,21 +13,58 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner import wiring
 from rolerunner.actions import registry
 from rolerunner.common.gc_tuning import collect_garbage
-from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StateHeld, UsageError
-from rolerunner.model import Job, Plan, RunLocation, RunResult, StepResult
+from rolerunner.errors import (
+    Mark,
+    Problem,
+    RolerunnerError,
+    RolesRefused,
+    SandboxError,
+    SecretsFailed,
+    SpecError,
+    StateHeld,
+    StepError,
+    UsageError,
+)
+from rolerunner.model import (
+    Failure,
+    ItemResult,
+    Job,
+    Permission,
+    Plan,
+    PlannedStep,
+    Role,
+    RoleUse,
+    RunLocation,
+    RunResult,
+    Step,
+    StepResult,
+)
 from rolerunner.run.run_id import create_run_id
 from rolerunner.spec import source
 from rolerunner.spec.document import parse_document
 from rolerunner.spec.loader import load_spec
 
 __all__ = [
+    "Failure",
+    "ItemResult",
     "Job",
+    "Mark",
+    "Permission",
     "Plan",
+    "PlannedStep",
+    "Problem",
+    "Role",
+    "RoleUse",
     "RolerunnerError",
     "RolesRefused",
+    "RunLocation",
     "RunResult",
+    "SandboxError",
+    "SecretsFailed",
     "SpecError",
     "StateHeld",
+    "Step",
+    "StepError",
     "StepResult",
     "UsageError",
     "load",
@@ -42,7 +79,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rolerunner.common.cancellation import Cancel
-    from rolerunner.errors import Problem
     from rolerunner.events import Observer
     from rolerunner.sessions.identity import JobIdentity
     from rolerunner.spec.document import Document

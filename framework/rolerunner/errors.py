@@ -39,8 +39,11 @@ class Mark:
     """A place in a file. Lines and columns count from 1."""
 
     file: str
+    """The file's path, or its ``s3://`` location."""
     line: int
+    """The line."""
     column: int
+    """The column."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -51,9 +54,13 @@ class Problem:
     """One mistake in a spec: where, what, and what instead."""
 
     mark: Mark
+    """The place of the mistake."""
     message: str
+    """What is wrong."""
     hint: str = ""
+    """What to write instead, if that is known."""
     line: str = ""
+    """The text of the line."""
 
     def __str__(self) -> str:
         return f"{self.mark}: {self.message}" + (f" ({self.hint})" if self.hint else "")

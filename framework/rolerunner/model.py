@@ -109,26 +109,36 @@ class RoleArn:
 
 @dataclass(frozen=True)
 class Role:
-    """All settings of a role session. Equal roles share one session.
-
-    ``name`` is the alias in the spec and is not compared. ``arn`` is empty for the job's own role.
-    ``duration`` is in seconds. ``region`` is the region in which STS is called.
-    """
+    """All settings of a role session. Equal roles share one session."""
 
     arn: str
+    """The role's ARN; empty for the job's own role."""
     name: str = field(default="", compare=False)
+    """The alias in the spec, which is not compared."""
     via: Optional[Role] = None
+    """The role under which this one is assumed; None: the job's own."""
     session_name: str = ""
+    """The session's name; empty: made of the job's name and the run's id."""
     external_id: str = ""
+    """The external ID that the trust policy requires."""
     duration: int = 3600
+    """Seconds until the session ends and is renewed."""
     policy: str = ""
+    """The session policy as JSON."""
     policy_arns: tuple[str, ...] = ()
+    """ARNs of managed session policies."""
     tags: tuple[tuple[str, str], ...] = ()
+    """Session tags: keys and values."""
     transitive_tag_keys: tuple[str, ...] = ()
+    """Keys of the tags that chained sessions keep."""
     source_identity: str = ""
+    """The source identity, as CloudTrail shows it."""
     region: str = ""
+    """The region in which STS is called; empty: the job's."""
     sts_endpoint: str = ""
+    """The URL of STS; empty: that of the region."""
     account: str = ""
+    """The account that the role must belong to; empty: any."""
     step: str = ""
     """The only step with this session; empty if all steps of the role share one."""
 
@@ -163,9 +173,13 @@ class Permission:
     """An IAM permission that a step needs: an action on a resource, under conditions."""
 
     action: str
+    """The IAM action, such as s3:GetObject."""
     resource: str
+    """The ARN, in which * matches any text."""
     condition: tuple[Condition, ...] = ()
+    """Operators, keys and values of the condition."""
     reason: str = field(default="", compare=False)
+    """Why it is needed; empty if the action says it."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +234,9 @@ class Step:
     id: str
     """The id in the spec; ``group.id`` inside a group, ``group[item].id`` for one of its items."""
     action: str
+    """The action's name; group for a group of steps."""
     fields: Mapping[str, Any]
+    """The fields of the action, as the spec has them."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Role field of the action (``role``, ``source_role`` ...) -> role."""
     role_choices: Mapping[str, RoleChoice] = field(default_factory=dict)
@@ -240,17 +256,21 @@ class Step:
     max_failures: Union[int, str] = 0
     """Number (or percentage, such as ``10%``) of a group's items that may fail."""
     retry: Retry = Retry()
+    """How often, and after which errors, the step is tried again."""
     timeout: Optional[float] = None
     """Seconds that all attempts together may take."""
     attempt_timeout: Optional[float] = None
     """Seconds that one attempt may take."""
     on_error: str = "fail"
+    """fail, or continue: a failure is a warning, and the run goes on."""
     description: str = ""
+    """The purpose of the step."""
     permissions: tuple[DeclaredPermission, ...] = ()
     """Permissions besides those derived from the fields."""
     secret_outputs: tuple[str, ...] = ()
     """Outputs declared as secret."""
     mark: Mark = NOWHERE
+    """The place in the spec."""
 
     @property
     def role(self) -> Optional[Role]:
@@ -495,6 +515,7 @@ class PlannedStep:
     """
 
     step: Step
+    """The step."""
     fields: Mapping[str, Any]
     """The fields; values that are not known yet stand as ``${{ ... }}``."""
     permissions: Mapping[str, tuple[Permission, ...]] = field(default_factory=dict)

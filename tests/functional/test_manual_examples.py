@@ -15,12 +15,12 @@ import pytest
 from rolerunner import api, sandbox
 from rolerunner.spec_testing.load import load_cases
 from rolerunner.spec_testing.run import run_case
+from tests import memory_aws as memory_aws_module
 from tests.conftest import CONFIGS, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests import memory_aws as memory_aws_module
 
 pytestmark = pytest.mark.once
 
@@ -120,8 +120,9 @@ def test_the_program_of_the_python_api_runs(
     tmp_path: Path, memory_aws: memory_aws_module.Store
 ) -> None:
     page = ROOT / "docs" / "python-api.md"
-    (program,) = find_blocks(page, "python")
+    program, careful = find_blocks(page, "python")
     (tmp_path / "nightly.py").write_text(program)
+    (tmp_path / "careful.py").write_text(careful)
     (tmp_path / "nightly.yaml").write_text(find_blocks(page, "yaml")[0])
     memory_aws.put("partner-landing", "orders/2026-01-31/a.csv", b"1")
     completed = subprocess.run(
@@ -131,6 +132,21 @@ def test_the_program_of_the_python_api_runs(
         "assumes arn:aws:iam::222233334444:role/landing-reader",
         "find succeeded 1",
     ], completed.stderr
+    assert run_program("careful.py", tmp_path) == (0, "succeeded\n")
+    memory_aws.hook = lambda request: (
+        memory_aws_module.error(403, "AccessDenied", "no") if request.service == "sts" else None
+    )
+    assert run_program("careful.py", tmp_path)[0] == 3
+    (tmp_path / "nightly.yaml").write_text("version: 1\nname: nightly\nstep: []\n")
+    status, output = run_program("careful.py", tmp_path)
+    assert (status, "nightly.yaml 3 " in output) == (2, True)
+
+
+def run_program(name: str, folder: Path) -> tuple[int, str]:
+    completed = subprocess.run(
+        [sys.executable, name], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return completed.returncode, completed.stdout
 
 
 def test_the_picture_of_a_run_shows_the_spec_of_the_readme() -> None:

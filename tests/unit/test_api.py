@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 import rolerunner
-from rolerunner import api
+import rolerunner.errors
+from rolerunner import api, model
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_public_names() -> None:
     assert api.__all__ == [
+        "Failure",
+        "ItemResult",
         "Job",
+        "Mark",
+        "Permission",
         "Plan",
+        "PlannedStep",
+        "Problem",
+        "Role",
+        "RoleUse",
         "RolerunnerError",
         "RolesRefused",
+        "RunLocation",
         "RunResult",
+        "SandboxError",
+        "SecretsFailed",
         "SpecError",
         "StateHeld",
+        "Step",
+        "StepError",
         "StepResult",
         "UsageError",
         "load",
@@ -31,6 +52,52 @@ def test_the_public_names() -> None:
 
 def test_the_package_offers_the_api() -> None:
     assert set(rolerunner.__all__) == {*api.__all__, "__version__"} - {"load_documents"}
+
+
+def test_the_manual_documents_each_of_them() -> None:
+    page = (ROOT / "docs" / "python-api.md").read_text()
+    described = set(re.findall(r"^### (?:rolerunner\.)?(\w+)$", page, re.MULTILINE))
+    errors = {name for name in rolerunner.__all__ if is_error(getattr(rolerunner, name))}
+    assert described == set(rolerunner.__all__) - errors - {"__version__"}
+    assert errors == set(re.findall(r"`(\w+)`", page[page.index("`rolerunner` exports") :])) & {
+        name for name in vars(rolerunner.errors) if is_error(getattr(rolerunner.errors, name))
+    }
+
+
+def test_what_the_functions_raise_is_exported() -> None:
+    for name in ("load", "plan", "run", "survey", "preview_objects"):
+        doc = getattr(rolerunner, name).__doc__ or ""
+        raised = set(re.findall(r"\b[A-Z]\w+\b", doc.partition("Raises")[2]))
+        assert raised <= set(rolerunner.__all__), name
+
+
+def test_what_the_values_hold_is_exported() -> None:
+    internal = {  # parts of a job that only rolerunner reads
+        "DeclaredPermission",
+        "GlueSettings",
+        "Notification",
+        "PlannedNotification",
+        "PlannedSecret",
+        "Retry",
+        "RoleChoice",
+        "SecretSource",
+        "StateLocation",
+        "Use",
+    }
+    held = {
+        name
+        for value in map(partial(getattr, rolerunner), rolerunner.__all__)
+        if dataclasses.is_dataclass(value)
+        for field in dataclasses.fields(value)
+        for name in re.findall(r"\w+", str(field.type))
+        if str(getattr(getattr(model, name, None), "__module__", "")).startswith("rolerunner.")
+    }
+    assert held - internal <= set(rolerunner.__all__)
+    assert internal <= held
+
+
+def is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def test_subpackages_do_not_replace_the_functions_of_their_names() -> None:
