@@ -113,7 +113,10 @@ class _StepPlanner:
             bound = replace(step, roles=roles, role_choices={}) if step.role_choices else step
             variants[names] = _Variant(bound, {name: {} for name in roles})
             for key in (key for key in step.role_choices if key not in roles):
-                note = f"{key}: {step.role_choices[key].alias} is known only with all params"
+                note = (
+                    f"{key}: {step.role_choices[key].alias} depends on params without a value;"
+                    " set them, or list the roles under 'roles'"
+                )
                 variants[names].notes[note] = None
         return variants[names]
 

@@ -210,3 +210,17 @@ def test_each_item_needs_what_its_own_role_reads(tmp_path: Path) -> None:
         ("g.b", "south_reader"): (("s",), ["in-s/x/*"]),
     }
     assert [str(role) for role in plan.roles] == ["north_reader", "south_reader"]
+
+
+def test_roles_that_depend_on_params_without_a_value_are_noted(tmp_path: Path) -> None:
+    items = "'${{ params.names }}'"
+    job = load(tmp_path, f"  - id: g\n    for_each: {items}\n    steps: [{{{ITEM_ROLE}}}]\n")
+    planned = api.plan(job).steps[1]
+    assert planned.step.roles == {}
+    assert any("list the roles under 'roles'" in note for note in planned.notes)
+    declared = f"{items}\n    roles: [north_reader, south_reader]"
+    job = load(tmp_path, f"  - id: g\n    for_each: {declared}\n    steps: [{{{ITEM_ROLE}}}]\n")
+    assert [str(each.step.role) for each in api.plan(job).steps[1:]] == [
+        "north_reader",
+        "south_reader",
+    ]
