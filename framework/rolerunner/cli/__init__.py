@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from rolerunner.cli.common import SETTINGS, echo, format_problem
+from rolerunner.cli.common import COMPLETE_VARIABLE, SETTINGS, echo, format_problem
 from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import (
     RolerunnerError,
@@ -23,6 +23,8 @@ from rolerunner.redaction.tracebacks import redact_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "run": "Run a spec.",
@@ -43,6 +45,7 @@ COMMANDS = {
     "logs": "Print or follow the logs of a Glue job run.",
     "actions": "Print the reference of actions: fields, outputs, permissions, examples.",
     "schema": "Print the JSON Schema of specs, for editors.",
+    "completion": "Print the code by which bash, zsh or fish completes commands and specs.",
 }
 """Maps each command to its help line; the module of the same name implements it."""
 
@@ -55,24 +58,39 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
-        del ctx
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(
             importlib.import_module(f"rolerunner.cli.{cmd_name}"), cmd_name
         )
+        if ctx.resilient_parsing:  # a shell asks for completions
+            from rolerunner.cli.completion_values import add_value_completions  # noqa: PLC0415
+
+            add_value_completions(found)
         tune_for_one_run()
         return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        is_unknown = args and args[0] not in COMMANDS and not args[0].startswith("-")
+        if is_unknown and not ctx.resilient_parsing:
             from rolerunner.spec.values import suggest_name  # noqa: PLC0415 - needed only for an unknown command
 
             hint = suggest_name(args[0], COMMANDS) or f"known: {', '.join(COMMANDS)}"
             ctx.fail(f"there is no command '{args[0]}' ({hint})")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - needed only by a shell
+
+        commands = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # click's own would import every command for its help
+        return commands or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -100,7 +118,7 @@ def run_command_line() -> None:
     """Runs the console command; prints each known error as one line and exits with its status."""
     protect_standard_streams()
     redact_tracebacks()
-    run_or_exit(lambda: main.main(standalone_mode=False))
+    run_or_exit(lambda: main.main(standalone_mode=False, complete_var=COMPLETE_VARIABLE))
 
 
 def run_or_exit(work: Callable[[], Any]) -> None:

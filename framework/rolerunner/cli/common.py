@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rolerunner.model import Job
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+COMPLETE_VARIABLE = "_ROLERUNNER_COMPLETE"
+"""The variable by which a shell asks for completions."""
 FAILED_STEP = 4
 """Exit status of a failed run."""
 SPEC = click.argument("spec", metavar="SPEC")
