@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 STUBS := stubs/awsglue-local-stubs
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 # uv takes a tenth of pip's time; where it is not to be had, or finds no index, pip does the same
-INSTALL = install() { { $(PIP) uv && $(BIN)/python -m uv --quiet pip install --python $(BIN)/python "$$@"; } 2>/dev/null || $(PIP) "$$@"; }; install
+INSTALL = install() { { $(PIP) uv && $(BIN)/python -m uv --quiet pip install --compile-bytecode --python $(BIN)/python "$$@"; } 2>/dev/null || $(PIP) "$$@"; }; install
 SPECS := blog_cross_role partner_exchange
+
+# without compiled modules each of the thousands of commands in the tests compiles all that it imports
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test coverage lint schema docs picture rehearsals site locks bench mutants clean
 

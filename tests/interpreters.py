@@ -35,7 +35,8 @@ def create_venv(folder: Path, python: Path, *requirements: str) -> Path:
 
 def install_packages(interpreter: Path, *arguments: str) -> None:
     """Installs packages into the environment of an interpreter, by uv."""
-    command = [sys.executable, "-m", "uv", "--quiet", "pip", "install", "--python"]
+    command = [sys.executable, "-m", "uv", "--quiet", "pip", "install"]
+    command += ["--compile-bytecode", "--python"]
     subprocess.run([*command, str(interpreter), *arguments], check=True)
 
 
