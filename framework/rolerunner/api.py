@@ -219,12 +219,14 @@ def run(
     take_over: bool = False,
     only: Iterable[str] = (),
     location: Optional[RunLocation] = None,
+    traceparent: str = "",
 ) -> RunResult:
     """Runs the job. A failed step is part of the result.
 
     ``run_key`` names the state that the run keeps, if the spec has ``state``; with ``resume`` that
     state must exist. ``take_over`` takes the key from a run that is dead. ``only`` holds the ids of
-    the steps to run. ``location`` is where notifications say that the result lies. Raises
+    the steps to run. ``location`` is where notifications say that the result lies. ``traceparent``
+    is the W3C trace context of the caller, instead of that of the environment. Raises
     RolesRefused if roles are refused before the first step, SecretsFailed if secret params cannot
     be fetched, StateHeld, and UsageError.
     """
@@ -232,6 +234,7 @@ def run(
     from rolerunner.run.workspace import Workspace  # noqa: PLC0415
 
     run_id = run_id or create_run_id()
+    observers = [*observers, *wiring.create_telemetry(job, traceparent)]
     options = runner.RunOptions(run_key, resume, take_over, frozenset(only))
     try:
         with ExitStack() as stack:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolerunner.errors import RoleRefused
-    from rolerunner.model import Plan, RunResult, Step, StepResult
+    from rolerunner.model import Failure, Plan, RunResult, Step, StepResult, StepStatus
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,20 @@ class StepFinished:
 
 
 @dataclass(frozen=True)
+class ItemFinished:
+    """An item of a step with ``for_each``, or of a group, ended."""
+
+    step_id: str
+    item: str
+    """The item's label."""
+    status: StepStatus
+    seconds: float
+    error: Optional[Failure] = None
+    """Why it failed; None for an item of a group, whose steps say it."""
+    is_of_group: bool = False
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The run ended, with or without success."""
 
@@ -87,6 +101,7 @@ Event = Union[
     StepProgress,
     Note,
     StepFinished,
+    ItemFinished,
     RunFinished,
 ]
 

@@ -384,6 +384,41 @@ class Notification:
 
 
 @dataclass(frozen=True)
+class EmfSettings:
+    """Metrics as lines of CloudWatch's embedded metric format on stdout."""
+
+    namespace: str = ""
+    """The namespace of the metrics; empty: that of the environment, or rolerunner."""
+
+
+@dataclass(frozen=True)
+class OpenLineageSettings:
+    """Lineage, sent to a server of OpenLineage."""
+
+    namespace: str = ""
+    """The namespace of the jobs; empty: that of the environment, or default."""
+    url: str = ""
+    """The server; empty: the one that the environment configures."""
+
+
+@dataclass(frozen=True)
+class OtlpSettings:
+    """Traces, sent by OTLP over HTTP."""
+
+    endpoint: str = ""
+    """Where spans are posted; empty: where the environment says."""
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What a run reports to other systems; None for what it does not."""
+
+    emf: Optional[EmfSettings] = None
+    openlineage: Optional[OpenLineageSettings] = None
+    otlp: Optional[OtlpSettings] = None
+
+
+@dataclass(frozen=True)
 class RunLocation:
     """Where to look for a run: its result file, and its Glue job. Empty where there is none."""
 
@@ -467,6 +502,8 @@ class Job:
     """The place of the state of runs; None if no state is kept."""
     notify: tuple[Notification, ...] = ()
     """The targets that are told how a run ended."""
+    telemetry: Telemetry = Telemetry()
+    """The metrics, lineage and traces that a run reports."""
     glue: Optional[GlueSettings] = None
     """The ``glue`` section; None if the spec has none."""
     engine: str = "fast"
@@ -482,7 +519,8 @@ class Job:
     secret_sources: tuple[SecretSource, ...] = ()
     """The sources of secret params, also of those whose value is given and among ``params``."""
     undecided: tuple[str, ...] = ()
-    """Roles, ``state``, ``notify`` and sources of secrets that depend on params without a value.
+    """Roles, ``state``, ``notify``, ``telemetry`` and sources of secrets that depend on params
+    without a value.
 
     They appear nowhere else.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Optional
 from rolerunner.actions import registry
 from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import RolerunnerError, StepError, UsageError
-from rolerunner.model import JOB, Job, Role, S3Uri
+from rolerunner.model import JOB, Job, Role, S3Uri, Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,6 +111,15 @@ def open_storage(
         sessions.find_ca_bundle(), float(config.connect_timeout), float(config.read_timeout)
     )
     return open_native_engine(boto_engine, sessions.get_credentials(role), net, processes)
+
+
+def create_telemetry(job: Job, traceparent: str) -> list[Observer]:
+    """Returns the observers of the spec's telemetry. Raises UsageError if a package is missing."""
+    if job.telemetry == Telemetry():
+        return []
+    from rolerunner.observers.telemetry import create_observers  # noqa: PLC0415 - many specs have none
+
+    return create_observers(job.telemetry, traceparent)
 
 
 def read_object(identity: Optional[JobIdentity], uri: str, max_bytes: int) -> bytes:

@@ -68,6 +68,11 @@ NEVER = {
     "rolerunner.spec.secret_sources",
     "rolerunner.run.secret_params",
     "rolerunner.observers.report",
+    "rolerunner.observers.telemetry",
+    "rolerunner.spec.telemetry_fields",
+    "aws_embedded_metrics",
+    "openlineage",
+    "opentelemetry",
 }
 OFFLINE = {
     *NEVER,

@@ -12,6 +12,7 @@ import structlog
 from rolerunner.common.json_values import json_value
 from rolerunner.events import (
     Event,
+    ItemFinished,
     Note,
     RoleAssumed,
     RoleWasRefused,
@@ -115,6 +116,8 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
         )
     if isinstance(event, StepFinished):
         return _format_step_event(event)
+    if isinstance(event, ItemFinished):
+        return "debug", "", {}
     return _format_run_event(event)
 
 

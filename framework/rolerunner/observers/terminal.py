@@ -84,7 +84,9 @@ class Terminal:
 
     def notify(self, event: Event) -> None:
         """Handles an event."""
-        self._handlers[type(event)](event)
+        handle = self._handlers.get(type(event))
+        if handle is not None:
+            handle(event)
 
     def _print_line(self, text: str) -> None:
         self._console.print(text)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import FieldError, StepError
-from rolerunner.events import StepFinished, StepProgress, StepStarted
+from rolerunner.events import ItemFinished, StepFinished, StepProgress, StepStarted
 from rolerunner.model import Failure, ItemResult, StepResult
 from rolerunner.run.active_run import ActiveRun
 from rolerunner.run.group_results import (
@@ -145,6 +145,7 @@ class _GroupLoop:
             return list(pool.map(self._run_item, range(len(items)), items, labels))
 
     def _run_item(self, number: int, item: Any, label: str) -> ItemResult:
+        started = time.monotonic()
         steps = _bind_item(self.group, label, {**self.scope, "item": item})
         if self.counts.has_failed:
             results = list_unstarted(steps)
@@ -153,6 +154,10 @@ class _GroupLoop:
         else:
             results = self._run_steps(number, item, label, steps)
         status = find_item_status(steps, results)
+        seconds = time.monotonic() - started
+        self.run.context.notify(
+            ItemFinished(self.group.id, label, status, seconds, is_of_group=True)
+        )
         ended = self.counts.add(status)
         self.notify_progress(StepProgress(self.group.id, ended, 0, self.counts.total))
         return ItemResult(label, status, results)

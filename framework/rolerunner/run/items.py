@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import FieldError, StepError
+from rolerunner.events import ItemFinished
 from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.run.attempts import CompletedWork, StepAttempts
 from rolerunner.run.environment import RunContext
 from rolerunner.run.inputs import resolve_templates
 from rolerunner.run.item_roles import bind_roles
+from rolerunner.run.results import describe_failure
 from rolerunner.selection.collisions import ClaimedNames
 from rolerunner.selection.manifest import ObjectList
+from rolerunner.step_ids import label_items
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rolerunner.model import Step
+    from rolerunner.model import Failure, Step, StepStatus
 
 MAX_ITEMS = 100_000
 """Most items of a step. Larger sets of objects belong in one action's ``objects``."""
@@ -84,18 +87,19 @@ class _ItemLoop:
     failed: threading.Event
 
     def execute(self, items: Sequence[Any]) -> list[CompletedWork]:
+        labels = label_items(items)
         limit = self.step.max_parallel or self.run.max_parallel
         with ThreadPool(limit, thread_name_prefix="rolerunner-item") as pool:
-            completed = pool.map(self._execute_item, enumerate(items))
+            completed = pool.map(self._execute_item, range(len(items)), items, labels)
             return [each for each in completed if each is not None]
 
-    def _execute_item(self, numbered: tuple[int, Any]) -> Optional[CompletedWork]:
-        number, item = numbered
+    def _execute_item(self, number: int, item: Any, label: str) -> Optional[CompletedWork]:
         if self.failed.is_set():
             return None
         environment = self.run.environment
         if environment.cancel.is_set():
             raise StepError("stopped before all items were done", type="Stopped")
+        started = time.monotonic()
         scope = {**self.scope, "item": item}
         place = ItemPlace.of(self.step.id, number, self.run, self.claims)
         try:
@@ -108,10 +112,19 @@ class _ItemLoop:
                 self.is_resumed,
                 target_claims=self.claims,
             )
-            return attempts.execute()
+            completed = attempts.execute()
         except StepError as error:
             self.failed.set()
+            self._notify_end(label, "failed", started, describe_failure(error))
             raise _name_item(error, number, item) from error
+        self._notify_end(label, "warning" if completed.warning else "succeeded", started)
+        return completed
+
+    def _notify_end(
+        self, label: str, status: StepStatus, started: float, failure: Optional[Failure] = None
+    ) -> None:
+        seconds = time.monotonic() - started
+        self.run.notify(ItemFinished(self.step.id, label, status, seconds, failure))
 
 
 def list_items(step: Step, scope: Mapping[str, Any]) -> list[Any]:

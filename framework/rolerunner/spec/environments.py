@@ -297,6 +297,10 @@ def _find_model(section: str) -> Optional[type[BaseModel]]:
         return GlueFields
     if section == "state":
         return StateFields
+    if section == "telemetry":
+        from rolerunner.spec.telemetry_fields import TelemetryFields  # noqa: PLC0415
+
+        return TelemetryFields
     if section == "roles":
         from rolerunner.spec.role_fields import RoleFields  # noqa: PLC0415
 

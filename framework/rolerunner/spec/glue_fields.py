@@ -67,6 +67,7 @@ ENTRY_ARGUMENTS = (
     "log_level",
     "run_key",
     "deadline",
+    "traceparent",
 )
 """Arguments of the entry script itself; all others are params of the spec."""
 

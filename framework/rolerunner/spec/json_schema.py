@@ -17,6 +17,7 @@ from rolerunner.spec.notify_fields import MAX_NOTIFICATIONS, NotifyFields
 from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.schema import SpecFile, StateFields
 from rolerunner.spec.step_fields import GroupFields, StepFields
+from rolerunner.spec.telemetry_fields import TelemetryFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,11 @@ def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
         "maxItems": MAX_NOTIFICATIONS,
         **_describe_property(top, "notify"),
         "items": _build_notify_schema(definitions),
+    }
+    top["properties"]["telemetry"] = {
+        **_describe_property(top, "telemetry"),
+        **_build_object_schema(TelemetryFields, definitions),
+        "type": "object",
     }
     top["properties"]["glue"] = {
         **_describe_property(top, "glue"),

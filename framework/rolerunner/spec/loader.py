@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from pydantic import ValidationError
 
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.model import Job, Notification, StateLocation
+from rolerunner.model import Job, Notification, StateLocation, Telemetry
 from rolerunner.spec import validation
 from rolerunner.spec.document import parse_document
 from rolerunner.spec.expressions import Template
@@ -81,6 +81,7 @@ def load_spec(
     sources = _parse_secret_sources(top.params, roles, reader)
     state = _parse_state(top.state, roles, reader)
     notify = _parse_notify(top.notify, roles, reader)
+    telemetry = _parse_telemetry(top.telemetry, reader)
     glue = _parse_glue(top, reader)
     steps = (
         parse_steps(top.steps, kinds, roles, top.defaults, reader) if top.steps != [None] else []
@@ -99,6 +100,8 @@ def load_spec(
     ]
     if len(notify) < len(top.notify or ()):
         undecided.append("notify")
+    if telemetry is None:
+        undecided.append("telemetry")
     return Job(
         name=top.name,
         steps=tuple(steps),
@@ -111,6 +114,7 @@ def load_spec(
         deadline=_to_seconds(top.deadline),
         state=state,
         notify=notify,
+        telemetry=telemetry or Telemetry(),
         glue=glue.settings() if glue is not None else None,
         engine=top.engine,
         file=file,
@@ -329,6 +333,15 @@ def _parse_notify(value: Any, roles: Roles, reader: SpecReader) -> tuple[Notific
     from rolerunner.spec.notify_fields import parse_notifications  # noqa: PLC0415 - many specs have no such section
 
     return parse_notifications(value, roles, reader)
+
+
+def _parse_telemetry(value: Any, reader: SpecReader) -> Optional[Telemetry]:
+    """Returns what is reported; None if it is wrong or depends on a param without a value."""
+    if value is None:
+        return Telemetry()
+    from rolerunner.spec.telemetry_fields import parse_telemetry  # noqa: PLC0415 - many specs have no such section
+
+    return parse_telemetry(value, reader)
 
 
 def _parse_glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:

@@ -200,6 +200,17 @@ class SpecFile(StrictModel):
             ]
         ],
     )
+    telemetry: Any = Field(
+        None,
+        description="The metrics, lineage and traces that a run reports to other systems.",
+        examples=[
+            {
+                "metrics": {"emf": {"namespace": "rolerunner"}},
+                "lineage": {"openlineage": {"namespace": "orders"}},
+                "traces": {"otlp": True},
+            }
+        ],
+    )
     glue: Any = Field(
         None,
         description="How the job is deployed to AWS Glue.",

@@ -238,6 +238,7 @@ class _Entry:
                 cancel=cancel,
                 run_key=ours.get("run_key", ""),
                 location=self._locate(),
+                traceparent=ours.get("traceparent", ""),
             )
             return spark_job.run_in_glue_job(job, self.given.glue, runtime, run)
 
