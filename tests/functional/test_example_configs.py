@@ -1,9 +1,10 @@
-"""The two example configs, end to end, on the embedded AWS with IAM enforced."""
+"""The example configs, end to end, on the embedded AWS with IAM enforced."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,3 +157,39 @@ def test_a_wrong_external_id_refuses_the_role_before_any_step(
     assert {step["status"] for step in result["steps"]} == {"not_run"}
     assert '"sts:ExternalId": "wrong"' in result["steps"][0]["error"]["hint"]
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.slow
+def test_the_nightly_job_holds_what_its_test_file_expects(
+    rolerunner: Callable[..., Any],
+) -> None:
+    completed = rolerunner("test", CONFIGS / "nightly.test.yaml")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert completed.stdout.splitlines()[-1].startswith("5 passed in ")
+
+
+@pytest.mark.slow
+def test_both_environments_of_the_nightly_job_are_deployed_and_share_nothing(
+    rolerunner: Callable[..., Any],
+) -> None:
+    places = {}
+    for environment in ("dev", "prod"):
+        deployed = rolerunner("deploy", CONFIGS / "nightly.yaml", "--env", environment, "--sandbox")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        assert f"Glue job nightly-{environment} is made:" in deployed.stdout
+        is_scheduled = "Glue trigger nightly-prod-schedule is made:" in deployed.stdout
+        assert is_scheduled is (environment == "prod")
+        places[environment] = set(
+            re.findall(r"s3://[^/\s]+/|arn:aws:\S+|Rules\.[\w-]+", deployed.stdout)
+        )
+    assert {"s3://ops-dev/", "arn:aws:iam::111122223333:role/nightly-dev"} <= places["dev"]
+    assert not places["dev"] & places["prod"]
+
+
+def test_the_environments_of_the_nightly_job_name_other_roles() -> None:
+    dev, prod = (
+        {role.arn for role in api.load(CONFIGS / "nightly.yaml", env=environment).roles.values()}
+        for environment in ("dev", "prod")
+    )
+    assert len([arn for arn in dev if ":222233334444:role/" in arn]) == 10
+    assert not dev & prod

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.once
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TUTORIAL = ROOT / "docs" / "tutorial.md"  # its commands follow one another: see test_tutorial.py
-RUNNABLE = [page for page in PAGES if page != TUTORIAL]
+TUTORIALS = [ROOT / "docs" / "tutorial.md", ROOT / "docs" / "tutorial-nightly.md"]
+"""Their commands follow one another: see test_tutorial.py."""
+RUNNABLE = [page for page in PAGES if page not in TUTORIALS]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# (file|sandbox|test): (\S+)\n")
 # what differs from run to run: run ids, times, and request ids
 VARYING = re.compile(
-    r"\d{8}T\d{6}Z-[0-9a-f]{6}|\d+\.\d\d(?= s\b|\s|$)|\d+ ms|[0-9a-f]{8}-[0-9a-f-]{27}"
+    r"\d{8}T\d{6}Z-[0-9a-f]{6}|\d+\.\d\d(?= s\b|\s|$)|(?<=seconds=)[\d.]+|\d+ ms|"
+    r"[0-9a-f]{8}-[0-9a-f-]{27}"
 )
 
 

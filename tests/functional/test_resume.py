@@ -20,7 +20,7 @@ from rolerunner.errors import StateHeld, UsageError
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rolerunner.model import RunResult
 
@@ -454,3 +454,22 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
         assert objects == clean_objects
         assert files == clean_files
     print(f"killed {killed} times")
+
+
+@pytest.mark.parametrize(("on_error", "status"), [("fail", 4), ("continue", 0)])
+def test_a_run_with_a_failed_step_prints_how_to_resume_it(
+    on_error: str, status: int, rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "state_code.py").write_text("def fails(context):\n    raise ValueError('x')\n")
+    path = write(tmp_path, render_step("a", "fails", f"on_error: {on_error}"))
+    completed = rolerunner("run", path, "--run-key", "night")
+    assert completed.returncode == status
+    assert "rolerunner: resume with: --resume night\n" in completed.stderr
+
+
+def test_a_run_without_a_failed_step_prints_no_way_to_resume_it(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "state_code.py").write_text("def says(context):\n    return 1\n")
+    completed = rolerunner("run", write(tmp_path, render_step("a", "says")))
+    assert (completed.returncode, completed.stderr) == (0, "")

@@ -178,19 +178,25 @@ def run(
                 only=_select_steps(job, only, start),
                 location=_locate_result(result or report),
             )
-    if ended.status in ("succeeded", "warning"):
+    if ended.status == "succeeded":
         return
-    if explain is not None and any(
-        step.error is not None and step.error.type in _POLICY_ERRORS for step in ended.action_steps
-    ):
+    failures = [step.error.type for step in ended.action_steps if step.error is not None]
+    is_failed = ended.status != "warning"
+    if is_failed and explain is not None and any(each in _POLICY_ERRORS for each in failures):
         explain()
-    if job.state is not None and not (
-        sandbox
-        and job.state.location.startswith("s3://")
-        and find_served_sandbox(spec, sandbox, env) is None
-    ):  # the S3 of a sandbox that ended with the run is gone
+    if (is_failed or failures) and _is_state_kept(job, spec, sandbox, env):
         echo(f"rolerunner: resume with: --resume {key or ended.run_id}", err=True)
+    if not is_failed:
+        return
     _exit_now(_SIGNAL_BASE + received[0] if ended.status == "stopped" and received else FAILED_STEP)
+
+
+def _is_state_kept(job: Job, spec: str, sandbox: Optional[str], env: str) -> bool:
+    """Returns False without a state, and where the S3 of it ended with the run's own sandbox."""
+    if job.state is None:
+        return False
+    is_in_sandbox = bool(sandbox) and job.state.location.startswith("s3://")
+    return not is_in_sandbox or find_served_sandbox(spec, str(sandbox), env) is not None
 
 
 @contextmanager
