@@ -33,7 +33,7 @@ for line in "$@"; do
 done
 """,
     "fish": """rolerunner completion fish | source
-for line in $argv; complete -C (string replace -a '|' ' ' $line) | cut -f1 | string join ' '; end
+for line in $argv; echo (complete -C (string replace -a '|' ' ' $line) | cut -f1); end
 """,
 }
 
