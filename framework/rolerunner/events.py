@@ -37,6 +37,20 @@ class RoleWasRefused:
 
 
 @dataclass(frozen=True)
+class AssumeRoleCalled:
+    """A request for a session ended, also one that a step made or that renewed a session.
+
+    Sent where traces are asked for.
+    """
+
+    role: str
+    session_arn: str
+    """Empty if the role was refused."""
+    seconds: float
+    refusal: Optional[RoleRefused] = None
+
+
+@dataclass(frozen=True)
 class StepStarted:
     """A step starts. ``session_arn`` is its identity as CloudTrail shows it."""
 
@@ -97,6 +111,7 @@ Event = Union[
     RunStarted,
     RoleAssumed,
     RoleWasRefused,
+    AssumeRoleCalled,
     StepStarted,
     StepProgress,
     Note,

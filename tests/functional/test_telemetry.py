@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from rolerunner import api
 from rolerunner.errors import RolesRefused, UsageError
+from rolerunner.glue.launch.entry import main
 from rolerunner.observers.telemetry.background import BackgroundSender
 from rolerunner.redaction.secrets import register_secret
 from tests.conftest import identity_of
@@ -251,7 +252,7 @@ def test_a_server_that_does_not_take_it_costs_a_warning(
         result = run(tmp_path, aws, section, STEPS, server=address)
         elapsed = time.monotonic() - began
     assert result.status == "succeeded"
-    assert elapsed - result.seconds < 3
+    assert elapsed - result.seconds < 10  # a request that hangs would take 30
     warnings = [each.getMessage() for each in caplog.records if each.name == "rolerunner"]
     assert len(warnings) == 1, warnings
     assert "could not be sent: " in warnings[0]
@@ -333,6 +334,42 @@ def test_a_refused_role_is_a_span_with_an_error(aws: Sandbox, tmp_path: Path) ->
     assert spans["AssumeRole"].status.code == 2
     assert attributes_of(spans["AssumeRole"])["rolerunner.role"] == "nobody"
     assert spans["run nightly"].status.code == 2
+
+
+def test_a_role_that_a_step_needs_first_has_a_span(aws: Sandbox, tmp_path: Path) -> None:
+    with serve_telemetry() as server:
+        section = f"{TRACES}\nassume: lazily"
+        result = run(tmp_path, aws, section, STEPS, server=server.address)
+    assert result.status == "succeeded"
+    span = read_spans(server.received)["AssumeRole"]
+    assert ":assumed-role/reader/" in attributes_of(span)["rolerunner.session_arn"]
+
+
+def test_the_entry_script_of_glue_passes_the_trace_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "counted_in_glue.py").write_text(
+        "def count(context):\n    return {'count': 3, 'bytes': 7}\n"
+    )
+    trace_id = "2af7651916cd43dd8448eb211c80319c"
+    with serve_telemetry() as server:
+        spec = tmp_path / "nightly.yaml"
+        endpoint = f"{server.address}/v1/traces"
+        section = f'{{metrics: {{emf: true}}, traces: {{otlp: {{endpoint: "{endpoint}"}}}}}}'
+        spec.write_text(
+            SPEC.replace("TELEMETRY", section)
+            + '  - {id: count, action: python.call, function: "counted_in_glue:count"}\n'
+        )
+        arguments = ["--traceparent", f"00-{trace_id}-b7ad6b7169203331-01"]
+        main(["run_spec.py", "--job_spec", str(spec), *arguments])
+    assert read_spans(server.received)["step count"].trace_id.hex() == trace_id
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    metrics = [line for line in lines if "_aws" in line]
+    assert [line["Objects"] for line in metrics] == [3, 3]
+    for line in metrics:
+        jsonschema.validate(line, EMF_SCHEMA)
 
 
 def test_a_missing_package_is_named_before_anything_runs(

@@ -11,6 +11,7 @@ import structlog
 
 from rolerunner.common.json_values import json_value
 from rolerunner.events import (
+    AssumeRoleCalled,
     Event,
     ItemFinished,
     Note,
@@ -116,7 +117,7 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
         )
     if isinstance(event, StepFinished):
         return _format_step_event(event)
-    if isinstance(event, ItemFinished):
+    if isinstance(event, (ItemFinished, AssumeRoleCalled)):
         return "debug", "", {}
     return _format_run_event(event)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import RolesRefused, SecretsFailed
-from rolerunner.events import RunFinished
+from rolerunner.events import AssumeRoleCalled, RunFinished
 from rolerunner.model import Failure, RunResult, StepResult
 from rolerunner.run.active_run import ActiveRun
 from rolerunner.run.environment import RunContext, RunEnvironment
@@ -28,7 +28,8 @@ from rolerunner.storage.thread_pool import ThreadPool
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rolerunner.model import Plan, RunStatus, Step
+    from rolerunner.errors import RoleRefused
+    from rolerunner.model import Plan, Role, RunStatus, Step
 
 __all__ = ["RunOptions", "run"]
 
@@ -75,6 +76,8 @@ class _Runner:
         self._selection = Selection()
         self._started = datetime.now(timezone.utc)
         self._clock = time.monotonic()
+        if self._job.telemetry.otlp is not None:
+            environment.sessions.on_assume = self._notify_assume
 
     def run(self) -> RunResult:
         """Runs the job to its end."""
@@ -118,6 +121,11 @@ class _Runner:
             failure = replace(failure, message=f"{error.summary}: {failure.message}")
         status: RunStatus = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         self._finish(status, failure)
+
+    def _notify_assume(
+        self, role: Role, session_arn: str, seconds: float, refusal: Optional[RoleRefused]
+    ) -> None:
+        self._notifier.notify(AssumeRoleCalled(str(role), session_arn, seconds, refusal))
 
     def _fetch_secrets(self) -> None:
         """Adds the values of secret params to the params, and records those that failed."""

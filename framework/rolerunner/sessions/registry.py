@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
 from rolerunner.sessions.borrowed import BorrowedSessions
 from rolerunner.sessions.botocore_setup import BotocoreSessions
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
     from rolerunner.sessions.identity import JobIdentity
     from rolerunner.sessions.lease import Lease, LeaseRequest, PortableLease, SessionSource
+
+    AssumeCallback = Callable[[Role, str, float, Optional[RoleRefused]], None]
+    """Takes the role, the session's ARN, the seconds, and why the role was refused."""
 
 
 class Sessions(Unpicklable):
@@ -70,6 +74,8 @@ class Sessions(Unpicklable):
         self._source: SessionSource = self._sts
         self._lock = threading.RLock()
         self._credentials: dict[Role, RoleCredentials] = {}
+        self.on_assume: Optional[AssumeCallback] = None
+        """Called after each request for a session of this process."""
 
     def session(self, role: Role) -> boto3.Session:
         """Returns the role's boto3 session, which asks for credentials at its first request.
@@ -195,4 +201,13 @@ class Sessions(Unpicklable):
 
     def _acquire_lease(self, request: LeaseRequest) -> Lease:
         # credentials created before ``borrow_from`` use the other source too
-        return self._source.assume(request)
+        if self.on_assume is None:
+            return self._source.assume(request)
+        started = time.monotonic()
+        try:
+            lease = self._source.assume(request)
+        except RoleRefused as refusal:
+            self.on_assume(request.role, "", time.monotonic() - started, refusal)
+            raise
+        self.on_assume(request.role, lease.session_arn, time.monotonic() - started, None)
+        return lease

@@ -17,9 +17,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from rolerunner._version import __version__
 from rolerunner.events import (
+    AssumeRoleCalled,
     ItemFinished,
-    RoleAssumed,
-    RoleWasRefused,
     RunFinished,
     RunStarted,
     StepFinished,
@@ -67,7 +66,7 @@ class OtlpTraces:
         """Handles an event."""
         if isinstance(event, RunStarted):
             self._start_run(event)
-        elif isinstance(event, (RoleAssumed, RoleWasRefused)):
+        elif isinstance(event, AssumeRoleCalled):
             self._add_role(event)
         elif isinstance(event, StepStarted):
             self._start_step(event)
@@ -90,24 +89,24 @@ class OtlpTraces:
             f"run {job.name}", context=self._parent, attributes=attributes
         )
 
-    def _add_role(self, event: RoleAssumed | RoleWasRefused) -> None:
-        attributes = {"rpc.system": "aws-api", "rpc.service": "STS", "rpc.method": "AssumeRole"}
-        seconds = 0.0
-        if isinstance(event, RoleAssumed):
-            seconds = event.seconds
-            attributes["rolerunner.role"] = event.role
+    def _add_role(self, event: AssumeRoleCalled) -> None:
+        attributes = {
+            "rpc.system": "aws-api",
+            "rpc.service": "STS",
+            "rpc.method": "AssumeRole",
+            "rolerunner.role": event.role,
+        }
+        if event.session_arn:
             attributes["rolerunner.session_arn"] = event.session_arn
-        else:
-            attributes["rolerunner.role"] = event.refusal.role
         now = time.time_ns()
         span = self._tracer.start_span(
             "AssumeRole",
             context=trace.set_span_in_context(self._run),
             kind=SpanKind.CLIENT,
-            start_time=now - int(seconds * _NANOSECONDS),
+            start_time=now - int(event.seconds * _NANOSECONDS),
             attributes=attributes,
         )
-        if isinstance(event, RoleWasRefused):
+        if event.refusal is not None:
             _set_error(span, event.refusal.type, event.refusal.message)
         span.end(now)
 
