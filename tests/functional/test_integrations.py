@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from rolerunner import Failure, RunResult, StepResult
 from rolerunner._version import __version__
 from tests.conftest import CONFIGS, ROOT
 from tests.functional.test_manual_examples import NAMED, find_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.once
@@ -143,6 +146,102 @@ def test_the_hook_takes_specs_and_leaves_other_files() -> None:
     assert re.search(hook["exclude"], "specs/nightly.sandbox.yaml")
     assert re.search(hook["exclude"], "specs/nightly.test.yml")
     assert not re.search(hook["exclude"], "specs/nightly.yaml")
+
+
+NIGHTLY = """version: 1
+name: nightly
+params:
+  run_date: {type: date, required: true}
+  stage: {type: string, required: true}
+  limit: {type: integer, default: 3}
+  password: {type: string, required: true, secret: true}
+roles: {partner: "arn:aws:iam::222233334444:role/landing-reader"}
+glue:
+  role: arn:aws:iam::111122223333:role/glue
+  artifacts: s3://artifacts-111122223333/rolerunner/
+  params: {stage: test}
+environments: {prod: {glue: {job_name: nightly-prod}}}
+steps:
+  - {id: find, action: s3.list, role: partner, source: "s3://landing/${{ params.run_date }}/"}
+"""
+
+
+@pytest.fixture
+def machine(rolerunner: Callable[..., Any], tmp_path: Path) -> Any:
+    """The emitted state machine for an environment."""
+    (tmp_path / "nightly.yaml").write_text(NIGHTLY)
+    emitted = rolerunner("deploy", "nightly.yaml", "--env", "prod", "--emit", "stepfunctions")
+    assert (emitted.returncode, emitted.stderr) == (0, "")
+    return json.loads(emitted.stdout)
+
+
+def test_the_state_takes_from_its_input_what_the_job_does_not_set(machine: Any) -> None:
+    state = machine["States"]["nightly-prod"]
+    assert state["Parameters"] == {
+        "JobName": "nightly-prod",
+        "Arguments": {"--run_date.$": "States.Format('{}', $.run_date)"},
+    }
+    assert state["Resource"].endswith(":glue:startJobRun.sync")
+    assert "environment prod" in machine["Comment"]
+
+
+def test_the_state_machine_and_the_rule_pass_a_linter(machine: Any) -> None:
+    from cfnlint.api import ManualArgs, lint
+
+    properties = {"RoleArn": "arn:aws:iam::111122223333:role/states", "Definition": machine}
+    template: Any = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Resources": {"M": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}},
+    }
+    (rule,) = find_blocks(PAGE, "json")[1:]
+    settings = ManualArgs(regions=["eu-west-1"])
+    assert [str(match) for match in lint(json.dumps(template), config=settings)] == []
+    assert [str(match) for match in lint(rule, config=settings)] == []
+    del machine["States"]["nightly-prod"]["Catch"][0]["Next"]
+    assert lint(json.dumps(template), config=settings), "the linter reads the states"
+
+
+@pytest.mark.slow
+def test_the_state_machine_passes_statelint(machine: Any, tmp_path: Path) -> None:
+    path = tmp_path / "machine.json"
+    path.write_text(json.dumps(machine))
+    command = [sys.executable, "-m", "uv", "tool", "run", "-q", "statelint", str(path)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_artifacts_are_not_uploaded_for_a_state(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "nightly.yaml").write_text(NIGHTLY)
+    options = ("--emit", "stepfunctions", "--upload")
+    refused = rolerunner("deploy", "nightly.yaml", *options)
+    assert (refused.returncode, "--upload goes with" in refused.stderr) == (2, True)
+
+
+def test_the_dag_runs_a_spec_and_fails_with_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = find_example("nightly_dag.py")
+    (function,) = [node for node in ast.parse(program).body if isinstance(node, ast.FunctionDef)]
+    names: dict[str, Any] = {"json": json}
+    exec(compile(ast.Module([function], []), "nightly_dag.py", "exec"), names)
+    error = Failure("AccessDenied", "find: no", "ask")
+    results = {
+        "good": RunResult("r", "nightly", "succeeded", "", 0.0, (), ()),
+        "bad": RunResult(
+            "r",
+            "nightly",
+            "failed",
+            "",
+            0.0,
+            (),
+            (StepResult("find", "s3.list", "", "failed", 1, 0.0, {}, error),),
+        ),
+    }
+    monkeypatch.setattr("rolerunner.api.load", lambda spec, params: spec)
+    monkeypatch.setattr("rolerunner.api.run", lambda job: results[job])
+    assert names["run_spec"]("good", "2026-01-31") == "r"
+    with pytest.raises(RuntimeError, match=r'run r failed: ."find": "find: no".'):
+        names["run_spec"]("bad", "2026-01-31")
 
 
 @pytest.mark.slow

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import ENV, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import ENV, SETTINGS, SPEC, echo, read_params, write_file
 from rolerunner.cli.glue_jobs import DeployOptions, deploy_job, reject_secret_params, roll_back
 from rolerunner.cli.sandboxed import GLUE_SANDBOX, enter_deployment_target, hint_sandbox
 from rolerunner.errors import SpecError, UsageError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rolerunner.model import Job
 
 _PREVIOUS = "the one before"
+_STATES = "stepfunctions"
 
 
 def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -89,8 +91,8 @@ def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option(
     "--emit",
-    type=click.Choice(["cloudformation", "terraform"]),
-    help="Write the job as code instead of calling AWS.",
+    type=click.Choice(["cloudformation", "terraform", "stepfunctions"]),
+    help="Write the job as code instead of calling AWS; stepfunctions: a state that runs it.",
 )
 @click.option(
     "--upload", is_flag=True, help="With --emit: upload the files that the code refers to."
@@ -144,6 +146,7 @@ def deploy(
     rolerunner deploy nightly.yaml --job-name nightly-dev -p stage=dev
     rolerunner deploy nightly.yaml --rollback          to the previous deployment
     rolerunner deploy nightly.yaml --emit terraform --upload -o glue.tf
+    rolerunner deploy nightly.yaml --emit stepfunctions   a state that runs the deployed job
     rolerunner deploy nightly.yaml --permissions       policies for you and the job
     rolerunner deploy nightly.yaml --sandbox           without an account
 
@@ -153,6 +156,8 @@ def deploy(
 
     if (upload or output) and not emit:
         raise click.UsageError("--upload and --output require --emit")
+    if upload and emit == _STATES:
+        raise click.UsageError("--upload goes with --emit cloudformation and --emit terraform")
     if sandbox and (emit or permissions):
         raise click.UsageError("--sandbox goes with neither --emit nor --permissions")
     given = read_params(params)
@@ -181,6 +186,11 @@ def deploy(
         )
         return
     _reject_shared_job(replace(job, glue=settings))
+    if emit == _STATES:
+        from rolerunner.glue.deploy.emit_states import render_state  # noqa: PLC0415
+
+        _print_or_write(render_state(job, settings, api.load_documents(spec, env=env)), output)
+        return
     with ExitStack() as stack:
         target = enter_deployment_target(stack, loaded, settings, sandbox, given=runs_with)
         if rollback:
@@ -191,6 +201,13 @@ def deploy(
             deploy_job(job, target, role or "", options)
         if not target.is_lasting:
             echo(f"the sandbox ends with this command; to keep one, {hint_sandbox(job)}", err=True)
+
+
+def _print_or_write(text: str, output: Optional[str]) -> None:
+    if output:
+        write_file(Path(output), text)
+    else:
+        echo(text, nl=False)
 
 
 def _reject_shared_job(job: Job) -> None:
