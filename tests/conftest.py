@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -132,6 +133,16 @@ def _restore_garbage_collector() -> Iterator[None]:
     if gc_tuning._ends_with_run:  # by a command that ran in this process
         gc_tuning._ends_with_run = False
         gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _restore_signal_handlers() -> Iterator[None]:
+    """Restores what a command in the process of the tests does at Ctrl-C and SIGTERM."""
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

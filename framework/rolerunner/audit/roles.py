@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.audit.finding import RuleMatch, rule
+from rolerunner.common.wording import format_count
 from rolerunner.model import RoleArn
 from rolerunner.step_ids import local_name
 
@@ -118,7 +119,7 @@ def shared_session(subject: AuditSubject) -> Iterator[RuleMatch]:
             message = f"the function of '{own_code[0]}' has all permissions of the role '{role}'"
         elif len(needs) > 1:
             message = (
-                f"{len(ids)} steps with different needs share all permissions of the role "
+                f"{format_count(len(ids), 'step')} with different needs share all permissions of the role "
                 f"'{role}': {', '.join(ids[:5])}"
             )
         else:

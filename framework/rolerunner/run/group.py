@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from rolerunner.common.failures import as_step_error
+from rolerunner.common.wording import format_count
 from rolerunner.errors import FieldError, StepError
 from rolerunner.events import ItemFinished, StepFinished, StepProgress, StepStarted
 from rolerunner.model import Failure, ItemResult, StepResult
@@ -87,7 +88,8 @@ def _check_size(group: Step, count: int) -> None:
     """Raises FieldError for more steps than results of them fit into memory."""
     steps = count * len(group.steps)
     if steps > MAX_STEPS:
-        message = f"{count:,} items with {len(group.steps)} steps each are {steps:,} steps"
+        inner = format_count(len(group.steps), "step")
+        message = f"{count:,} items with {inner} each are {steps:,} steps"
         hint = "pass lists of objects to an action's 'objects', or use fewer items"
         raise FieldError(f"{group.mark}: {message}; the limit is {MAX_STEPS:,}", hint=hint)
 

@@ -125,7 +125,7 @@ def test_a_function_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FunctionFailed, match="'no_module_x9:f' cannot be imported") as caught:
         load_function("no_module_x9:f", context)
     assert caught.value.hint.startswith("it is searched beside the spec")
-    (tmp_path / "job.py").write_text("1 / 0\n")
+    (tmp_path / "job.py").write_text("1 / 0  # another size than before, so compiled again\n")
     with pytest.raises(FunctionFailed, match="raised ZeroDivisionError"):
         load_function("job.py:f", context)
 

@@ -69,6 +69,14 @@ ALL_FIELDS: dict[str, dict[str, Any]] = {
         "action": "s3.concat", "source": "s3://bucket/in/", "target": "s3://bucket/whole",
         "tags": {"a": "b"},
     },
+    "pack": {
+        "action": "s3.pack", "source": "s3://bucket/in/", "target": "s3://bucket/all.tar",
+        "tags": {"a": "b"},
+    },
+    "unpack": {
+        "action": "s3.unpack", "source": "s3://bucket/all.tar", "target": "s3://bucket/out/",
+        "encryption": {"type": "aws:kms", "key": "alias/a"},
+    },
     "restore": {"action": "s3.restore", "source": "s3://bucket/in/", "wait": True},
     "restored": {"action": "s3.wait", "source": "s3://bucket/in/", "restored": True},
     "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},

@@ -16,7 +16,7 @@ OTHER = "arn:aws:iam::444455556666:role/other"
     [
         ("only: [find]", []),
         ("only: [fnd]", ["there is no step 'fnd' (did you mean 'find'?)"]),
-        ("only: [zzzz]", ["there is no step 'zzzz' (there are: find)"]),
+        ("only: [zzzz]", ["there is no step 'zzzz' (known: find)"]),
         ("expect: {steps: {fnd: failed}}", ["there is no step 'fnd' (did you mean 'find'?)"]),
         ("expect: {steps: {find: {outputs: {count: 2}}}}", []),
         (
