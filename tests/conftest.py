@@ -41,6 +41,7 @@ STARTS_PROCESSES = {"rolerunner", "memory_aws"}
 
 LONG_MODULES = {
     "test_benchmarks",
+    "test_completion",
     "test_compressed_transfers",
     "test_conditional_writes",
     "test_copy_mirror",
@@ -54,6 +55,7 @@ LONG_MODULES = {
     "test_glue_sandbox",
     "test_hostile_servers",
     "test_init_and_graph",
+    "test_integrations",
     "test_kept_times",
     "test_locks",
     "test_manual_examples",

@@ -119,8 +119,8 @@ def shared_session(subject: AuditSubject) -> Iterator[RuleMatch]:
             message = f"the function of '{own_code[0]}' has all permissions of the role '{role}'"
         elif len(needs) > 1:
             message = (
-                f"{format_count(len(ids), 'step')} with different needs share all permissions of the role "
-                f"'{role}': {', '.join(ids[:5])}"
+                f"{format_count(len(ids), 'step')} with different needs share all permissions "
+                f"of the role '{role}': {', '.join(ids[:5])}"
             )
         else:
             continue
