@@ -87,6 +87,15 @@ LONG_MODULES = {
     "test_unpacking",
 }
 """Functional modules that take the longest, in seconds of all their tests."""
+BOTH_ENGINES = {
+    "test_access_denied",
+    "test_conditional_writes",
+    "test_deletions",
+    "test_every_option",
+    "test_rclone_server",
+    "test_s3_actions",
+}
+"""Functional modules whose half of the boto3 engine `.ci/run` runs; releases run all of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -98,9 +107,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
         starts = not STARTS_PROCESSES.isdisjoint(getattr(item, "fixturenames", ()))
-        if starts and "boto3" in [value for value in values if isinstance(value, str)]:
+        is_of_boto3 = "boto3" in [value for value in values if isinstance(value, str)]
+        is_functional = item.path.parent.name == "functional"
+        if starts and is_of_boto3:
             item.add_marker(pytest.mark.slow)
-        if item.path.parent.name == "functional" and item.path.stem in LONG_MODULES:
+        if is_functional and is_of_boto3 and item.path.stem not in BOTH_ENGINES:
+            item.add_marker(pytest.mark.release)
+        if is_functional and item.path.stem in LONG_MODULES:
             item.add_marker(pytest.mark.long)
 
 
