@@ -57,7 +57,7 @@ def _list_requirements() -> list[str]:
     return [
         name.strip()
         for name, _, marker in needed
-        if not marker or 'extra == "cli"' in marker.replace("'", '"')
+        if not marker or any(f'extra == "{extra}"' in marker for extra in ("cli", "zstd"))
     ]
 
 

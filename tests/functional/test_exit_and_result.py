@@ -14,7 +14,7 @@ from rolerunner.actions.base import Action, Field
 from rolerunner.errors import RolesRefused, SpecError
 from rolerunner.observers.report import ReportPage
 from rolerunner.observers.result import ResultFile
-from rolerunner.run import runner
+from rolerunner.run import sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -420,7 +420,7 @@ def test_a_spec_with_mistakes_writes_a_result(tmp_path: Path) -> None:
 def test_an_exception_of_the_run_itself_writes_its_result(
     tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner._Runner, "_end_step", lambda *_: 1 / 0)
+    monkeypatch.setattr(sequence.StepSequence, "_end_step", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, EARLY)
     assert result(tmp_path)["status"] == "failed"

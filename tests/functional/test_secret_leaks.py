@@ -286,7 +286,7 @@ def _written(
 ) -> dict[str, str]:
     texts = {"stdout": completed.stdout, "stderr": completed.stderr}
     for path in folder.rglob("*"):
-        if path.is_file() and path.name not in GIVEN:
+        if path.is_file() and path.name not in GIVEN and path.parent.name != "__pycache__":
             texts[str(path.relative_to(folder))] = path.read_text("utf-8", "replace")
     texts.update(
         {
