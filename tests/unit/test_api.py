@@ -82,6 +82,7 @@ def test_what_the_values_hold_is_exported() -> None:
         "RoleChoice",
         "SecretSource",
         "StateLocation",
+        "Telemetry",
         "Use",
     }
     held = {

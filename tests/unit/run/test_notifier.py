@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import logging
 
 import pytest
@@ -40,6 +42,8 @@ def test_an_observer_that_fails_keeps_no_event_from_others(
 
 
 def test_ctrl_c_in_an_observer_stops_the_run() -> None:
+    # a shell starts what runs in the background with Ctrl-C ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cancel = Cancel()
     EventNotifier([Broken(KeyboardInterrupt())], cancel).notify(NOTE)
     assert cancel.is_set()

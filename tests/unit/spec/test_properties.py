@@ -60,7 +60,7 @@ def test_the_manual_names_every_filter() -> None:
 
 def test_a_glob_leaves_sandbox_files_out() -> None:
     found = [Path(path).name for path in expand_glob(str(CONFIGS / "*.yaml"))]
-    assert found == ["blog_cross_role.yaml", "partner_exchange.yaml"]
+    assert found == ["blog_cross_role.yaml", "nightly.yaml", "partner_exchange.yaml"]
     with pytest.raises(UsageError, match="no file matches"):
         list(expand_glob("nowhere/*.yaml"))
 
