@@ -56,9 +56,9 @@ class Problem:
     mark: Mark
     """The place of the mistake."""
     message: str
-    """What is wrong."""
+    """The mistake, in one sentence."""
     hint: str = ""
-    """What to write instead, if that is known."""
+    """The text to write instead, if that is known."""
     line: str = ""
     """The text of the line."""
 
@@ -218,7 +218,7 @@ class SecretsFailed(RolerunnerError):
 
     @property
     def hint(self) -> str:
-        """What to do, for all of them."""
+        """Returns the remedies of all of them."""
         return "\n".join(dict.fromkeys(each.hint for each in self.failures if each.hint))
 
     @property

@@ -406,12 +406,12 @@ class OtlpSettings:
     """Traces, sent by OTLP over HTTP."""
 
     endpoint: str = ""
-    """Where spans are posted; empty: where the environment says."""
+    """The address that spans are posted to; empty for that of the environment."""
 
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What a run reports to other systems; None for what it does not."""
+    """Reports of a run to other systems; None for those that are off."""
 
     emf: Optional[EmfSettings] = None
     openlineage: Optional[OpenLineageSettings] = None
@@ -420,7 +420,7 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class RunLocation:
-    """Where to look for a run: its result file, and its Glue job. Empty where there is none."""
+    """The result file and the Glue job of a run; empty where there is none."""
 
     result: str = ""
     """Path or URI of the result file."""

@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.cli import run_command_line
+from tests.in_process import Call, create_command, use_job_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +57,6 @@ steps:
   - {id: find, action: s3.list, role: reader, source: "s3://landing/${{ params.run_date }}/"}
 """
 
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture
 def glue(aws: sandbox.Sandbox) -> Any:
@@ -100,27 +97,8 @@ def run_command(
     capsys: pytest.CaptureFixture[str],
 ) -> Call:
     """The command as the deployer, in this process: there are many of them."""
-    keys = aws.job_keys
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": keys.access_key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-        "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_REGION": aws.region,
-    }.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["rolerunner", *map(str, arguments)])
-        status = 0
-        try:
-            run_command_line()
-        except SystemExit as completed:
-            status = int(completed.code or 0)
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess([*map(str, arguments)], status, out, err)
-
-    return run
+    use_job_identity(monkeypatch, aws)
+    return create_command(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.cli import run_command_line
 from rolerunner.glue.launch.entry import JobFailed, main
+from tests.in_process import create_command, use_job_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,17 +62,7 @@ FUNCTION = "def show(context, stage):\n    return {'stage': stage}\n"
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs the command in this process, which already has its imports."""
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["rolerunner", *map(str, arguments)])
-        status = 0
-        try:
-            run_command_line()
-        except SystemExit as completed:
-            status = int(completed.code or 0)
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess([*map(str, arguments)], status, out, err)
-
-    return run
+    return create_command(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -275,15 +263,7 @@ SCHEDULE = 'prod: {params: {stage: prod}, glue: {schedule: "cron(0 3 * * ? *)"}}
 
 @pytest.fixture
 def as_deployer(aws: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = aws.job_keys
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": keys.access_key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-        "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_REGION": aws.region,
-    }.items():
-        monkeypatch.setenv(name, value)
+    use_job_identity(monkeypatch, aws)
 
 
 @pytest.mark.usefixtures("as_deployer")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rolerunner import api, sandbox
-from rolerunner.cli import run_command_line
 from rolerunner.cli.sandboxed import DEFAULT_FILE, describe_deployable
 from rolerunner.glue.deploy.settings import resolve_settings
 from rolerunner.glue.rehearsal.sandboxed_run import COMMAND
 from rolerunner.sandbox.running import publish_sandbox
+from tests.in_process import Call, create_command
 
 pytestmark = pytest.mark.once
 
@@ -53,8 +50,6 @@ def require(step, stage):
     return {"stage": stage}
 """
 
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
@@ -68,17 +63,7 @@ def spec(tmp_path: Path) -> Path:
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs the command in this process, which already has its imports."""
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["rolerunner", *map(str, arguments)])
-        status = 0
-        try:
-            run_command_line()
-        except SystemExit as completed:
-            status = int(completed.code or 0)
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess([*map(str, arguments)], status, out, err)
-
-    return run
+    return create_command(monkeypatch, capsys)
 
 
 def list_sandboxes() -> set[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ import hcl2
 import pytest
 
 from rolerunner import api
-from rolerunner.cli import run_command_line
 from rolerunner.glue.deploy.permissions import build_policies
 from rolerunner.glue.deploy.settings import resolve_settings
+from tests.in_process import Call, create_command, use_job_identity
 
 if TYPE_CHECKING:
     from rolerunner import sandbox
@@ -114,8 +113,6 @@ STOPPED = {
     },
 }
 
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 def write_spec(folder: Path, notify: str = NOTIFY) -> Path:
     path = folder / "nightly.yaml"
@@ -144,27 +141,8 @@ def run_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Call:
-    keys = aws.job_keys
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": keys.access_key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-        "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_REGION": aws.region,
-    }.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["rolerunner", *map(str, arguments)])
-        status = 0
-        try:
-            run_command_line()
-        except SystemExit as completed:
-            status = int(completed.code or 0)
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess([*map(str, arguments)], status, out, err)
-
-    return run
+    use_job_identity(monkeypatch, aws)
+    return create_command(monkeypatch, capsys)
 
 
 def list_rules(aws: sandbox.Sandbox) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

@@ -71,7 +71,7 @@ class PackedArchive:
                     raise block.error
                 yield block.data
 
-    def damaged(self, bounds: DecompressionBounds, reason: str) -> IntegrityFailed:
+    def describe_damage(self, bounds: DecompressionBounds, reason: str) -> IntegrityFailed:
         """Returns the error of an archive that cannot be read; the bounds say where."""
         return IntegrityFailed(
             f"{bounds.subject}: the archive is damaged: {reason}",
@@ -107,7 +107,7 @@ class PackedArchive:
             del tar.members[:]  # type: ignore[attr-defined]  # a million would take a gigabyte
             bounds.subject = f"the member {info.name!r} of {self.uri}"
             if info.size < 0:
-                raise self.damaged(bounds, "its size is negative")
+                raise self.describe_damage(bounds, "its size is negative")
             if not info.isdir():
                 yield self._describe(info, file, bounds)
         self._check_end(file, bounds)
@@ -131,7 +131,7 @@ class PackedArchive:
         while left:
             data = file.take(min(left, _BLOCK))
             if not data:
-                raise self.damaged(bounds, f"it ends {left:,} bytes before the member does")
+                raise self.describe_damage(bounds, f"it ends {left:,} bytes before the member does")
             left -= len(data)
             yield data
 
@@ -140,17 +140,17 @@ class PackedArchive:
         bounds.subject = str(self.uri)
         while data := file.take(_BLOCK):
             if data.strip(b"\0"):
-                raise self.damaged(bounds, "other data follows its end")
+                raise self.describe_damage(bounds, "other data follows its end")
 
     @contextmanager
     def _translate_errors(self, bounds: DecompressionBounds) -> Iterator[None]:
         try:
             yield
         except tarfile.TarError as error:
-            raise self.damaged(bounds, f"after this, {error}") from None
+            raise self.describe_damage(bounds, f"after this, {error}") from None
         except (ValueError, OverflowError, RecursionError, _TooManyHeaders) as error:
             reason = str(error) or type(error).__name__
-            raise self.damaged(
+            raise self.describe_damage(
                 bounds, f"a header that follows is not one of tar: {reason}"
             ) from None
 

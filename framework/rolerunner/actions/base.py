@@ -153,7 +153,7 @@ class Action(ActionSchema):
     deletes_objects: ClassVar[bool] = False
     """Deletes the objects that it works on."""
     object_verb: ClassVar[str] = ""
-    """What it does with each object of its source, for a dry run; empty if it has none, or if it
+    """The verb for each object of its source in a dry run; empty if it has none, or if it
     has a method ``plan_objects``."""
     looks_up_objects: ClassVar[bool] = True
     """Sends HEAD for objects of which a file lists the keys alone."""

@@ -14,7 +14,7 @@ class MirrorFields(StrictModel):
     """Fields that make a target the mirror of its source."""
 
     extra_noun: ClassVar[str] = "object"
-    """What the target holds: object or file."""
+    """The noun for an item of the target: object or file."""
 
     delete_extra: Flag = Field(
         False,

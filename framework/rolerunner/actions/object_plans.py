@@ -1,4 +1,4 @@
-"""What a run would do with each object, and why, found by reading alone."""
+"""Tells by reading alone how a run would treat each object, and why."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ObjectPlan:
     source: str = ""
     size: Optional[int] = None
     backup: str = ""
-    """Where the object would be kept first."""
+    """The place where the object would be kept first."""
     then: str = ""
-    """What would follow, such as the deletion of the source of a move."""
+    """The action that would follow, such as the deletion of the source of a move."""
 
     def as_json(self) -> dict[str, Any]:
         """Returns the values that are set."""

@@ -115,7 +115,7 @@ class ObjectsFrom(StrictModel):
 
     @property
     def origin(self) -> Optional[Origin]:
-        """Where the objects are; None if the field does not say."""
+        """Returns the place of the objects; None if the field does not say."""
         return None if self.prefix is None else Origin(self.prefix)
 
     def predict(self) -> ObjectList:

@@ -204,7 +204,7 @@ class Unpacking:
         target = self._action.target.join(name) if not problem else archive.uri
         problem = problem or find_name_problem(target.key.lstrip("/"))
         if problem:
-            return _refused(
+            return _refuse_archive(
                 archive.uri,
                 UnsafeKey(
                     f"{subject}: its name {problem}, so it could leave {self._action.target}",
@@ -213,7 +213,7 @@ class Unpacking:
             )
         if target == archive.uri:
             message = f"{subject} would overwrite the archive itself"
-            return _refused(archive.uri, StepError(message, type="TargetInSource"))
+            return _refuse_archive(archive.uri, StepError(message, type="TargetInSource"))
         return _Chosen(member, archive, target)
 
     def _refuse_special(
@@ -223,12 +223,12 @@ class Unpacking:
             self._context.note("info", f"{subject} is {special}, and left out", {})
             return None
         hint = "set 'special: skip' to leave such members out"
-        return _refused(
+        return _refuse_archive(
             archive.uri, StepError(f"{subject} is {special}", hint=hint, type="NotAFile")
         )
 
 
-def _refused(archive: S3Uri, error: StepError) -> Outcome:
+def _refuse_archive(archive: S3Uri, error: StepError) -> Outcome:
     return Outcome(archive, status="failed", error=error)
 
 

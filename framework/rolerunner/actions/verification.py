@@ -158,7 +158,7 @@ def write_checksums(
             return name, info, error
         return name, info, digest or ""
 
-    def listed() -> Iterator[ObjectInfo]:
+    def list_same() -> Iterator[ObjectInfo]:
         pairs = (pair for pair in source.entries() if _is_chosen(chosen, *pair))
         for name, info, digest in map_concurrently(pairs, find, cancel, _CONCURRENCY):
             if isinstance(digest, StepError):
@@ -173,7 +173,7 @@ def write_checksums(
     ):
         file.writelines(
             format_checksum(each.key, each.etag)
-            for each in sort_objects(listed(), lambda info: info.key)
+            for each in sort_objects(list_same(), lambda info: info.key)
         )
         cancel.stop_if_set()
         if recorder.found.failed > may_fail(recorder.found.seen) and recorder.found.error:

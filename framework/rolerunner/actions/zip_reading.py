@@ -89,12 +89,12 @@ class _ZipReader:
         for _ in range(count):
             fixed = directory.read(at, _ENTRY.size)
             if at + _ENTRY.size > end or fixed[:4] != zipfile.stringCentralDir:  # type: ignore[attr-defined]
-                raise self._damaged("its central directory is damaged")
+                raise self._describe_damage("its central directory is damaged")
             values = _ENTRY.unpack(fixed)
             name_size, extra_size, comment_size = values[12:15]
             rest = directory.read(at + _ENTRY.size, name_size + extra_size)
             if len(rest) != name_size + extra_size:
-                raise self._damaged("its central directory is cut short")
+                raise self._describe_damage("its central directory is cut short")
             yield self._parse(values, rest[:name_size], rest[name_size:])
             at += _ENTRY.size + name_size + extra_size + comment_size
 
@@ -108,13 +108,15 @@ class _ZipReader:
         for block in blocks:
             crc, size = zlib.crc32(block, crc), size + len(block)
             if size > entry.size:
-                raise self._damaged(f"the member has more than the {entry.size:,} bytes it claims")
+                raise self._describe_damage(
+                    f"the member has more than the {entry.size:,} bytes it claims"
+                )
             self._bounds.add_output(len(block))
             yield block
         if size != entry.size:
-            raise self._damaged(f"the member has {size:,} bytes, and claims {entry.size:,}")
+            raise self._describe_damage(f"the member has {size:,} bytes, and claims {entry.size:,}")
         if crc != entry.crc:
-            raise self._damaged("the member does not have its checksum")
+            raise self._describe_damage("the member does not have its checksum")
 
     def _find_directory(self) -> tuple[int, int, int]:
         """Returns number of entries, size and start of the central directory."""
@@ -123,14 +125,16 @@ class _ZipReader:
         except (OSError, struct.error, zipfile.BadZipFile):
             found = None
         if found is None:
-            raise self._damaged("it is no zip archive, or cut short: it has no central directory")
+            raise self._describe_damage(
+                "it is no zip archive, or cut short: it has no central directory"
+            )
         _, _, _, _, count, size, offset, _, _, end = found[:10]
         start = end - size
         if found[0] == zipfile.stringEndArchive64:  # type: ignore[attr-defined]
             start -= zipfile.sizeEndCentDir64 + zipfile.sizeEndCentDir64Locator  # type: ignore[attr-defined]
         self._shift = start - offset
         if start < 0 or self._shift < 0 or count * _ENTRY.size > size:
-            raise self._damaged("its central directory lies outside of it")
+            raise self._describe_damage("its central directory lies outside of it")
         return count, size, start
 
     def _parse(self, values: tuple[Any, ...], raw: bytes, extra: bytes) -> _Entry:
@@ -140,7 +144,7 @@ class _ZipReader:
             name = raw.decode("utf-8" if flags & _UTF8 else "cp437")
             size, packed, start = _read_zip64(extra, size, packed, start)
         except (UnicodeDecodeError, struct.error):
-            raise self._damaged(f"the entry of {raw!r} is damaged") from None
+            raise self._describe_damage(f"the entry of {raw!r} is damaged") from None
         unix = mode if values[2] == _UNIX else 0
         return _Entry(
             name, raw, method, flags, crc, packed, size, start + self._shift, (day, time), unix
@@ -149,23 +153,25 @@ class _ZipReader:
     def _check(self, entry: _Entry) -> Optional[str]:
         """Returns the codec of an entry. Raises IntegrityFailed for one that cannot be read."""
         if entry.flags & _ENCRYPTED:
-            raise self._damaged("the member is encrypted, and cannot be read")
+            raise self._describe_damage("the member is encrypted, and cannot be read")
         if entry.method not in _CODECS:
-            raise self._damaged(f"the member is compressed by method {entry.method}, not supported")
+            raise self._describe_damage(
+                f"the member is compressed by method {entry.method}, not supported"
+            )
         return _CODECS[entry.method]
 
     def _find_content(self, entry: _Entry) -> int:
         """Returns where the content of an entry begins."""
         fixed = self._data.read(entry.start, _LOCAL.size)
         if len(fixed) < _LOCAL.size or fixed[:4] != zipfile.stringFileHeader:  # type: ignore[attr-defined]
-            raise self._damaged("the member is not where the central directory says")
+            raise self._describe_damage("the member is not where the central directory says")
         name_size, extra_size = _LOCAL.unpack(fixed)[-2:]
         if self._data.read(entry.start + _LOCAL.size, name_size) != entry.raw_name:
-            raise self._damaged("the member has another name in its own header")
+            raise self._describe_damage("the member has another name in its own header")
         return int(entry.start + _LOCAL.size + name_size + extra_size)
 
-    def _damaged(self, reason: str) -> IntegrityFailed:
-        return self._archive.damaged(self._bounds, reason)
+    def _describe_damage(self, reason: str) -> IntegrityFailed:
+        return self._archive.describe_damage(self._bounds, reason)
 
 
 def _read_zip64(extra: bytes, size: int, packed: int, start: int) -> tuple[int, int, int]:

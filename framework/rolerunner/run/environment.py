@@ -43,7 +43,7 @@ class RunEnvironment:
     workspace: Optional[Workspace] = None
     """The folder of the run; None where nothing is written outside ``workdir``."""
     location: RunLocation = field(default_factory=RunLocation)
-    """Where notifications say that the run can be looked at."""
+    """The places of the run that notifications name."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def execute_step(
 
 @dataclass(frozen=True)
 class ItemPlace:
-    """Where a step works for one item: its folder, and the targets that items claim."""
+    """The place of a step for one item: its folder, and the targets that items claim."""
 
     workdir: Path
     claims: Optional[ClaimedNames] = None

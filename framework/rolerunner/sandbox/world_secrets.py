@@ -64,7 +64,7 @@ class SandboxSecret(StrictModel):
 
     @property
     def place(self) -> str:
-        """What tells it from all other secrets."""
+        """Returns the identity that no other secret has."""
         return self.arn or ":".join(filter(None, (self.region, self.account, self.name)))
 
     @property
@@ -95,7 +95,7 @@ class SandboxParameter(StrictModel):
 
     @property
     def place(self) -> str:
-        """What tells it from all other parameters."""
+        """Returns the identity that no other parameter has."""
         return ":".join(filter(None, (self.region, self.account, self.name)))
 
 

@@ -59,7 +59,7 @@ class Document:
     blocks: frozenset[Path] = field(repr=False, default=frozenset())
     """Paths of block scalars (``|`` and ``>``), whose text starts on the line after the mark."""
     origins: Mapping[Path, Origin] = field(repr=False, default_factory=dict)
-    """Where values that are not at their own path are written, or that took a value away."""
+    """The places of values that are written elsewhere than at their path, and of nulls."""
 
     def locate(self, path: Path) -> Origin:
         """Returns the document and the path at which the value at ``path`` is written."""

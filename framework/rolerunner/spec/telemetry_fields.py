@@ -139,7 +139,7 @@ class TracesFields(StrictModel):
 
 
 class TelemetryFields(StrictModel):
-    """What a run reports to other systems."""
+    """The reports of a run to other systems."""
 
     metrics: Optional[MetricsFields] = Field(
         None,

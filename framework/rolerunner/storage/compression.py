@@ -266,7 +266,7 @@ class _Decoder(Protocol):
 
     @property
     def unused_data(self) -> bytes:
-        """What follows the member."""
+        """Returns the bytes behind the member."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Adds bytes; returns at most ``max_length`` bytes of output."""

@@ -395,7 +395,7 @@ class RequestSender(Protocol):
 
 
 class ObjectRequest(Protocol):
-    """What is sent for each of many objects; a value that can be pickled."""
+    """A request for each of many objects; a value that can be pickled."""
 
     def send(
         self, requests: RequestSender, uri: S3Uri, info: ObjectInfo, cancel: Cancel

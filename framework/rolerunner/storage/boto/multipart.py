@@ -75,7 +75,7 @@ class MultipartUploads:
         numbers: dict[int, int] = {}
         drawn = 0
 
-        def numbered() -> Iterator[tuple[int, int]]:
+        def number_ranges() -> Iterator[tuple[int, int]]:
             nonlocal drawn
             for number, (start, length) in enumerate(ranges, 1):
                 numbers[start], drawn = number, start
@@ -88,7 +88,7 @@ class MultipartUploads:
                 return send(PartUpload(target, upload_id, number, start, length, options))
 
             completed = parts.map_ranges(
-                numbered(), send_part, lambda length: count_memory(drawn, length)
+                number_ranges(), send_part, lambda length: count_memory(drawn, length)
             )
             parts.cancel.stop_if_set()
             return self.complete(target, upload_id, completed, options, repeated=repeated)

@@ -35,7 +35,7 @@ class StoredItem:
 
     @property
     def target(self) -> S3Uri:
-        """Where it is stored."""
+        """Returns the place of the stored object."""
         return self.item.target
 
 
