@@ -4,13 +4,14 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Optional
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.import_path import extend_import_path
 from rolerunner.actions.signatures import import_folders, is_path
 from rolerunner.common.awsglue_errors import explain_awsglue_error
 from rolerunner.common.cancellation import Cancel
@@ -26,7 +27,7 @@ from rolerunner.model import JOB, Permission, Role
 
 def load_function(name: str, context: StepContext) -> Callable[..., Any]:
     """Imports a function by its ``module:function``. Raises FunctionFailed."""
-    with _import_path(context.project):
+    with extend_import_path(context.project):
         return _find_function(name, context.project)
 
 
@@ -35,7 +36,8 @@ def call_function(
 ) -> Mapping[str, Any]:
     """Calls the function and returns its outputs, which have a JSON form. Raises StepError."""
     try:
-        returned = function(FunctionContext.of(context), **arguments)
+        with extend_import_path(context.project):  # a function may import, too
+            returned = function(FunctionContext.of(context), **arguments)
     except StepError:
         raise
     except (
@@ -107,20 +109,9 @@ class FunctionContext:
         return self.role
 
 
-@contextmanager
-def _import_path(project: Path) -> Iterator[None]:
-    """Makes the spec's folder and those above it importable inside the block."""
-    added = [str(folder) for folder in import_folders(project)]
-    before = list(sys.path)
-    sys.path.extend(folder for folder in added if folder not in sys.path)
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
 def _import_module(name: str, project: Path) -> Any:
     if not is_path(name):
+        _refuse_other_project(name, project)
         return importlib.import_module(name)
     path = (project / name).resolve()
     spec = importlib.util.spec_from_file_location(f"rolerunner_file_{path.stem}", path)
@@ -130,6 +121,26 @@ def _import_module(name: str, project: Path) -> Any:
     sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
     spec.loader.exec_module(module)
     return module
+
+
+def _refuse_other_project(name: str, project: Path) -> None:
+    """Raises ImportError if a module of this name was imported from another spec's folder.
+
+    Python imports a name once in a process, so the other spec's code would run for this one.
+    """
+    top = name.partition(".")[0]
+    loaded = getattr(sys.modules.get(top), "__file__", None)
+    beside = PathFinder.find_spec(top, [str(folder) for folder in import_folders(project)])
+    if loaded is None or beside is None or beside.origin is None:
+        return
+    first = PathFinder.find_spec(top, sys.path)
+    is_imported_from_beside = first is not None and first.origin == beside.origin
+    if is_imported_from_beside and Path(loaded).resolve() != Path(beside.origin).resolve():
+        file = name.replace(".", "/") + ".py"
+        raise ImportError(
+            f"'{top}' was imported from {loaded} earlier in this process, this spec's is "
+            f"{beside.origin}: rename one of them, or name the file: '{file}:FUNCTION'"
+        )
 
 
 def _find_function(name: str, project: Path) -> Callable[..., Any]:

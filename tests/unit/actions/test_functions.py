@@ -165,3 +165,32 @@ def test_clients_are_of_the_steps_role_and_messages_of_the_step(tmp_path: Path) 
     assert recorded.notes == [("info", "hello", {"n": 1})]
     (progress,) = recorded.progress
     assert (progress.step_id, progress.objects, progress.total_objects) == ("work", 3, 5)
+
+
+def test_a_function_imports_a_module_beside_its_spec_when_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "beside_the_spec.py").write_text("VALUE = 3")
+    source = "def f(context):\n    import beside_the_spec\n    return beside_the_spec.VALUE"
+    try:
+        assert call(tmp_path, source) == {"result": 3}
+    finally:
+        sys.modules.pop("beside_the_spec", None)
+
+
+def test_the_code_of_another_spec_is_not_run_for_this_one(tmp_path: Path) -> None:
+    for name in ("north", "south"):
+        (tmp_path / "specs" / name / "jobs").mkdir(parents=True)
+        source = f"def f(context): return '{name}'"
+        (tmp_path / "specs" / name / "jobs" / "same_name.py").write_text(source)
+    north = make_context(tmp_path / "specs" / "north" / "jobs")
+    south = make_context(tmp_path / "specs" / "south" / "jobs")
+    try:
+        function = load_function("same_name:f", north)
+        assert load_function("same_name:f", north) is function
+        with pytest.raises(
+            FunctionFailed, match=r"'same_name' was imported from .*north"
+        ) as caught:
+            load_function("same_name:f", south)
+        assert "rename one of them, or name the file" in str(caught.value)
+        assert load_function("same_name.py:f", south)(None) == "south"
+    finally:
+        sys.modules.pop("same_name", None)
