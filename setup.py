@@ -21,7 +21,9 @@ CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
 GLUE_LOCAL = ["awsglue-local-stubs>=0.1,<1"]  # stubs/awsglue-local-stubs of this repository
 METRICS = ["aws-embedded-metrics>=3.2"]
-LINEAGE = ["openlineage-python>=1.45"]
+LINEAGE = [
+    "openlineage-python>=1.31"
+]  # the last that takes the requests of Glue 4.0, 5.0 and Python Shell
 TRACES = ["opentelemetry-sdk>=1.30", "opentelemetry-exporter-otlp-proto-http>=1.30"]
 ZSTD = ['backports.zstd>=1.0; python_version < "3.14"']  # Python 3.14 has it itself
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']

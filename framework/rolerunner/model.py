@@ -416,6 +416,14 @@ class Telemetry:
     emf: Optional[EmfSettings] = None
     openlineage: Optional[OpenLineageSettings] = None
     otlp: Optional[OtlpSettings] = None
+    is_partial: bool = False
+    """True if a setting depends on a param without a value; it is then empty."""
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """The keys of ``telemetry`` that are on, which are the names of their extras, too."""
+        switches = {"metrics": self.emf, "lineage": self.openlineage, "traces": self.otlp}
+        return tuple(name for name, settings in switches.items() if settings is not None)
 
 
 @dataclass(frozen=True)
@@ -522,7 +530,7 @@ class Job:
     """Roles, ``state``, ``notify``, ``telemetry`` and sources of secrets that depend on params
     without a value.
 
-    They appear nowhere else.
+    They appear nowhere else, but for ``telemetry``, whose settings are empty where they depend.
     """
     environment: str = ""
     """The environment whose values it has; empty for those of the spec itself."""

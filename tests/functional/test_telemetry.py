@@ -380,4 +380,4 @@ def test_a_missing_package_is_named_before_anything_runs(
     with pytest.raises(UsageError) as raised:
         run(tmp_path, aws, LINEAGE, STEPS)
     assert "pip install 'rolerunner[lineage]'" in str(raised.value)
-    assert "add openlineage-python to 'requirements' of 'glue'" in str(raised.value)
+    assert "a Glue job gets it by 'rolerunner deploy'" in str(raised.value)

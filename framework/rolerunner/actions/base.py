@@ -167,6 +167,16 @@ class Action(ActionSchema):
     """Always leaves files on this machine. A step of an earlier release, which did not record its
     files, is therefore run again on resume."""
 
+    @classmethod
+    def list_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extras of rolerunner that a step with these fields needs to run.
+
+        The fields are those of the spec, so each may be an expression. Bundles contain the
+        packages of these extras.
+        """
+        del fields
+        return ()
+
     @abstractmethod
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Does the work and returns the outputs. Raises StepError."""

@@ -100,7 +100,7 @@ def load_spec(
     ]
     if len(notify) < len(top.notify or ()):
         undecided.append("notify")
-    if telemetry is None:
+    if telemetry is not None and telemetry.is_partial:
         undecided.append("telemetry")
     return Job(
         name=top.name,
@@ -336,7 +336,7 @@ def _parse_notify(value: Any, roles: Roles, reader: SpecReader) -> tuple[Notific
 
 
 def _parse_telemetry(value: Any, reader: SpecReader) -> Optional[Telemetry]:
-    """Returns what is reported; None if it is wrong or depends on a param without a value."""
+    """Returns what is reported; None if it is wrong."""
     if value is None:
         return Telemetry()
     from rolerunner.spec.telemetry_fields import parse_telemetry  # noqa: PLC0415 - many specs have no such section

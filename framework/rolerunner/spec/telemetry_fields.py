@@ -159,25 +159,28 @@ class TelemetryFields(StrictModel):
 
 
 def parse_telemetry(value: Any, reader: SpecReader) -> Optional[Telemetry]:
-    """Returns what a run reports; None if it is wrong or depends on a param without a value.
-
-    Mistakes are added to the reader.
-    """
+    """Returns what a run reports; None if it is wrong. Mistakes are added to the reader."""
     path = ("telemetry",)
     if not isinstance(value, dict):
         reader.add(path, f"'telemetry' must be a mapping, not {describe_value(value)}")
         return None
     parsed = reader.fill_known(reader.parse_templates(value, path, ("params",)), path)
     fields = reader.validate_model(TelemetryFields, parsed, path)
-    if fields is None or any(iter_templates(parsed)):
+    if fields is None:
         return None
     emf = fields.metrics and fields.metrics.emf
     openlineage = fields.lineage and fields.lineage.openlineage
     otlp = fields.traces and fields.traces.otlp
     return Telemetry(
-        EmfSettings(emf.namespace or "") if emf else None,
-        OpenLineageSettings(openlineage.namespace or "", openlineage.url or "")
+        EmfSettings(_get_text(emf.namespace)) if emf else None,
+        OpenLineageSettings(_get_text(openlineage.namespace), _get_text(openlineage.url))
         if openlineage
         else None,
-        OtlpSettings(otlp.endpoint or "") if otlp else None,
+        OtlpSettings(_get_text(otlp.endpoint)) if otlp else None,
+        is_partial=any(iter_templates(parsed)),
     )
+
+
+def _get_text(value: Any) -> str:
+    """Returns the text of a setting; empty if it has none or depends on a param without a value."""
+    return value if isinstance(value, str) else ""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner._version import __version__
 from rolerunner.actions import registry
+from rolerunner.actions.extras import find_required_extras
 from rolerunner.actions.signatures import import_folders, is_path
+from rolerunner.common.extras import read_requirements
 from rolerunner.common.files import write_file
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
@@ -47,7 +49,8 @@ class Package:
     version: str
     """Empty for the user's own code."""
     source: str
-    """rolerunner (itself or what it needs), requirements, or code (the user's own packages)."""
+    """rolerunner (itself or what it needs), requirements (those of ``glue``, and of the extras
+    that the spec needs), or code (the user's own packages)."""
     size: int
     """Bytes of its files when they are installed."""
     replaces: str = ""
@@ -121,7 +124,8 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
     spec = Path(job.file).resolve()
     code = _read_code(job, settings, spec.parent)
     tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
-    fetched = wheels.fetch_wheels(runtime, settings.requirements, spec.parent)
+    requirements = [*_require_extras(job, tell), *settings.requirements]
+    fetched = wheels.fetch_wheels(runtime, requirements, spec.parent)
     own = {**_read_files(fetched.locked), **dict([archives.make_own_wheel()])}
     required = _read_files(fetched.required)
     code_wheel = dict([archives.make_wheel(f"{job.name}-code", "0", code)]) if code else {}
@@ -152,6 +156,14 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
     )
     write_file(folder / MANIFEST, _render_manifest(job, runtime, bundle, listed))
     return bundle
+
+
+def _require_extras(job: Job, tell: Callable[[str], None]) -> Iterator[str]:
+    """Yields the requirements of the extras that the spec needs, and tells of each extra."""
+    for extra in find_required_extras(job):
+        packages = read_requirements(extra.name)
+        tell(f"extra '{extra.name}', needed by {extra.feature}: {', '.join(packages)}")
+        yield from packages
 
 
 def _read_files(paths: Iterable[Path]) -> dict[str, bytes]:

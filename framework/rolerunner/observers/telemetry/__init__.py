@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from rolerunner.common.extras import list_packages
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
 
     from rolerunner.events import Observer
     from rolerunner.model import Telemetry
-
-_PACKAGES = {
-    "metrics": ("aws-embedded-metrics",),
-    "lineage": ("openlineage-python",),
-    "traces": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
-}
-"""Extra of rolerunner -> the packages that it installs, which a Glue job lists by name."""
 
 
 def create_observers(telemetry: Telemetry, traceparent: str = "") -> list[Observer]:
@@ -46,10 +40,10 @@ def _import_module(extra: str, name: str) -> ModuleType:
     try:
         return import_module(f"{__name__}.{name}")
     except ImportError as error:
-        packages = _PACKAGES[extra]
+        packages = list_packages(extra)
         verb = "are" if len(packages) > 1 else "is"
         raise UsageError(
             f"'{extra}' of 'telemetry' needs {' and '.join(packages)}, which {verb} not installed "
-            f"({error}); install with: pip install 'rolerunner[{extra}]'; in AWS Glue add "
-            f"{' and '.join(packages)} to 'requirements' of 'glue'"
+            f"({error}); install with: pip install 'rolerunner[{extra}]'; a Glue job gets it by "
+            "'rolerunner deploy'"
         ) from None

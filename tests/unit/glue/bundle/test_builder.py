@@ -22,7 +22,7 @@ from rolerunner.glue.bundle.wheels import FetchedWheels
 from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SHELL, GLUE_4, SPARK = (RUNTIMES[name] for name in ("pythonshell", "glue-4.0", "glue-5.1"))
 SPEC = """
@@ -163,6 +163,24 @@ def test_the_manifest_lists_files_packages_and_what_the_runtime_provides(
     ]
     parts = r"rolerunner \d\.\d MB, requirements 0\.0 MB, code 0\.0 MB"
     assert re.fullmatch(rf"4 files, \d\.\d MB \(installed: {parts}\)", built.describe_size())
+
+
+def test_extras_that_the_spec_needs_are_required_beside_its_requirements(
+    no_network: None, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    required: list[str] = []
+
+    def fetch_wheels(_: Runtime, requirements: Sequence[str], __: Path) -> FetchedWheels:
+        required.extend(requirements)
+        return FetchedWheels(())
+
+    monkeypatch.setattr(wheels, "fetch_wheels", fetch_wheels)
+    section = "glue: {requirements: [pandas]}\ntelemetry: {metrics: {emf: true}}\n"
+    project.write_text(SPEC.replace("glue: {packages: [../queries]}\n", section))
+    told: list[str] = []
+    builder.build_bundle(api.load(project), SHELL, tmp_path / "made", told.append)
+    assert required == ["aws-embedded-metrics>=3.2", "pandas"]
+    assert "extra 'metrics', needed by telemetry.metrics: aws-embedded-metrics>=3.2" in told
 
 
 def test_code_that_would_change_another_package_is_refused(
