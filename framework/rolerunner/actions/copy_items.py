@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Union
 
 from rolerunner.actions.base import StepContext
 from rolerunner.actions.extra_objects import find_extra_objects
+from rolerunner.actions.name_store import NameStore
 from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
@@ -58,6 +59,7 @@ class CopyItems:
         }
         self.place = action.place()
         self.namer = action.namer()
+        self._names = NameStore(self.namer)
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
@@ -107,25 +109,26 @@ class CopyItems:
 
     def _find_targets(self) -> Iterator[tuple[ObjectInfo, Union[S3Uri, StepError]]]:
         """Yields each object with its target, or with the reason why it has none."""
-        place, objects, namer = self.place, self.objects, self.namer
+        place, objects = self.place, self.objects
+        renames, name_of = self.namer.renames, self._names.begin_pass()
         compressed_target = partial(
             self.action.compressed_target,
             is_named=not place.is_prefix or self.action.name is not None,
         )
         number = 0
         for info in objects:
-            if info.deleted or (namer.renames and is_folder_marker(info.key, info.size)):
+            if info.deleted or (renames and is_folder_marker(info.key, info.size)):
                 continue
             number += 1
             if not place.is_prefix:
                 yield info, compressed_target(place)
                 continue
             relative = objects.relative(info)
-            if not namer.renames:
+            if not renames:
                 yield info, compressed_target(place.join(relative))
                 continue
             try:
-                name = namer.name(info.key, relative, info.size, info.modified, number)
+                name = name_of(info.key, relative, info.size, info.modified, number)
                 yield info, check_target(compressed_target(place.join(name)), info.key)
             except StepError as error:
                 yield info, error

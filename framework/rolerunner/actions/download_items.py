@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
+from rolerunner.actions.name_store import NameStore
 from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.file_paths import expand_path, resolve_key_path
@@ -62,6 +63,7 @@ class DownloadItems:
         if folds is None:
             folds = is_case_insensitive(self.target) if gathered.total > 1 else False
         self.folds = folds
+        self._names = NameStore(action.namer())
 
     def check_files(self) -> None:
         """Raises UnsafeKey, before anything is fetched, where two objects would be one file.
@@ -93,14 +95,16 @@ class DownloadItems:
 
     def _iter_names(self) -> Iterator[tuple[ObjectInfo, Union[str, StepError]]]:
         """Yields each object with its path below the target, or the reason that it has none."""
-        namer, name_file = self.action.namer(), self.action.name_file
+        name_of, finish_name = self._names.begin_pass(), self.action.decompressed_name_of
         number = 0
         for info in self.objects:
             if info.deleted or is_folder_marker(info.key, info.size):
                 continue
             number += 1
             try:
-                yield info, name_file(namer, info, self.objects.relative(info), number)
+                relative = self.objects.relative(info)
+                name = name_of(info.key, relative, info.size, info.modified, number)
+                yield info, finish_name(info.key, name)
             except UnsafeKey as error:
                 yield info, error
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
@@ -145,19 +145,12 @@ class ObjectNamer:
         dot = last.rfind(".")
         if not 0 < dot < len(last) - 1:
             dot = len(last)
-        values = {
-            "key": key,
-            "relative": relative,
-            "folder": relative[:start],
-            "name": last,
-            "stem": last[:dot],
-            "suffix": last[dot:],
-            "size": size,
-            "modified": _parse_time(key, modified) if self._reads_modified else None,
-            "number": number,
-        }
-        try:
-            return self._evaluator(values)
+        moment = _parse_time(key, modified) if self._reads_modified else None
+        folder, stem, suffix = relative[:start], last[:dot], last[dot:]
+        try:  # in the order of OBJECT_NAMES
+            return self._evaluator(
+                (key, relative, folder, last, stem, suffix, size, moment, number)
+            )
         except ExpressionError as error:
             raise UnsafeKey(f"{key} has no name: {error}") from None
 
@@ -169,7 +162,7 @@ def is_folder_marker(key: str, size: int) -> bool:
 
 def _parse_time(key: str, modified: str) -> datetime:
     try:
-        return datetime.fromisoformat(modified[:19]).replace(tzinfo=timezone.utc)
+        return datetime.fromisoformat(f"{modified[:19]}+00:00")
     except ValueError:
         raise UnsafeKey(
             f"{key} has no name: its time is not known, since another step stored it",

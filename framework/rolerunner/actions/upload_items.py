@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.name_store import NameOf, NameStore
 from rolerunner.actions.object_names import ObjectNamer
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.file_paths import expand_path
@@ -35,15 +36,25 @@ def target_object(place: S3Uri, relative: str) -> S3Uri:
 
 
 def target_of(
-    action: S3Upload, file: SourceFile, place: S3Uri, namer: ObjectNamer, number: int
+    action: S3Upload,
+    file: SourceFile,
+    place: S3Uri,
+    namer: ObjectNamer,
+    number: int,
+    name_of: Optional[NameOf] = None,
 ) -> S3Uri:
-    """Returns the target of a file under its new name. Raises UnsafeKey, LocalFileFailed."""
-    target = _name_target(file, place, namer, number)
+    """Returns the target of a file under its new name. Raises UnsafeKey, LocalFileFailed.
+
+    ``name_of`` takes the place of the namer's own function.
+    """
+    target = _name_target(file, place, namer, number, name_of or namer.name)
     is_named = not place.is_prefix or action.name is not None
     return action.compressed_target(target, is_named=is_named)
 
 
-def _name_target(file: SourceFile, place: S3Uri, namer: ObjectNamer, number: int) -> S3Uri:
+def _name_target(
+    file: SourceFile, place: S3Uri, namer: ObjectNamer, number: int, name_of: NameOf
+) -> S3Uri:
     target = target_object(place, file.relative)
     if not namer.renames:
         return target
@@ -52,7 +63,7 @@ def _name_target(file: SourceFile, place: S3Uri, namer: ObjectNamer, number: int
         with translate_os_errors(file.path):
             status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
         size, modified = status.st_size, format_mtime(status.st_mtime)
-    return place.join(namer.name(target.key, file.relative, size, modified, number))
+    return place.join(name_of(target.key, file.relative, size, modified, number))
 
 
 class UploadItems:
@@ -86,6 +97,7 @@ class UploadItems:
             **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
         }
         self.namer = action.namer()
+        self._names = NameStore(self.namer)
         self._check_keys()
 
     def _check_keys(self) -> None:
@@ -147,12 +159,14 @@ class UploadItems:
 
     def _find_targets(self) -> Iterator[tuple[SourceFile, Union[S3Uri, StepError]]]:
         """Yields each file with its target, or with the reason why it cannot be stored."""
+        name_of = self._names.begin_pass()
         for number, file in enumerate(self.action.files(), 1):
             if file.problem is not None:
                 yield file, file.problem
                 continue
             try:
-                yield file, target_of(self.action, file, self.place, self.namer, number)
+                target = target_of(self.action, file, self.place, self.namer, number, name_of)
+                yield file, target
             except StepError as error:
                 yield file, error
 

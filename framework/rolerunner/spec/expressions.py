@@ -13,9 +13,7 @@ from rolerunner.redaction.secrets import register_secret
 from rolerunner.spec.filters import ExpressionError, check_size, format_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rolerunner.spec.grammar import ExpressionTree, Reference
+    from rolerunner.spec.grammar import Evaluator, ExpressionTree, Reference, Resolver
 
 MAX_EXPRESSION = 2_000
 """Maximum number of characters of an expression."""
@@ -51,10 +49,9 @@ class Expression:
             )
             raise ExpressionError(f"'{self.text}' cannot be evaluated: {reason}") from error
 
-    @property
-    def evaluator(self) -> Callable[[Mapping[str, Any]], Any]:
-        """The function that evaluates the expression; it raises whatever its operators raise."""
-        return self._tree.evaluate
+    def compile(self, resolve: Resolver) -> Evaluator:
+        """Returns a function that evaluates the expression; it raises what its operators raise."""
+        return self._tree.compile(resolve)
 
     def look_up(self, reference: Reference, scope: Mapping[str, Any]) -> Any:
         """Returns the value of a name that the expression reads. Raises ExpressionError."""

@@ -37,6 +37,8 @@ class Filter:
 
 def check_size(value: Any) -> Any:
     """Returns the value unchanged. Raises ExpressionError if it is too large."""
+    if value.__class__ is str and len(value) <= MAX_RESULT:  # most are, and a subclass is slower
+        return value
     if isinstance(value, (str, list, tuple, dict)) and len(value) > MAX_RESULT:
         raise ExpressionError(f"the expression produces a value longer than {MAX_RESULT:,}")
     if isinstance(value, int) and abs(value) >= _MAX_NUMBER:
@@ -46,6 +48,8 @@ def check_size(value: Any) -> Any:
 
 def format_value(value: Any) -> str:
     """Returns the value as text. Raises ExpressionError for lists and mappings."""
+    if value.__class__ is str:
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

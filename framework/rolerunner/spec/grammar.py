@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Optional
 
 from jinja2 import Environment, nodes
@@ -18,8 +18,12 @@ from jinja2.parser import Parser
 
 from rolerunner.spec.filters import FILTERS, ExpressionError, check_size, format_value
 
-Evaluator = Callable[[Mapping[str, Any]], Any]
+Evaluator = Callable[[Any], Any]
 """Takes the values that an expression can read, and returns its own."""
+Resolver = Callable[[tuple[str, ...]], Evaluator]
+"""Takes a path such as ("params", "date"), and returns what looks it up."""
+_Compiler = Callable[[Any], Evaluator]
+"""Takes a node, and returns what evaluates it."""
 _ENVIRONMENT = Environment(autoescape=False)  # noqa: S701 - renders no page; only its grammar is used
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     nodes.Add: operator.add,
@@ -82,9 +86,13 @@ class ExpressionTree:
         """Returns the value of a name. Raises ExpressionError."""
         return _look_up(reference.path, scope)
 
+    def compile(self, resolve: Resolver) -> Evaluator:
+        """Returns a function that evaluates the expression, for what ``resolve`` looks up in."""
+        return _compile_node(self.root, resolve)
+
     @cached_property
     def _evaluator(self) -> Evaluator:
-        return _compile_node(self.root)
+        return self.compile(_compile_path)
 
 
 def parse_expression(text: str, offset: int) -> ExpressionTree:
@@ -164,19 +172,20 @@ def _collect_references(node: nodes.Node) -> list[Reference]:
     ]
 
 
-def _compile_node(node: Any) -> Evaluator:
+def _compile_node(node: Any, resolve: Resolver) -> Evaluator:
     """Returns a function that evaluates the node, which may be called for each of many objects."""
     path = _read_path(node)
     if path is not None:
-        return _compile_path(path)
+        return resolve(path)
     kind = type(node)
     if kind in _LEAVES:
-        value = node.value if kind is nodes.Const else node.data
-        return lambda _: check_size(value)
+        value = check_size(node.value if kind is nodes.Const else node.data)
+        return lambda _: value
+    compile_node = partial(_compile_node, resolve=resolve)
     if kind in _BINARY:
-        left, right = _compile_node(node.left), _compile_node(node.right)
+        left, right = compile_node(node.left), compile_node(node.right)
         return lambda scope: _calculate(kind, left(scope), right(scope))
-    return _COMPILE[kind](node)
+    return _COMPILE[kind](node, compile_node)
 
 
 def _compile_path(path: tuple[str, ...]) -> Evaluator:
@@ -193,25 +202,25 @@ def _compile_path(path: tuple[str, ...]) -> Evaluator:
     return look_up
 
 
-def _compile_filter(node: nodes.Filter) -> Evaluator:
+def _compile_filter(node: nodes.Filter, compile_node: _Compiler) -> Evaluator:
     function = FILTERS[node.name].function
-    value, arguments = _compile_node(node.node), [_compile_node(each) for each in node.args]
+    value, arguments = compile_node(node.node), [compile_node(each) for each in node.args]
     return lambda scope: check_size(
-        function(value(scope), *(argument(scope) for argument in arguments))
+        function(value(scope), *[argument(scope) for argument in arguments])
     )
 
 
-def _compile_condition(node: nodes.CondExpr) -> Evaluator:
-    test, first = _compile_node(node.test), _compile_node(node.expr1)
-    second: Evaluator = (lambda _: None) if node.expr2 is None else _compile_node(node.expr2)
+def _compile_condition(node: nodes.CondExpr, compile_node: _Compiler) -> Evaluator:
+    test, first = compile_node(node.test), compile_node(node.expr1)
+    second: Evaluator = (lambda _: None) if node.expr2 is None else compile_node(node.expr2)
     return lambda scope: first(scope) if test(scope) else second(scope)
 
 
-def _compile_comparison(node: nodes.Compare) -> Evaluator:
-    first = _compile_node(node.expr)
-    others = [(_COMPARE[each.op], _compile_node(each.expr)) for each in node.ops]
+def _compile_comparison(node: nodes.Compare, compile_node: _Compiler) -> Evaluator:
+    first = compile_node(node.expr)
+    others = [(_COMPARE[each.op], compile_node(each.expr)) for each in node.ops]
 
-    def compare(scope: Mapping[str, Any]) -> bool:
+    def compare(scope: Any) -> bool:
         left = first(scope)
         for holds, evaluate in others:
             right = evaluate(scope)
@@ -223,49 +232,53 @@ def _compile_comparison(node: nodes.Compare) -> Evaluator:
     return compare
 
 
-def _compile_pair(node: Any, combine: Callable[..., Any]) -> Evaluator:
-    left, right = _compile_node(node.left), _compile_node(node.right)
-    return lambda scope: combine(scope, left, right)
+def _compile_and(node: nodes.And, compile_node: _Compiler) -> Evaluator:
+    left, right = compile_node(node.left), compile_node(node.right)
+    return lambda scope: left(scope) and right(scope)
 
 
-def _compile_one(node: Any, function: Callable[[Any], Any]) -> Evaluator:
-    value = _compile_node(node.node)
+def _compile_or(node: nodes.Or, compile_node: _Compiler) -> Evaluator:
+    left, right = compile_node(node.left), compile_node(node.right)
+    return lambda scope: left(scope) or right(scope)
+
+
+def _compile_unary(node: nodes.UnaryExpr, compile_node: _Compiler) -> Evaluator:
+    function, value = _UNARY[type(node)], compile_node(node.node)
     return lambda scope: function(value(scope))
 
 
-def _compile_item(node: nodes.Getitem) -> Evaluator:
-    value, key = _compile_node(node.node), _compile_node(node.arg)
+def _compile_item(node: nodes.Getitem, compile_node: _Compiler) -> Evaluator:
+    value, key = compile_node(node.node), compile_node(node.arg)
     return lambda scope: value(scope)[key(scope)]
 
 
-def _compile_text(node: nodes.Concat) -> Evaluator:
-    parts = [_compile_node(part) for part in node.nodes]
-    return lambda scope: check_size("".join(format_value(part(scope)) for part in parts))
+def _compile_text(node: nodes.Concat, compile_node: _Compiler) -> Evaluator:
+    parts = [compile_node(part) for part in node.nodes]
+    return lambda scope: check_size("".join([format_value(part(scope)) for part in parts]))
 
 
-def _compile_list(node: Any) -> Evaluator:
-    items = [_compile_node(item) for item in node.items]
+def _compile_list(node: Any, compile_node: _Compiler) -> Evaluator:
+    items = [compile_node(item) for item in node.items]
     return lambda scope: [item(scope) for item in items]
 
 
-def _compile_mapping(node: nodes.Dict) -> Evaluator:
-    pairs = [(_compile_node(pair.key), _compile_node(pair.value)) for pair in node.items]
+def _compile_mapping(node: nodes.Dict, compile_node: _Compiler) -> Evaluator:
+    pairs = [(compile_node(pair.key), compile_node(pair.value)) for pair in node.items]
     return lambda scope: {key(scope): value(scope) for key, value in pairs}
 
 
-_COMPILE: dict[type, Callable[[Any], Evaluator]] = {
+_UNARY: dict[type, Callable[[Any], Any]] = {
+    nodes.Not: operator.not_,
+    nodes.Neg: operator.neg,
+    nodes.Pos: operator.pos,
+}
+_COMPILE: dict[type, Callable[[Any, _Compiler], Evaluator]] = {
     nodes.Filter: _compile_filter,
     nodes.Compare: _compile_comparison,
     nodes.Getitem: _compile_item,
-    nodes.And: lambda node: _compile_pair(
-        node, lambda scope, left, right: left(scope) and right(scope)
-    ),
-    nodes.Or: lambda node: _compile_pair(
-        node, lambda scope, left, right: left(scope) or right(scope)
-    ),
-    nodes.Not: lambda node: _compile_one(node, operator.not_),
-    nodes.Neg: lambda node: _compile_one(node, operator.neg),
-    nodes.Pos: lambda node: _compile_one(node, operator.pos),
+    nodes.And: _compile_and,
+    nodes.Or: _compile_or,
+    **dict.fromkeys(_UNARY, _compile_unary),
     nodes.Concat: _compile_text,
     nodes.CondExpr: _compile_condition,
     nodes.List: _compile_list,

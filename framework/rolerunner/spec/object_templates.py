@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from operator import itemgetter
+from typing import Any, Optional
 
 from rolerunner.spec.expressions import Expression, Template
 from rolerunner.spec.filters import ExpressionError, check_size, format_value
@@ -23,6 +24,9 @@ OBJECT_SAMPLE: Mapping[str, Any] = {
     "number": 1,
 }
 """An object as expressions see it; its keys are the names under ``object``."""
+OBJECT_NAMES = tuple(OBJECT_SAMPLE)
+ObjectValues = tuple[Any, ...]
+"""The values of an object in the order of OBJECT_NAMES."""
 
 
 @dataclass(frozen=True)
@@ -58,39 +62,79 @@ class ObjectTemplate:
             for part in self.parts
         )
 
-    def compile(self) -> Callable[[dict[str, Any]], str]:
-        """Returns ``evaluate`` in a form that takes less than a microsecond for most templates.
+    def compile(self) -> Callable[[ObjectValues], str]:
+        """Returns a function that takes an object's values in the order of OBJECT_NAMES.
 
-        It is for one thread.
+        It takes less than a microsecond for a template that only reads names.
         """
-        pieces = list(map(_format_piece, self.parts))
-        if None not in pieces:
-            return "".join(pieces).__mod__
-        scope = dict(self._known)
-        evaluators: list[Any] = [
-            part if isinstance(part, str) else part.evaluator for part in self.parts
+        forms = [_format_part(part) for part in self.parts]
+        if None not in forms:
+            return _compile_format([form for form in forms if form is not None])
+        evaluators = [
+            _compile_expression(part, self._known) if isinstance(part, Expression) else part
+            for part in self.parts
         ]
 
-        def evaluate(values: dict[str, Any]) -> str:
-            scope[OBJECT] = values
+        def evaluate(values: ObjectValues) -> str:
             texts = []
             try:
                 for each in evaluators:
-                    value = each if each.__class__ is str else each(scope)
+                    value = each if each.__class__ is str else each(values)
                     texts.append(value if value.__class__ is str else format_value(value))
             except Exception:  # noqa: BLE001 - operators may raise anything; which one is told below
-                return self.evaluate(values)
+                return self.evaluate(dict(zip(OBJECT_NAMES, values)))
             return "".join(texts)
 
         return evaluate
 
 
-def _format_piece(part: Any) -> Any:
-    """Returns a part for ``%``; None for an expression that does more than read a name."""
+def _compile_expression(
+    expression: Expression, known: Mapping[str, Any]
+) -> Callable[[ObjectValues], Any]:
+    """Returns a function that evaluates the expression, in which all but ``object`` is constant."""
+    constants = {
+        each.path: expression.look_up(each, known)
+        for each in expression.references
+        if each.path[0] != OBJECT
+    }
+
+    def resolve(path: tuple[str, ...]) -> Callable[[ObjectValues], Any]:
+        if path in constants:
+            value = constants[path]
+            return lambda _: value
+        if len(path) == 2 and path[1] in OBJECT_SAMPLE:  # noqa: PLR2004 - object.NAME
+            return itemgetter(OBJECT_NAMES.index(path[1]))
+        return _refuse_values  # object itself, which is slower
+
+    return expression.compile(resolve)
+
+
+def _refuse_values(_: ObjectValues) -> Any:
+    raise LookupError
+
+
+def _format_part(part: Any) -> Optional[tuple[str, int]]:
+    """Returns a part for ``%``, with the position of the value that it reads; -1 for a text.
+
+    None stands for an expression that does more than read a name.
+    """
     if isinstance(part, str):
-        return part.replace("%", "%%")
+        return part.replace("%", "%%"), -1
     name = part.text.removeprefix(f"{OBJECT}.")
-    return f"%({name})s" if name != part.text and name in OBJECT_SAMPLE else None
+    is_name = name != part.text and name in OBJECT_SAMPLE
+    return ("%s", OBJECT_NAMES.index(name)) if is_name else None
+
+
+def _compile_format(forms: list[tuple[str, int]]) -> Callable[[ObjectValues], str]:
+    text = "".join(form for form, _ in forms)
+    positions = [position for _, position in forms if position >= 0]
+    if not positions:
+        return lambda _: text % ()
+    if len(positions) == 1:
+        position = positions[0]
+        return lambda values: text % (values[position],)
+    pick = itemgetter(*positions)
+    return lambda values: text % pick(values)
 
 
 def reads_object(value: Any) -> bool:

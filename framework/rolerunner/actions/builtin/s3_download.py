@@ -151,7 +151,9 @@ class S3Download(
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=pacer)
         target = expand_path(self.target)
         had = NameSet(folds=bool(self.delete_extra) and is_case_insensitive(target))
-        gathered = self._collect_source(storage, context, partial(self._keep_left_out, had))
+        gathered = self._collect_source(
+            storage, context, partial(self._keep_left_out, had, self.namer())
+        )
         if gathered.total == 0:
             handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
@@ -182,7 +184,7 @@ class S3Download(
         storage = context.storage(access=self.access(customer_key=self.customer_key))
         had = NameSet()
         left_out = report_left_out(
-            self.source, self.objects, report, partial(self._keep_left_out, had)
+            self.source, self.objects, report, partial(self._keep_left_out, had, self.namer())
         )
         gathered = self._collect_source(storage, context, left_out, always=True)
         check_not_empty(gathered, self, context)
@@ -249,16 +251,18 @@ class S3Download(
             on_left_out=on_left_out if self.delete_extra or always else None,
         )
 
-    def _keep_left_out(self, had: NameSet, info: ObjectInfo, relative: str) -> None:
+    def _keep_left_out(
+        self, had: NameSet, namer: ObjectNamer, info: ObjectInfo, relative: str
+    ) -> None:
         """Adds the name that an object would have if the filters did not leave it out."""
         if not is_folder_marker(info.key, info.size):
             with suppress(UnsafeKey):  # no run stores it
-                had.add(self.name_file(self.namer(), info, relative, 0))
+                name = namer.name(info.key, relative, info.size, info.modified, 0)
+                had.add(self.decompressed_name_of(info.key, name))
 
-    def name_file(self, namer: ObjectNamer, info: ObjectInfo, relative: str, number: int) -> str:
-        """Returns the path of an object's file, relative to the target. Raises UnsafeKey."""
-        name = namer.name(info.key, relative, info.size, info.modified, number)
-        return self.decompressed_name(name) if self.decompression(info.key) else name
+    def decompressed_name_of(self, key: str, name: str) -> str:
+        """Returns the name of the file for an object that has a name below the target."""
+        return self.decompressed_name(name) if self.decompression(key) else name
 
     def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
         """Raises LocalFileFailed if the disk has too little space."""
