@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -31,7 +32,7 @@ class BlockingConnection:
 
 
 class ConnectionPool:
-    """Idle connections, and memory for each thread. Thread-safe."""
+    """Idle connections, which close with the pool, and memory for each thread. Thread-safe."""
 
     def __init__(self, net: SocketFactory) -> None:
         self.net = net
@@ -39,13 +40,15 @@ class ConnectionPool:
         self._idle: list[BlockingConnection] = []
         self._thread_local = threading.local()
         self._spare_memory: list[bytearray] = []
+        # what is left open between two operations closes with the pool
+        weakref.finalize(self, _close_connections, self._idle)
 
     def close(self) -> None:
         """Closes the idle connections."""
         with self._lock:
-            idle, self._idle, self._spare_memory = self._idle, [], []
-        for connection in idle:
-            connection.sock.close()
+            idle, self._spare_memory = self._idle[:], []
+            self._idle.clear()
+        _close_connections(idle)
 
     def release(self, connection: BlockingConnection) -> None:
         """Keeps a connection for the next request."""
@@ -88,6 +91,11 @@ class ConnectionPool:
         if not hasattr(self._thread_local, "buffer"):
             self._thread_local.buffer = memoryview(bytearray(BLOCK_SIZE))
         return self._thread_local.buffer  # type: ignore[no-any-return]
+
+
+def _close_connections(connections: list[BlockingConnection]) -> None:
+    for connection in connections:
+        connection.sock.close()
 
 
 def _is_readable(sock: Any) -> bool:

@@ -119,12 +119,11 @@ class NativeEngine:
         return self.fallback.read(uri, limit, version)
 
     def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range.
+        """Returns the bytes of a range. The connection stays open for the next one.
 
-        By boto3, whose connections close with its client: those of the native engine close with an
-        operation, and this is none.
+        It closes with the engine, or with the next operation on many objects.
         """
-        return self.fallback.read_range(source, cancel)
+        return self.transport.read_range(source, cancel)
 
     def read_in_order(
         self,
