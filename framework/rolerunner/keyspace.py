@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Generic, Optional, Protocol, TypeVar
 
 FindNextKey = Callable[[str], Optional[str]]
@@ -39,6 +40,8 @@ class KeyRange:
 
     after: str = ""
     through: Optional[str] = None
+    pages: Optional[int] = field(default=None, compare=False)
+    """The number of pages that a guess expects of a short range; None if it may have many."""
 
     def is_past_end(self, key: str) -> bool:
         """Returns True if a key follows the last one of the range."""
@@ -47,6 +50,20 @@ class KeyRange:
     def reaches_end(self, key: str) -> bool:
         """Returns True if no key of the range can follow this one."""
         return self.through is not None and key >= self.through
+
+    def is_probably_end(self, key: str) -> bool:
+        """Returns True if no key like this one can follow it within the range.
+
+        ``part-1999.csv`` is the last one of its kind through ``part-2``.
+        """
+        place = len(self.through or "") - 1
+        if self.through is None or place < 0 or key[:place] != self.through[:place]:
+            return False
+        if ord(key[place : place + 1] or "\0") + 1 != ord(self.through[place]):
+            return False
+        rest = key[place + 1 :]
+        alike = "".join(takewhile(_LAST_OF_KIND.__contains__, rest))
+        return alike != "" and all(_LAST_OF_KIND[each] == each for each in alike)
 
     def split_at(self, points: Sequence[str]) -> list[KeyRange]:
         """Returns consecutive ranges that end at the points, which are sorted and inside it."""
@@ -109,7 +126,12 @@ class OrderedRanges(Generic[State]):
 
 
 def split_by_guessing(
-    key_range: KeyRange, prefix: str, page: tuple[str, str], *, limit: int, is_distant: bool
+    key_range: KeyRange,
+    prefix: str,
+    page: tuple[str, str],
+    *,
+    limit: int,
+    is_distant: bool,
 ) -> list[KeyRange]:
     """Splits a range after a page of its keys, without a request.
 
@@ -117,19 +139,23 @@ def split_by_guessing(
     to split off. ``is_distant``: responses take so long that ranges of a few pages are worthwhile.
     """
     first, last = page
-    points = {
-        point
-        for point in _guess_points(prefix, first, last, is_distant=is_distant)
+    guesses = {
+        point: pages
+        for point, pages in _guess_points(prefix, first, last, is_distant=is_distant)
         if point > last and (key_range.through is None or point < key_range.through)
     }
-    return key_range.split_at(sorted(points)[:limit])
+    points = sorted(guesses)[:limit]
+    rest, *following = key_range.split_at(points)
+    return [rest, *(replace(each, pages=guesses[each.after]) for each in following)]
 
 
-def _guess_points(prefix: str, first: str, last: str, *, is_distant: bool) -> Iterator[str]:
+def _guess_points(
+    prefix: str, first: str, last: str, *, is_distant: bool
+) -> Iterator[tuple[str, Optional[int]]]:
     """Yields keys that may be far after ``last``: its prefixes, each with a higher last character.
 
-    Past the first character in which the keys of the page differ, a range would be shorter than a
-    page.
+    With each comes the number of pages up to the next; None for many. Past the first character in
+    which the keys of the page differ, a range would be shorter than a page.
     """
     differing = next(
         (place for place, (one, other) in enumerate(zip(first, last)) if one != other),
@@ -143,12 +169,15 @@ def _guess_points(prefix: str, first: str, last: str, *, is_distant: bool) -> It
         if _LAST_OF_KIND.get(character, character) == character:
             continue
         levels = differing - place
-        for code in _choose_codes(character, width, levels, is_distant=is_distant):
-            yield last[:place] + chr(code)
+        codes, pages = _choose_codes(character, width, levels, is_distant=is_distant)
+        for code in codes:
+            yield last[:place] + chr(code), pages
 
 
-def _choose_codes(character: str, width: int, levels: int, *, is_distant: bool) -> Iterable[int]:
-    """Returns the code points after a character at which to split.
+def _choose_codes(
+    character: str, width: int, levels: int, *, is_distant: bool
+) -> tuple[Iterable[int], Optional[int]]:
+    """Returns the code points after a character at which to split, and the pages of each range.
 
     A page spans ``width`` characters at the differing place, so a character ``levels`` places
     earlier stands for a known number of pages. Ranges have a few pages near the differing place and
@@ -157,11 +186,13 @@ def _choose_codes(character: str, width: int, levels: int, *, is_distant: bool) 
     top = _LAST_OF_KIND[character]
     following, end = ord(character) + 1, ord(top) + 1
     if levels > _FINE_LEVELS:
-        return {following, (following + ord(top)) // 2}
+        return {following, (following + ord(top)) // 2}, None
     if not is_distant:
-        return ()
+        return (), None
     pages = float(_KIND_SIZES[top]) ** levels / width
-    return range(following, end, max(1, round(_PAGES_PER_RANGE / pages)))
+    step = max(1, round(_PAGES_PER_RANGE / pages))
+    count = max(1, round(step * pages))
+    return range(following, end, step), count if count <= _PAGES_PER_RANGE else None
 
 
 def split_by_probing(

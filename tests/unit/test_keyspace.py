@@ -61,6 +61,42 @@ def test_a_range_includes_its_last_key(
     assert key_range.reaches_end(key) is reaches_end
 
 
+@pytest.mark.parametrize(
+    ("key", "through", "is_end"),
+    [
+        ("part-1999.csv", "part-2", True),
+        ("part-1999", "part-2", True),
+        ("part-1998.csv", "part-2", False),
+        ("part-0999.csv", "part-2", False),
+        ("part-1.csv", "part-2", False),
+        ("part-1", "part-2", False),
+        ("part-1999", None, False),
+        ("part-1999", "", False),
+        ("x-az/b", "x-b", True),
+        ("x-aff", "x-b", True),
+        ("x-afe", "x-b", False),
+        ("y-1999", "part-2", False),
+        ("part-", "part-2", False),
+    ],
+)
+def test_a_key_shows_that_it_is_probably_the_last(
+    key: str, through: str | None, is_end: bool
+) -> None:
+    assert KeyRange("", through).is_probably_end(key) is is_end
+
+
+def test_short_ranges_have_a_known_number_of_pages() -> None:
+    page = ("part-0001000", "part-0001999")
+    parts = split_by_guessing(KeyRange(), "part-", page, limit=64, is_distant=True)
+    assert [(part.after, part.pages) for part in parts[:4]] == [
+        ("", None),
+        ("part-0002", 3),
+        ("part-0005", 3),
+        ("part-0008", 3),
+    ]
+    assert {part.pages for part in parts[4:]} == {None}
+
+
 def test_a_range_is_split_at_points() -> None:
     assert KeyRange("a", "z").split_at(["f", "k"]) == [
         KeyRange("a", "f"),

@@ -49,9 +49,11 @@ class RangeCursor:
     __slots__ = (
         "guard",
         "is_done",
+        "is_probing",
         "is_requested",
         "key_range",
         "last",
+        "may_probe",
         "page_count",
         "pages",
         "requested_at",
@@ -68,6 +70,10 @@ class RangeCursor:
         self.is_requested = False
         self.requested_at = 0.0
         self.is_done = False
+        self.is_probing = False
+        """True if one key is requested, which is probably past the end of the range."""
+        self.may_probe = True
+        """False after a probe that was not past the end."""
         self.page_count = 0
         self.guard = PaginationGuard()
 
@@ -117,6 +123,9 @@ class Listing:
                 and len(cursor.pages) <= (_MAX_BUFFERED_PAGES >> (index // 8))
             ):
                 cursor.is_requested = True
+                cursor.is_probing = cursor.may_probe and cursor.key_range.is_probably_end(
+                    cursor.last
+                )
                 cursor.requested_at = time.monotonic()
                 self._requests += 1
                 self._request(cursor)
@@ -137,13 +146,14 @@ class Listing:
             self._empty_ranges += cursor.page_count == 0 and cursor.key_range.after != ""
         else:
             cursor.pages.append(page)
+            cursor.may_probe = not cursor.is_probing
             self._buffered += page.size
             self._useful_pages += 1
             cursor.is_done = not page.truncated or cursor.key_range.reaches_end(page.last or "")
         cursor.page_count += 1
         cursor.token = page.token
         cursor.last = page.last or cursor.last
-        if not cursor.is_done and page.first is not None:
+        if not cursor.is_done and page.first is not None and not cursor.is_probing:
             self._split_range(cursor, page)
         elif cursor.is_done and not cursor.pages and cursor is not self._ranges.first:
             self._ranges.remove(cursor)
@@ -191,20 +201,31 @@ class Listing:
             or self._empty_ranges > _MAX_EMPTY_RANGES + self._useful_pages
         ):
             return
-        room = MAX_RANGES - self._ranges.count_pending()
+        pending = self._ranges.count_pending()
+        if pending >= MAX_REQUESTS and cursor.page_count <= (cursor.key_range.pages or 0):
+            return  # the range is short, and all requests are in use
+        room = MAX_RANGES - pending
         if len(self._ranges) == 1 and not page.is_sorted():
             self._splits = False
         if room <= 0 or not self._splits:
             return
         bounds = (page.first or "", page.last or "")
         cursor.key_range, *following = split_by_guessing(
-            cursor.key_range, self._prefix, bounds, limit=room, is_distant=self._is_distant
+            cursor.key_range,
+            self._prefix,
+            bounds,
+            limit=room,
+            is_distant=self._is_distant,
         )
         self._ranges.insert_after(cursor, map(RangeCursor, following))
 
 
 def build_page_query(cursor: RangeCursor) -> tuple[tuple[str, str], ...]:
-    """Returns the query parameters of the request for the cursor's next page."""
+    """Returns the query parameters of the request for the cursor's next page.
+
+    The end of a range cannot be requested, so a single key shows that it is reached.
+    """
+    limit = (("max-keys", "1"),) if cursor.is_probing else ()
     if cursor.token is not None:
-        return (("continuation-token", cursor.token),)
-    return (("start-after", cursor.last),) if cursor.last else ()
+        return (("continuation-token", cursor.token), *limit)
+    return (("start-after", cursor.last), *limit) if cursor.last else ()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import gc
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,7 +23,7 @@ from rolerunner.storage.protocol import Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.memory_aws import Store
@@ -38,7 +41,6 @@ def engine(request: pytest.FixtureRequest, memory_aws: Store) -> Iterator[Any]:
         return
     native = open_native_engine(plain, Credentials("k", "s"), SocketFactory(None, 5, 5))
     yield native
-    native.client.connections.close()
 
 
 @pytest.mark.parametrize(("size", "uploads"), [(0, 0), (9, 0), (10, 1), (11, 1)])
@@ -85,6 +87,49 @@ def test_a_range_is_of_the_object_that_was_listed(engine: Any, memory_aws: Store
     memory_aws.put("bucket", "key", b"4567")
     with pytest.raises(StepError):
         engine.read_range(ObjectRange(URI, info, 1, 2))
+
+
+def test_ranges_share_a_connection_that_closes_with_the_engine(memory_aws: Store) -> None:
+    client = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+    plain = BotoEngine(client, JOB, lambda: "", tuning=TUNING)
+    opened = []
+
+    class Sockets(SocketFactory):
+        def create_socket(self, endpoint: Any) -> Any:
+            opened.append(super().create_socket(endpoint))
+            return opened[-1]
+
+    native = open_native_engine(plain, Credentials("k", "s"), Sockets(None, 5, 5))
+    info = ObjectInfo("key", 4, memory_aws.put("bucket", "key", b"0123").etag)
+    for start in range(4):
+        assert native.read_range(ObjectRange(URI, info, start, 1)) == b"%d" % start
+    (sock,) = opened
+    assert sock.fileno() >= 0
+    del native
+    gc.collect()
+    assert sock.fileno() == -1
+
+
+def test_a_server_sends_each_key_once_to_a_parallel_listing(memory_aws: Store) -> None:
+    client = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+    plain = BotoEngine(client, JOB, lambda: "", tuning=TUNING)
+    native = open_native_engine(plain, Credentials("k", "s"), SocketFactory(None, 5, 5))
+    keys = [f"in/part-{number:06}.csv" for number in range(6000)]
+    for key in keys:
+        memory_aws.put("bucket", key, b"")
+    memory_aws.hook = lambda _: time.sleep(0.03)  # far enough for pages in parallel
+    found = [info.key for info in native.list(S3Uri("bucket", "in/"))]
+    assert found == keys
+    listings = [each.query for each in memory_aws.requests if "list-type" in each.query]
+    assert any("start-after" in each for each in listings), "the listing was split"
+    assert sum(_count_sent_keys(keys, each) for each in listings) < len(keys) + 100
+
+
+def _count_sent_keys(keys: list[str], query: Mapping[str, str]) -> int:
+    start = bisect.bisect_right(
+        keys, query.get("continuation-token") or query.get("start-after", "")
+    )
+    return min(len(keys) - start, int(query.get("max-keys", "1000")))
 
 
 def test_the_age_of_an_object_is_by_the_servers_clock(engine: Any, memory_aws: Store) -> None:
