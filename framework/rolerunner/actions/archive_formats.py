@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.actions.compression_fields import list_codec_extras
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.spec.field_types import MAX_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,18 @@ def find_format(key: str, among: tuple[str, ...] = tuple(FORMATS)) -> Optional[s
     """Returns the name of the format that a key's suffix names, or None."""
     name = key.lower()
     return next((each for each in among if name.endswith(FORMATS[each].suffixes)), None)
+
+
+def list_archive_extras(name: Any, keys: Iterable[Any]) -> tuple[str, ...]:
+    """Returns the extra for zstd if an archive has this format, or may have it by its suffix.
+
+    ``name`` and ``keys`` are values of a spec, so each may be an expression.
+    """
+    if name is not None:
+        return list_codec_extras(name, "tar.zst")
+    known = [None if str(key).endswith("}}") else find_format(str(key)) for key in keys]
+    needs_zstd = not known or None in known or "tar.zst" in known
+    return ("zstd",) if needs_zstd else ()
 
 
 def number_archive(target: S3Uri, number: int) -> S3Uri:

@@ -1,10 +1,12 @@
 """Fields that compress objects as they are stored, and decompress them as they are downloaded."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Optional
 
 from pydantic import Field
 
 from rolerunner.model import S3Uri
+from rolerunner.spec.expressions import is_template
 from rolerunner.spec.field_types import DYNAMIC, Bytes, StrictModel
 from rolerunner.storage.compression import (
     MAX_RATIO,
@@ -15,6 +17,11 @@ from rolerunner.storage.compression import (
 )
 
 _TYPES = {"gzip": "application/gzip", "zstd": "application/zstd"}
+
+
+def list_codec_extras(value: Any, *with_zstd: str) -> tuple[str, ...]:
+    """Returns the extra for zstd if a field has one of these values, or is an expression."""
+    return ("zstd",) if value in with_zstd or is_template(str(value)) else ()
 
 
 class CompressFields(StrictModel):
@@ -38,6 +45,11 @@ class CompressFields(StrictModel):
         ),
         examples=["content_encoding"],
     )
+
+    @classmethod
+    def list_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extra for zstd if the step compresses, or may compress, with it."""
+        return list_codec_extras(fields.get("compress"), "zstd")
 
     def check_compression(self) -> None:
         """Raises ValueError for fields that contradict each other."""
@@ -116,6 +128,11 @@ class DecompressFields(StrictModel):
         ),
         examples=[1000],
     )
+
+    @classmethod
+    def list_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extra for zstd if the step may decompress with it, as ``auto`` does."""
+        return list_codec_extras(fields.get("decompress"), "zstd", "auto")
 
     def check_decompression(self) -> None:
         """Raises ValueError for fields that contradict each other."""

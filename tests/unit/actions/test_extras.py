@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from rolerunner import api
+from rolerunner.actions import registry
 from rolerunner.actions.builtin.s3_write import S3Write
 from rolerunner.actions.extras import RequiredExtra, find_required_extras
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import pytest
 
 SPEC = """version: 1
 name: a
@@ -56,3 +57,47 @@ def test_an_action_names_extras_by_its_fields_and_each_appears_once(
         RequiredExtra("tape", "step 'put'"),
         RequiredExtra("zip", "step 'group.again'"),
     )
+
+
+def list_extras(action: str, **fields: Any) -> tuple[str, ...]:
+    return registry()[action].list_extras(fields)
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        ("s3.copy", {"compress": "zstd"}),
+        ("s3.upload", {"compress": "${{ params.codec }}"}),
+        ("s3.download", {"decompress": "zstd"}),
+        ("s3.download", {"decompress": "auto"}),
+        ("s3.pack", {"target": "s3://lake/all-${{ run.date }}.tar.zst"}),
+        ("s3.pack", {"target": "s3://lake/${{ params.name }}"}),
+        ("s3.pack", {"target": "s3://lake/all", "format": "tar.zst"}),
+        ("s3.unpack", {"source": "s3://lake/all.tzst"}),
+        ("s3.unpack", {"source": "s3://lake/archives/"}),
+        ("s3.unpack", {"objects": ["s3://lake/a.tar.gz", "s3://lake/b.tar.zst"]}),
+        ("s3.unpack", {"objects": "${{ steps.find.objects }}"}),
+        ("s3.unpack", {"source": "s3://lake/archives/", "include": ["*.tar.zst"]}),
+    ],
+)
+def test_zstd_is_an_extra_of_steps_that_use_it_or_may(action: str, fields: dict[str, Any]) -> None:
+    assert list_extras(action, **fields) == ("zstd",)
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        ("s3.copy", {}),
+        ("s3.upload", {"compress": "gzip"}),
+        ("s3.download", {}),
+        ("s3.download", {"decompress": "xz"}),
+        ("s3.pack", {"target": "s3://lake/all-${{ run.date }}.tar.gz"}),
+        ("s3.pack", {"target": "s3://lake/all.tar.zst", "format": "zip"}),
+        ("s3.unpack", {"source": "s3://lake/all.zip"}),
+        ("s3.unpack", {"source": "s3://lake/archives/", "format": "tar"}),
+        ("s3.unpack", {"source": "s3://lake/archives/", "include": ["*.tar.gz", "*.tgz"]}),
+        ("s3.unpack", {"objects": ["s3://lake/a.tar.gz"]}),
+    ],
+)
+def test_other_steps_need_no_zstd(action: str, fields: dict[str, Any]) -> None:
+    assert list_extras(action, **fields) == ()

@@ -10,6 +10,7 @@ from rolerunner.actions.archive_formats import (
     PACKED,
     archive_pattern,
     find_format,
+    list_archive_extras,
     number_archive,
 )
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
@@ -125,6 +126,11 @@ class S3Pack(FilterFields, PutFields, TransferFields, Action):
     on_empty: OnEmpty = Field(
         "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
+
+    @classmethod
+    def list_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extra for zstd if the archive may be a tar.zst."""
+        return list_archive_extras(fields.get("format"), [fields.get("target")])
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Pack":

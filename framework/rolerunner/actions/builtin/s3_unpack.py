@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from pydantic import ValidationInfo, model_validator
 
-from rolerunner.actions.archive_formats import FORMATS, find_format
+from rolerunner.actions.archive_formats import FORMATS, find_format, list_archive_extras
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.object_plans import (
     ObjectPlan,
@@ -151,6 +151,17 @@ class S3Unpack(FilterFields, PutFields, TransferFields, Action):
         description="What to do when there is no archive: error, warn or ok.",
         examples=["ok"],
     )
+
+    @classmethod
+    def list_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extra for zstd if an archive may be a tar.zst."""
+        source, objects = fields.get("source"), fields.get("objects")
+        named = [source] if source is not None else objects if isinstance(objects, list) else []
+        is_single = all(not str(each).endswith("/") for each in named)
+        globs = fields.get("include")
+        if not (named and is_single) and isinstance(globs, list):
+            named = globs
+        return list_archive_extras(fields.get("format"), named)
 
     @model_validator(mode="after")
     def _makes_sense(self, info: ValidationInfo) -> "S3Unpack":
