@@ -23,6 +23,7 @@ from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Storage
 
 if TYPE_CHECKING:
+    from rolerunner.run.work_notes import StartedWork
     from rolerunner.run.workspace import Workspace
     from rolerunner.selection.collisions import ClaimedNames
     from rolerunner.sessions.registry import (
@@ -92,6 +93,8 @@ class StepContext:
     target_claims: Optional["ClaimedNames"] = None
     """Targets that the items of a for_each claim before use; None for a step without items."""
     workspace: Optional["Workspace"] = None
+    started_work: Optional["StartedWork"] = None
+    """The note about work that the step starts elsewhere; None where notes are not kept."""
 
     def storage(
         self,

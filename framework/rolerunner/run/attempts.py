@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,9 +19,10 @@ from rolerunner.model import Failure
 from rolerunner.redaction.sealing import seal_outputs
 from rolerunner.run.environment import RunContext
 from rolerunner.run.idempotency import NOT_RECORDED, can_retry
-from rolerunner.run.inputs import build_action
+from rolerunner.run.inputs import build_action, fingerprint_inputs
 from rolerunner.run.progress import throttle
 from rolerunner.run.timeouts import ABANDONED_CALLS, BackgroundWork, run_with_timeout
+from rolerunner.run.work_notes import StartedWork
 from rolerunner.selection.collisions import ClaimedNames
 
 if TYPE_CHECKING:
@@ -99,7 +101,21 @@ class StepAttempts:
             in_sandbox=environment.in_sandbox,
             workspace=environment.workspace,
             target_claims=self.target_claims,
+            started_work=self._find_started_work(),
         )
+
+    def _find_started_work(self) -> StartedWork:
+        """Returns the note about the work that the step, or this item of it, starts elsewhere."""
+        step, run = self.step, self.run
+        folder = os.path.relpath(self.workdir, run.environment.workdir)
+        return StartedWork(
+            f"{folder}/{step.id}", step, run.run_id, self._fingerprint, run.work_notes
+        )
+
+    def _fingerprint(self) -> Mapping[str, str]:
+        from rolerunner.run.state.fingerprint import fingerprint  # noqa: PLC0415 - few steps
+
+        return fingerprint(fingerprint_inputs(replace(self.step, for_each=None), self.scope))
 
     def _attempt_with_retries(self, action: Action) -> Mapping[str, Any]:
         retry = self.step.retry

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.actions.base import OpenStorage
 from rolerunner.common.cancellation import Cancel
 from rolerunner.model import RunLocation
+from rolerunner.run.work_notes import WorkNotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,3 +60,4 @@ class RunContext:
     """True where the files that a step leaves are recorded for a resumed run to compare."""
     distrusted: set[str] = field(default_factory=set)
     """Ids of steps that an earlier run completed and whose files have changed since."""
+    work_notes: WorkNotes = field(default_factory=WorkNotes)

@@ -94,6 +94,7 @@ def _from_document(
         document.started,
         document.steps,
         document.begun,
+        document.notes,
         etag,
         is_new=False,
         texts=document.texts,

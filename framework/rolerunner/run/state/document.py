@@ -17,6 +17,7 @@ from typing import Any
 from rolerunner.common.json_values import check_json
 from rolerunner.errors import UsageError
 from rolerunner.run.state.lock_holder import LockHolder
+from rolerunner.run.work_notes import WorkNote
 from rolerunner.step_ids import file_name
 
 VERSION, GROUPS_VERSION = 1, 2
@@ -53,6 +54,8 @@ class StateDocument:
     """Step that is not idempotent -> the run that began it, while its outcome is unknown."""
     texts: dict[str, str]
     """Step -> its entry as JSON."""
+    notes: dict[str, WorkNote]
+    """Work that steps started elsewhere and that may still go on."""
 
 
 def parse_document(data: bytes, name: str, job: str, key: str) -> StateDocument:
@@ -135,7 +138,7 @@ def _read_document(document: Any, job: str, key: str) -> StateDocument:
         "it",
         document,
         required={"version", "job", "key", "started", "holder", "steps"},
-        optional={"begun"},
+        optional={"begun", "started_work"},
     )
     _require(
         document["job"] == job and document["key"] == key,
@@ -160,7 +163,26 @@ def _read_document(document: Any, job: str, key: str) -> StateDocument:
         step: _entry_text(step, entry, f"{job}/{key}/{file_name(step)}")
         for step, entry in steps.items()
     }
-    return StateDocument(document["started"], _read_holder(document["holder"]), steps, begun, texts)
+    holder, notes = _read_holder(document["holder"]), _read_notes(document.get("started_work", {}))
+    return StateDocument(document["started"], holder, steps, begun, texts, notes)
+
+
+def _read_notes(read: Any) -> dict[str, WorkNote]:
+    _require(isinstance(read, dict), "'started_work' is not an object")
+    names = {each.name for each in fields(WorkNote)}
+    for key, note in read.items():
+        what = f"'started_work.{key}'"
+        _require(isinstance(note, dict), f"{what} is not an object")
+        _check_fields(what, note, required=names, optional=set())
+        texts, prints = [note["step"], note["run_id"], note["text"]], note["fingerprint"]
+        texts += note["needs"] if isinstance(note["needs"], list) else [None]
+        _require(
+            all(isinstance(each, str) for each in texts)
+            and isinstance(prints, dict)
+            and all(isinstance(each, str) for each in prints.values()),
+            f"{what} is not a note about work",
+        )
+    return {key: WorkNote(**{**note, "needs": tuple(note["needs"])}) for key, note in read.items()}
 
 
 def _read_holder(read: Any) -> LockHolder:

@@ -95,6 +95,9 @@ class KeptState:
     def start(self) -> None:
         """Keeps the lock renewed, and tells the observers about the state."""
         self._state.keep_lock(self._stop_run)
+        notes = self._run.work_notes
+        notes.notes.update(self._state.notes)
+        notes.write = lambda found: self._work.execute(lambda: self._state.write_notes(found))
         values = {"key": self._state.key, "resumes": not self._state.is_new}
         self._run.notify(Note("", "info", "state_held", values))
 
@@ -121,7 +124,20 @@ class KeptState:
         self, step: Step, read_scope: ReadScope, repeated: set[str]
     ) -> Optional[StepResult]:
         """Returns the result of a step that need not run again; None, and a note, if it must."""
-        return self._restorer.restore_result(step, read_scope, repeated)
+        result = self._restorer.restore_result(step, read_scope, repeated)
+        if result is None:
+            self._drop_outdated_notes(step)
+        return result
+
+    def _drop_outdated_notes(self, step: Step) -> None:
+        """Forgets the work of steps that need a step which runs now: it is of the time before."""
+        dropped = self._run.work_notes.drop_dependents(step.id)
+        for note in dropped:
+            values = {"work": note.text, "run": note.run_id, "reason": f"'{step.id}' runs again"}
+            message = "work that an earlier run started may still go on, and is not picked up"
+            self._run.notify(Note(note.step, "warning", message, values))
+        if dropped:
+            self._work.execute(lambda: self._state.write_notes(self._run.work_notes.notes))
 
     def restore_unselected(self, step: Step) -> StepResult:
         """Returns the result of a step that was not selected; warns if its files changed."""
@@ -189,6 +205,7 @@ class KeptState:
     def _write_record(
         self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
     ) -> None:
+        self._run.work_notes.drop_step(step.id)
         if has_secret_text(result.outputs):  # secrets are not stored
             self._state.drop_step(step.id)
             values = {"reason": "its outputs hold secrets"}

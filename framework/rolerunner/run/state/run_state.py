@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from rolerunner.run.state.lock_holder import LockHolder, elapsed, utc_now
 from rolerunner.run.state.lock_renewal import LockRenewal
 from rolerunner.run.state.step_record import StepRecord
 from rolerunner.run.state.stores import MAX_BYTES, LockLost, StateStore
+from rolerunner.run.work_notes import WorkNote
 from rolerunner.step_ids import file_name
 
 _PAUSE_FACTOR = 20
@@ -42,6 +43,8 @@ class RunState:
     steps: dict[str, Any] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
     """Step that is not idempotent -> the run that began it, while its outcome is unknown."""
+    notes: dict[str, WorkNote] = field(default_factory=dict)
+    """Work that steps started elsewhere and that may still go on."""
     etag: str = ""
     is_new: bool = True
     lost: Optional[StepError] = None
@@ -90,12 +93,25 @@ class RunState:
             if self.begun.pop(step, None) is not None:
                 self._write_document()
 
+    def write_notes(self, notes: Mapping[str, WorkNote]) -> None:
+        """Records the work that steps started elsewhere. Raises StepError."""
+        with self._lock:
+            self.notes = dict(notes)
+            self._write_document()
+
     def drop_step(self, step: str) -> None:
         """Removes the record of a step. Raises StepError."""
         with self._lock:
-            if self.steps.pop(step, None) is not None:
+            had_notes = self._drop_notes(step)
+            if self.steps.pop(step, None) is not None or had_notes:
                 self.texts.pop(step, None)
                 self._write_document()
+
+    def _drop_notes(self, step: str) -> bool:
+        """Removes the notes of a step; returns False if it has none."""
+        left = {key: note for key, note in self.notes.items() if note.step != step}
+        had_notes, self.notes = len(left) < len(self.notes), left
+        return had_notes
 
     def record_step(
         self, step: str, record: StepRecord, left: Sequence[Path] = (), *, soon: bool = False
@@ -121,6 +137,7 @@ class RunState:
         with self._lock:
             self.steps[step] = entry
             self.begun.pop(step, None)
+            self._drop_notes(step)
             self.texts.pop(step, None)
             if soon:
                 self._write_soon()
@@ -210,6 +227,8 @@ class RunState:
             "holder": asdict(self.holder),
             "begun": self.begun,
         }
+        if self.notes:  # earlier releases refuse a document that has them
+            head["started_work"] = {key: asdict(note) for key, note in self.notes.items()}
         for step, entry in self.steps.items():
             if step not in self.texts:
                 self.texts[step] = json.dumps(entry)

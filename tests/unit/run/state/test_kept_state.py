@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from rolerunner.run.state.kept_state import open_kept_state
 from rolerunner.run.state.leftovers import write_left
 from rolerunner.run.state.lists import ListDamaged
 from rolerunner.run.state.stores import LockLost
+from rolerunner.run.work_notes import StartedWork
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -398,3 +400,77 @@ def test_a_run_that_was_stopped_while_it_waited_starts_nothing(bench: Bench) -> 
     bench.cancel.set()
     kept = open_kept_state(Job("j", ()), place, RunOptions(run_key="k"), bench.context)
     assert isinstance(kept, NoState)
+
+
+def note_work(bench: Bench, step: str = "b", *needs: str, text: str = "q1") -> StartedWork:
+    noting = Step(step, "probe", {}, needs=needs)
+    context = bench.context
+    work = StartedWork(f"./{step}", noting, context.run_id, lambda: {"n": "1"}, context.work_notes)
+    if text:
+        work.write(text)
+    return work
+
+
+def test_started_work_outlives_a_run_that_dies(bench: Bench) -> None:
+    bench.open("first").start()
+    note_work(bench, "b", "a")
+    bench.open("second").start()
+    assert note_work(bench, text="").read() == "q1"
+    note_work(bench, text="").clear()
+    bench.open("third").start()
+    assert note_work(bench, text="").read() == ""
+    document = (bench.folder / "state" / "j" / "k.json").read_text()
+    assert "started_work" not in document  # which earlier releases would refuse
+
+
+def test_the_record_of_a_step_replaces_its_note(bench: Bench) -> None:
+    kept = bench.open("first")
+    kept.start()
+    note_work(bench, "a")
+    assert kept.record_result(STEP, done(), SCOPE, []).status == "succeeded"
+    assert bench.context.work_notes.notes == {}
+    bench.open("second").start()
+    assert bench.context.work_notes.notes == {}
+
+
+def test_outputs_that_are_not_stored_leave_no_note_either(bench: Bench) -> None:
+    kept = bench.open("first")
+    kept.start()
+    note_work(bench, "a")
+    secret = register_secret("s3cret-value")
+    kept.record_result(STEP, done(outputs={"token": secret}), SCOPE, [])
+    bench.open("second").start()
+    assert bench.context.work_notes.notes == {}
+
+
+def test_work_is_outdated_once_a_step_before_it_runs_again(bench: Bench) -> None:
+    bench.open("first").start()
+    note_work(bench, "b", "a")
+    note_work(bench, "c")
+    kept = bench.open("second")
+    kept.start()
+    bench.notes.clear()
+    assert restore(kept) is None  # the step a runs
+    assert [(note.step_id, note.level) for note in bench.notes] == [("b", "warning")]
+    assert bench.notes[0].values == {"work": "q1", "run": "first", "reason": "'a' runs again"}
+    bench.open("third").start()
+    assert [note.step for note in bench.context.work_notes.notes.values()] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": 1}, {"needs": "a"}, {"needs": [1]}, {"fingerprint": []}, {"step": None},
+        {"fingerprint": {"n": 1}},
+    ],
+)  # fmt: skip
+def test_a_damaged_note_is_refused(change: dict[str, Any], bench: Bench) -> None:
+    bench.open("first").start()
+    note_work(bench)
+    path = bench.folder / "state" / "j" / "k.json"
+    bench.opened.pop().release()
+    document = json.loads(path.read_text())
+    document["started_work"]["./b"].update(change)
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="is damaged: 'started_work"):
+        bench.open("second")
