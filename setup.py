@@ -27,6 +27,7 @@ LINEAGE = [
 TRACES = ["opentelemetry-sdk>=1.30", "opentelemetry-exporter-otlp-proto-http>=1.30"]
 ZSTD = ['backports.zstd>=1.0; python_version < "3.14"']  # Python 3.14 has it itself
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
+SANDBOX_SQL = [*SANDBOX, 'duckdb>=1; python_version >= "3.10"']
 TEST = [
     *METRICS,
     *LINEAGE,
@@ -44,6 +45,7 @@ TEST = [
 DEV = [
     *TEST,
     *DEPLOY,
+    *SANDBOX_SQL,
     "build>=1.2",
     "cfn-lint>=1.20",
     "check-jsonschema>=0.31",
@@ -113,6 +115,7 @@ setup(
         "lineage": LINEAGE,
         "traces": TRACES,
         "sandbox": SANDBOX,
+        "sandbox-sql": SANDBOX_SQL,
         "zstd": ZSTD,
         "test": TEST,
         "docs": DOCS,

@@ -9,6 +9,8 @@ The interpreter may not have rolerunner, so only the standard library and the em
 
 from __future__ import annotations
 
+import asyncio
+import fnmatch
 import json
 import os
 import re
@@ -351,6 +353,204 @@ def serve_secrets_across_accounts() -> None:
     ssm._lookup_parameter = find_any_parameter  # noqa: SLF001
 
 
+_RESULT_NAME = "rolerunner:result"
+"""The name of saved queries that hold the result of the queries that they describe."""
+_OUTCOME_TAG = "rolerunner:outcome"
+"""The tag of a job with the end of its runs as JSON."""
+
+
+def name_query_resources() -> None:
+    """Lets IAM see the workgroup of a query and the table of a partition, as on AWS."""
+    from ministack.core import iam_actions  # noqa: PLC0415
+
+    find_resource = iam_actions.extract_resource_arn
+
+    def name_resource(service: str, *arguments: Any) -> str:
+        arn = str(find_resource(service, *arguments))
+        if service not in ("athena", "glue"):
+            return arn
+        sent = _find_body(arguments)
+        if service == "glue" and "DatabaseName" in sent:
+            table = sent.get("TableName", sent.get("Name"))
+            return arn if table is None else f"{arn.replace(':database/', ':table/')}/{table}"
+        if service == "glue" and _find_operation(arguments) == "GetDatabase":
+            return arn.replace(":table/", ":database/")
+        if service == "athena" and ("QueryExecutionId" in sent or "QueryString" in sent):
+            return _name_workgroup(sent, *arguments[-2:])
+        return arn
+
+    iam_actions.extract_resource_arn = name_resource
+
+
+def _name_workgroup(sent: dict[str, Any], region: str, account: str) -> str:
+    from ministack.services import athena  # noqa: PLC0415
+
+    execution = athena._executions.get(sent.get("QueryExecutionId"), {})  # noqa: SLF001
+    name = sent.get("WorkGroup") or execution.get("WorkGroup", "primary")
+    return f"arn:aws:athena:{region}:{account}:workgroup/{name}"
+
+
+def _find_operation(arguments: tuple[Any, ...]) -> str:
+    """Returns the operation in the headers of a request among the arguments."""
+    names = [each.get("x-amz-target", "") for each in arguments if isinstance(each, dict)]
+    return str(next(filter(None, names), "")).rpartition(".")[2]
+
+
+def _find_body(arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """Returns the JSON body of a request among the arguments; empty for another one."""
+    for each in arguments:
+        if isinstance(each, (bytes, str)) and each[:1] in (b"{", "{"):
+            try:
+                read = json.loads(each)
+            except ValueError:
+                continue
+            return read if isinstance(read, dict) else {}
+    return {}
+
+
+def complete_services(app: App) -> App:
+    """Wraps the application: completes Athena and Glue before their first request.
+
+    To import them takes time, and most sandboxes need neither.
+    """
+    pending = {b"AmazonAthena": complete_athena, b"AWSGlue": end_runs_as_described}
+
+    async def complete_and_forward(scope: Message, receive: Receive, send: Send) -> None:
+        if pending and scope["type"] == "http":
+            target = next((value for name, value in scope["headers"] if name == _TARGET), b"")
+            complete = pending.pop(target.partition(b".")[0], None)
+            if complete is not None:
+                complete()
+        await app(scope, receive, send)
+
+    return complete_and_forward
+
+
+def complete_athena() -> None:
+    """Adds to Athena what the emulator lacks.
+
+    These are request tokens, parameters, described results, and the place of result objects; and
+    a query that cannot be run fails, where the emulator makes a result up.
+    """
+    from ministack.services import athena  # noqa: PLC0415
+
+    start, execute, save = (
+        athena._start_query_execution,  # noqa: SLF001
+        athena._execute_query,  # noqa: SLF001
+        athena._save_query_results,  # noqa: SLF001
+    )
+    started: dict[tuple[str, str], Any] = {}
+
+    def start_once(sent: dict[str, Any]) -> Any:
+        key = (athena.get_account_id(), sent.get("ClientRequestToken", ""))
+        if key[1] and key in started:
+            return started[key]
+        values = list(sent.get("ExecutionParameters", ()))
+        text = _fill_parameters(athena, sent.get("QueryString", ""), values)
+        answer = start({**sent, "QueryString": text})
+        if answer[0] == HTTPStatus.OK:
+            started[key] = answer
+        return answer
+
+    async def execute_described(query_id: str, query: str, *arguments: Any) -> None:
+        described = _find_described(athena, query)
+        if described is None:
+            await execute(query_id, query, *arguments)
+        else:
+            await _end_query(athena, query_id, described)
+
+    def refuse_query(_query: str) -> Any:
+        raise RuntimeError(
+            "the sandbox has no engine: install duckdb beside it, or describe the result of this"
+            " query under 'query_results' of the sandbox file"
+        )
+
+    async def save_at_its_place(query_id: str) -> None:
+        result = athena._executions[query_id]["ResultConfiguration"]  # noqa: SLF001
+        place = result["OutputLocation"]
+        result["OutputLocation"] = place[: place.rfind("/") + 1]
+        try:
+            await save(query_id)
+        finally:
+            result["OutputLocation"] = place
+
+    athena._start_query_execution = start_once  # noqa: SLF001
+    athena._execute_query = execute_described  # noqa: SLF001
+    athena._mock_query_results = refuse_query  # noqa: SLF001
+    athena._save_query_results = save_at_its_place  # noqa: SLF001
+
+
+def _fill_parameters(athena: Any, query: str, values: list[str]) -> str:
+    """Returns the query with a literal for each ``?`` outside of texts and names."""
+    marks = [each for each in athena._sql_tokens(query) if each[:2] == ("punct", "?")]  # noqa: SLF001
+    if len(marks) != len(values):
+        return query  # the engine refuses it
+    for (_, _, begin, end), value in zip(reversed(marks), reversed(values)):
+        query = query[:begin] + value + query[end:]
+    return query
+
+
+def _find_described(athena: Any, query: str) -> dict[str, Any] | None:
+    """Returns the described result of a query; None if there is none."""
+    text = " ".join(query.split())
+    for saved in athena._named_queries.values():  # noqa: SLF001
+        pattern = " ".join(saved["QueryString"].split())
+        if saved["Name"] == _RESULT_NAME and fnmatch.fnmatchcase(text.lower(), pattern.lower()):
+            described: dict[str, Any] = json.loads(saved["Description"])
+            return described
+    return None
+
+
+async def _end_query(athena: Any, query_id: str, described: dict[str, Any]) -> None:
+    """Runs a query for as long as described, and ends it with the described result."""
+    execution = athena._executions[query_id]  # noqa: SLF001
+    status, statistics = execution["Status"], execution["Statistics"]
+    status["State"] = "RUNNING"
+    statistics["DataScannedInBytes"] = described["scanned_bytes"]
+    deadline = time.monotonic() + described["seconds"]
+    while time.monotonic() < deadline and status["State"] == "RUNNING":  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+    if status["State"] != "RUNNING":
+        return
+    statistics["EngineExecutionTimeInMillis"] = int(described["seconds"] * 1000)
+    status["CompletionDateTime"] = int(time.time())
+    if described["error"]:
+        status["State"], status["StateChangeReason"] = "FAILED", described["error"]
+        return
+    columns = described["columns"]
+    execution["_results"] = {"columns": list(columns), "rows": described["rows"]}
+    execution["_column_types"] = list(columns.values())
+    status["State"] = "SUCCEEDED"
+    await athena._save_query_results(query_id)  # noqa: SLF001
+
+
+def end_runs_as_described() -> None:
+    """Lets the runs of a job with a described end take its time, and end with its state."""
+    from ministack.services import glue  # noqa: PLC0415
+
+    find_spark, execute = glue._is_spark_job, glue._execute_subprocess  # noqa: SLF001
+    resolve = glue._resolve_script  # noqa: SLF001
+
+    def end_run(run: dict[str, Any], job: dict[str, Any], *arguments: Any) -> None:
+        outcome = job.get("Tags", {}).get(_OUTCOME_TAG)
+        if outcome is None:
+            execute(run, job, *arguments)
+            return
+        described = json.loads(outcome)
+        deadline = time.monotonic() + described["seconds"]
+        while time.monotonic() < deadline and run["JobRunState"] == "RUNNING":
+            time.sleep(_POLL_SECONDS)
+        if run["JobRunState"] == "RUNNING":
+            run["JobRunState"], run["ErrorMessage"] = described["state"], described["error"]
+
+    def is_spark_job(job: dict[str, Any]) -> bool:
+        return _OUTCOME_TAG not in job.get("Tags", {}) and bool(find_spark(job))
+
+    glue._is_spark_job = is_spark_job  # noqa: SLF001
+    glue._execute_subprocess = end_run  # noqa: SLF001
+    glue._resolve_script = lambda place: resolve(place) or "job.py"  # noqa: SLF001
+
+
 def _parse_place(text: object) -> tuple[str, str]:
     """Returns the region and account of an ARN; empty texts for a name."""
     parts = str(text).split(":")
@@ -363,9 +563,11 @@ def main(folder: str, record: str, job_runner: str = "") -> None:
     import ministack.app  # noqa: PLC0415 - takes time, and the parent may end meanwhile
 
     serve_secrets_across_accounts()
+    name_query_resources()
     if job_runner:
         JobRunner(**json.loads(job_runner)).install()
         ministack.app.app = refuse_other_users(ministack.app.app)
+    ministack.app.app = complete_services(ministack.app.app)
     sys.argv = ["ministack"]
     # line by line: a client that has its answer finds the request on record
     with open(record, "a", encoding="utf-8", buffering=1) as lines:  # noqa: PTH123 - pathlib cannot ask for line buffering on 3.9

@@ -13,6 +13,7 @@ from rolerunner.model import RoleArn, S3Uri
 from rolerunner.plan.partial_values import ANY, PartialValues
 from rolerunner.plan.step_planning import list_item_scopes
 from rolerunner.policies.least_privilege import JobRoleUses, RolePolicies, derive_policies
+from rolerunner.sandbox.made_up_catalog import MadeUpCatalog
 from rolerunner.sandbox.made_up_secrets import make_up_secrets
 from rolerunner.sandbox.made_up_targets import make_up_targets
 from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
@@ -84,6 +85,7 @@ def generate_world(
     roles = [_sandbox_role(role) for role in found]
     secrets = make_up_secrets(lasting, job_role)
     targets = make_up_targets(lasting, job_role, found)
+    catalog = _make_up_catalog(plan, actions, job_role)
     world = World(
         version=1,
         job_role=job_role,
@@ -94,8 +96,13 @@ def generate_world(
         topics=targets.topics,
         queues=targets.queues,
         event_buses=targets.event_buses,
+        databases=catalog.list_databases(),
+        workgroups=list(catalog.workgroups.values()),
+        query_results=list(catalog.results.values()),
+        jobs=list(catalog.jobs.values()),
     )
-    notes = (*_list_notes(job_role, owners, made_up, lasting), *secrets.notes, *targets.notes)
+    own = _list_notes(job_role, owners, made_up, lasting)
+    notes = (*own, *secrets.notes, *targets.notes, *catalog.notes)
     return GeneratedWorld(world, notes)
 
 
@@ -178,17 +185,8 @@ def _made_up(
     plan: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
 ) -> Iterator[tuple[S3Uri, SandboxObject]]:
     """Yields sample objects for each source that would otherwise be empty."""
-    now = datetime.now(timezone.utc)
-    scope = {
-        "params": plan.job.params,
-        "run": {"name": plan.job.name, "date": now.date(), "time": now},
-        "today": now.date(),
-        "now": now,
-    }
     written: list[S3Uri] = []
-    for planned, item in _iter_planned_items(plan, scope):
-        values = PartialValues({**scope, **item}, {})
-        action = values.build_action(actions[planned.step.action], planned.fields)
+    for _, action in _iter_actions(plan, actions):
         for source in _list_sources(action):
             if not (
                 any(_is_given(uri, source, action) for uri in puts)
@@ -199,6 +197,32 @@ def _made_up(
         target = getattr(action, "target", None)
         if isinstance(target, S3Uri):
             written.append(target)
+
+
+def _make_up_catalog(
+    plan: Plan, actions: Mapping[str, type[Action]], job_role: str
+) -> MadeUpCatalog:
+    catalog = MadeUpCatalog()
+    for planned, action in _iter_actions(plan, actions):
+        if action is not None:
+            catalog.add(action, planned.step.roles, job_role)
+    return catalog
+
+
+def _iter_actions(
+    plan: Plan, actions: Mapping[str, type[Action]]
+) -> Iterator[tuple[PlannedStep, Any]]:
+    """Yields each step for each of its items with its action; None for an unknown one."""
+    now = datetime.now(timezone.utc)
+    scope = {
+        "params": plan.job.params,
+        "run": {"name": plan.job.name, "date": now.date(), "time": now},
+        "today": now.date(),
+        "now": now,
+    }
+    for planned, item in _iter_planned_items(plan, scope):
+        values = PartialValues({**scope, **item}, {})
+        yield planned, values.build_action(actions[planned.step.action], planned.fields)
 
 
 def _iter_planned_items(

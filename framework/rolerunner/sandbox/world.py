@@ -17,6 +17,14 @@ from rolerunner.sandbox.message_targets import (
     create_targets,
 )
 from rolerunner.sandbox.statements import Grants, Permissions, policy_document
+from rolerunner.sandbox.world_catalog import (
+    SandboxDatabase,
+    SandboxJob,
+    SandboxQueryResult,
+    SandboxWorkgroup,
+    create_database,
+    create_workgroup,
+)
 from rolerunner.sandbox.world_secrets import (
     SandboxParameter,
     SandboxSecret,
@@ -120,6 +128,10 @@ class World(StrictModel):
     topics: list[SandboxTopic] = Field(default_factory=list)
     queues: list[SandboxQueue] = Field(default_factory=list)
     event_buses: list[SandboxBus] = Field(default_factory=list)
+    databases: list[SandboxDatabase] = Field(default_factory=list)
+    workgroups: list[SandboxWorkgroup] = Field(default_factory=list)
+    query_results: list[SandboxQueryResult] = Field(default_factory=list)
+    jobs: list[SandboxJob] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _job_role_is_there(self) -> "World":
@@ -137,6 +149,9 @@ class World(StrictModel):
             ("topic", [topic.arn for topic in self.topics]),
             ("queue", [queue.arn for queue in self.queues]),
             ("event_bus", [bus.arn for bus in self.event_buses]),
+            ("database", [database.place for database in self.databases]),
+            ("workgroup", [workgroup.place for workgroup in self.workgroups]),
+            ("job", [job.place for job in self.jobs]),
         ):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:
@@ -153,6 +168,10 @@ class World(StrictModel):
             *(secret.owner for secret in self.secrets),
             *(arn.split(":")[4] for arn in self.list_target_arns()),
             *(parameter.account for parameter in self.parameters),
+            *(database.account for database in self.databases),
+            *(workgroup.account for workgroup in self.workgroups),
+            *(result.account for result in self.query_results),
+            *(job.account for job in self.jobs),
         }
 
     def list_target_arns(self) -> list[str]:
@@ -189,6 +208,20 @@ def create_world(world: World, client: Clients, folder: Path) -> None:
         create_secret(secret, client("secretsmanager", secret.owner, secret.home))
     for parameter in world.parameters:
         create_parameter(parameter, client("ssm", parameter.account, parameter.region or ""))
+    _create_catalog(world, client)
+
+
+def _create_catalog(world: World, client: Clients) -> None:
+    """Creates the databases, workgroups, results of queries, and jobs."""
+    for database in world.databases:
+        create_database(database, client("glue", database.account, database.region or ""))
+    for workgroup in world.workgroups:
+        create_workgroup(workgroup, client("athena", workgroup.account, workgroup.region or ""))
+    for result in world.query_results:
+        athena = client("athena", result.account, result.region or "")
+        athena.create_named_query(**result.as_saved_query())
+    for job in world.jobs:
+        client("glue", job.account, job.region or "").create_job(**job.as_input())
 
 
 def _make_role(role: SandboxRole, client: Clients, *, is_job: bool) -> None:
