@@ -145,6 +145,11 @@ steps:
      min_age: 7d, needs: []}
   - {id: sign, action: s3.presign, role: reader, source: "s3://landing/in/0.txt", expires: 5m,
      needs: []}
+  - {id: ask, action: athena.query, role: reader, query: "SELECT 1", needs: [],
+     output_location: "s3://landing/results/"}
+  - {id: parts, action: catalog.partitions, role: reader, database: sales, table: orders,
+     source: "s3://landing/in/", needs: []}
+  - {id: start, action: glue.run, role: reader, job: load, needs: []}
   - {id: secret, action: aws.call, role: reader, service: secretsmanager,
      operation: GetSecretValue, parameters: {SecretId: db}, needs: []}
   - {id: part, action: aws.call, role: reader, service: ssm, operation: GetParameter,
@@ -166,7 +171,7 @@ steps:
      text: "${{ run.error }}",
      needs: [find, appear, get, put, within, between, read, write, remove,
              tag, clean, sign, show, pack, unpack, concat, verify, restore,
-             secret, part, use, fail]}
+             ask, parts, start, secret, part, use, fail]}
 """
 
 SETTINGS = json.dumps({"db": {"password": INNER, "NextToken": "a place in a list"}})

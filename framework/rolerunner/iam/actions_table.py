@@ -149,7 +149,8 @@ VERSIONED_ACTIONS: Mapping[str, str] = {
 KEY_READ_ACTIONS, KEY_WRITE_ACTIONS = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
 """Actions that S3 needs from KMS for the role; a multipart upload reads its parts back."""
 _SECRET_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
-_NAMED_SECRETS = (":secretsmanager:*:*:", ":ssm:*:*:")
+_IN_REGION = re.compile(r"(arn:[\w-]+:(?:athena|glue|secretsmanager|ssm)):\*:(\*|\d{12}):")
+"""Resources named without their region, and mostly without their account."""
 _KEY_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)"
 )
@@ -375,7 +376,7 @@ def resolve_for_role(
     """Returns the permission in a role's partition, with KMS keys and secrets in its account.
 
     ``region`` is the role's, if the spec sets it; its buckets and their keys are assumed there, and
-    its secrets are.
+    its secrets, jobs, workgroups and tables are.
     """
     resource = re.sub(r"\Aarn:aws:", f"arn:{partition}:", permission.resource)
     condition = permission.condition
@@ -396,9 +397,22 @@ def resolve_for_role(
             else (operator, key, values)
             for operator, key, values in condition
         )
-    if any(part in resource for part in _NAMED_SECRETS):
-        resource = resource.replace(":*:*:", f":{region or '*'}:{account or '*'}:", 1)
+    named = _IN_REGION.match(resource)
+    if named is not None:
+        owner = (account or "*") if named[2] == "*" else named[2]
+        resource = f"{named[1]}:{region or '*'}:{owner}:{resource[named.end() :]}"
     return replace(permission, resource=resource, condition=condition)
+
+
+def build_resource_arn(service: str, resource: str, account: str = "") -> str:
+    """Returns the ARN of a resource of a role's region and, without ``account``, its account."""
+    return f"arn:aws:{service}:*:{account or '*'}:{resource}"
+
+
+def build_table_arns(database: str, table: str, account: str = "") -> tuple[str, ...]:
+    """Returns the ARNs that AWS checks for a table of the Data Catalog: those above it, too."""
+    names = ("catalog", f"database/{database}", f"table/{database}/{table}")
+    return tuple(build_resource_arn("glue", name, account) for name in names)
 
 
 def build_statement(

@@ -25,6 +25,8 @@ CONFLICT_CODES = frozenset({"OperationAborted", "ConditionalRequestConflict"})
 """Codes of status 409 that S3 asks to be retried; other conflicts are permanent."""
 TRAILER_REFUSED = "TrailerRefused"
 """The type of a failure that is cured by sending the object in another form."""
+TEMPORARY_FAILURE = "TemporaryFailure"
+"""The type of failed work, such as a query, that its service calls worth another attempt."""
 _SKEWED_CODES = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 _THROTTLING_CODES = frozenset(
     {
@@ -82,7 +84,7 @@ _RETRYABLE = (
     | _SERVER_CODES
     | _CONNECTION_ERRORS
     | _CHANGED_OBJECT
-    | {TRAILER_REFUSED}
+    | {TRAILER_REFUSED, TEMPORARY_FAILURE}
 )
 
 

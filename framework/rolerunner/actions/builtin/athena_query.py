@@ -1,0 +1,440 @@
+"""Defines the action ``athena.query``."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Optional
+
+from pydantic import model_validator
+
+from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.object_values import KmsKey
+from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.query_results import QueryRows, fetch_rows, list_result_objects
+from rolerunner.actions.query_text import (
+    Literal,
+    QueryField,
+    QueryFile,
+    find_place,
+    render_literal,
+)
+from rolerunner.actions.remote_work import (
+    forget_work,
+    iter_growing_polls,
+    note_started_work,
+    read_started_work,
+    shorten_text,
+    stop_unless_done,
+    wait_error,
+)
+from rolerunner.actions.requests import open_client, translate_errors
+from rolerunner.actions.service_api import to_method_name
+from rolerunner.common.wording import format_count
+from rolerunner.errors import StepError
+from rolerunner.events import StepProgress
+from rolerunner.iam.actions_table import (
+    KEY_WRITE_ACTIONS,
+    build_bucket_arn,
+    build_resource_arn,
+    build_table_arns,
+    derive_key_permissions,
+)
+from rolerunner.iam.aws_errors import TEMPORARY_FAILURE
+from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
+from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, S3Location, Seconds, Text
+
+_GLUE_CATALOG = "AwsDataCatalog"
+"""The catalog of Athena that is the Glue Data Catalog of the account."""
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
+_READS_TABLES = (
+    "glue:GetTable",
+    "glue:GetTables",
+    "glue:GetPartition",
+    "glue:GetPartitions",
+    "glue:BatchGetPartition",
+)
+_WRITES_RESULT = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_MOST_ROWS = 10_000
+_LONGEST_REUSE = 7 * 24 * 3600.0
+_CAUSES = {
+    "TABLE_NOT_FOUND": "check the table's name, and 'database'; a table needs glue:GetTable, too",
+    "SCHEMA_NOT_FOUND": "check 'database'; it needs glue:GetDatabase, too",
+    "COLUMN_NOT_FOUND": "check the column's name; text needs single quotes",
+    "SYNTAX_ERROR": "correct the query at this place",
+    "mismatched input": "correct the query at this place",
+    "Incorrect number of parameters": "'parameters' needs one value for each ? of the query",
+    "Access Denied": "the role needs the data of the tables: s3:GetObject, s3:ListBucket and"
+    " s3:GetBucketLocation, and kms:Decrypt for encrypted data; declare them under 'permissions'",
+    "AccessDenied": "the role needs the data of the tables: s3:GetObject, s3:ListBucket and"
+    " s3:GetBucketLocation, and kms:Decrypt for encrypted data; declare them under 'permissions'",
+    "Insufficient Lake Formation": "grant the role the table in Lake Formation",
+    "HIVE_BAD_DATA": "a file does not have the format or the types that the table declares",
+    "HIVE_PARTITION_SCHEMA_MISMATCH": "a partition has other columns than the table: run"
+    " catalog.partitions with 'if_exists: update'",
+    "bytes scanned limit": "the workgroup limits what a query may scan: read fewer partitions",
+    "Query exhausted resources": "read less, or split the query",
+}
+"""Part of a failed query's reason -> what to do about it."""
+
+
+class AthenaQuery(Action):
+    """Run a SQL query with Athena, wait for its end, and take its rows and its result object.
+
+    The query is cancelled when the step is stopped, fails or takes too long. A retry of a lost
+    request starts no second query, and a resumed run waits for the query that an earlier one
+    started. Values belong into ``parameters``, for each ``?`` in the query: they are passed as
+    literals, so that no value can change the query. ``objects`` has the result file of a SELECT,
+    and the files that INSERT INTO, CREATE TABLE AS or UNLOAD wrote.
+    """
+
+    kind: ClassVar[str] = "athena.query"
+    content_fields: ClassVar[tuple[str, ...]] = ("query",)
+    counts_transfers: ClassVar[bool] = False
+    example: ClassVar[Mapping[str, Any]] = {
+        "database": "sales",
+        "parameters": ["2026-01-31"],
+        "output_location": "s3://results/orders/",
+    }
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {
+        "query_id": "the id of the query",
+        "rows": "the first `max_rows` rows as mappings; whole numbers, floating-point numbers and"
+        " booleans keep their type, null is null, and all else is text",
+        "columns": "name and type of each column",
+        "count": "how many rows are in rows; of INSERT INTO, how many were written",
+        "truncated": "true if the query has more rows than rows has",
+        "objects": "the objects that the query wrote, for other steps",
+        "result": "the s3:// URI of the result; empty if the workgroup manages it",
+        "scanned_bytes": "how many bytes the query scanned, which Athena charges for",
+        "engine_seconds": "how long the query ran",
+        "reused": "true if the result is that of an earlier query",
+    }
+    samples: ClassVar[Mapping[str, Any]] = {
+        "query_id": "a1b2",
+        "rows": [{"country": "at"}],
+        "columns": [{"name": "country", "type": "varchar"}],
+        "count": 1,
+        "truncated": False,
+        "objects": EMPTY_LIST,
+        "result": "s3://bucket/key",
+        "scanned_bytes": 1,
+        "engine_seconds": 1.5,
+        "reused": False,
+    }
+
+    query: QueryField = Field(
+        description="SQL, or a file: `{from: s3://ops/orders.sql, role: ops}`.",
+        examples=["SELECT country, count(*) AS orders FROM orders WHERE day = ? GROUP BY country"],
+    )
+    parameters: list[Annotated[Literal, DYNAMIC]] = Field(
+        default_factory=list,
+        description="A value for each ? in the query: text, numbers, true, false, dates or null.",
+        examples=[["2026-01-31", 10]],
+    )
+    workgroup: Text = Field(
+        "primary", description="The workgroup that the query runs in.", examples=["reports"]
+    )
+    database: Optional[Text] = Field(
+        None, description="The database of tables without one.", examples=["sales"]
+    )
+    catalog: Optional[Text] = Field(
+        None,
+        description="The catalog of databases without one; by default that of the account.",
+        examples=["AwsDataCatalog"],
+    )
+    output_location: Optional[S3Location] = Field(
+        None,
+        description="The prefix for the result; by default that of the workgroup.",
+        examples=["s3://results/orders/"],
+    )
+    kms_key: Optional[KmsKey] = Field(
+        None,
+        description="The KMS key (an id, ARN or alias) that encrypts the result.",
+        examples=["alias/results"],
+    )
+    expected_bucket_owner: Optional[Account] = Field(
+        None,
+        description="The account that must own the bucket of the result.",
+        examples=["111122223333"],
+    )
+    reuse_results: Optional[Seconds] = Field(
+        None,
+        description="Take the result of the same query that is at most so old, without a scan.",
+        examples=["1h"],
+    )
+    max_rows: Annotated[int, Field(ge=0, le=_MOST_ROWS), DYNAMIC] = Field(
+        1000, description="Maximum number of rows in the outputs; 0 reads none.", examples=[100]
+    )
+    max_scanned: Optional[Bytes] = Field(
+        None,
+        description="Cancel the query once it has scanned more than this.",
+        examples=["10GB"],
+    )
+    region: Optional[Text] = Field(
+        None, description="The region, if not that of the role.", examples=["us-east-1"]
+    )
+    interval: Seconds = Field(
+        10.0,
+        description="Longest time between two looks at the query, plus or minus 20 percent.",
+        examples=["30s"],
+    )
+    max_wait: Seconds = Field(
+        3600.0, description="Maximum time to wait; then the query is cancelled.", examples=["2h"]
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "AthenaQuery":
+        location = self.output_location
+        if isinstance(location, S3Uri) and not location.is_prefix and "*" not in str(location):
+            raise ValueError(f"'output_location' must be a prefix that ends with '/': {location}/")
+        if self.kms_key is not None and location is None:
+            raise ValueError("'kms_key' is for a result at 'output_location'")
+        reuse = self.reuse_results
+        if isinstance(reuse, float) and not 60 <= reuse <= _LONGEST_REUSE:  # noqa: PLR2004 - seconds
+            raise ValueError("'reuse_results' must be from 1m to 7d")
+        return self
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """Starts the query, waits for its end, and reads the rows of its result."""
+        text = self.query.read(context) if isinstance(self.query, QueryFile) else self.query
+        run = _Query(self, context)
+        query_id = run.start(text)
+        with stop_unless_done(context, f"query {query_id}", lambda: run.stop(query_id)):
+            execution = run.wait(query_id)
+        if execution["Status"]["State"] != "SUCCEEDED":
+            forget_work(context)
+            raise self._failed_error(query_id, execution["Status"])
+        return self._build_outputs(run, query_id, execution)
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """Queries in the workgroup, metadata of `database`, and the result at `output_location`.
+
+        What cannot be derived goes under `permissions`: the data of the tables (`s3:GetObject`
+        and `s3:ListBucket` on their locations, `s3:GetBucketLocation` on their buckets, and
+        `kms:Decrypt` on their keys), tables of other databases, catalogs and accounts, what
+        INSERT INTO, CREATE TABLE AS and UNLOAD write, and the location that a workgroup sets.
+        Where Lake Formation governs the tables, the role needs its grants and
+        `lakeformation:GetDataAccess`.
+        """
+        needed = [
+            Permission(f"athena:{action}", build_resource_arn("athena", name))
+            for name in [f"workgroup/{self.workgroup}"]
+            for action in self._list_calls()
+        ]
+        needed += [*self._list_catalog_permissions(), *self._list_result_permissions()]
+        read = self.query.permissions() if isinstance(self.query, QueryFile) else []
+        return {"role": needed, **({"query.role": read} if read else {})}
+
+    def predict_outputs(self) -> Mapping[str, Any]:
+        """Returns a list of objects under the location of the result."""
+        location = self.output_location
+        return {} if location is None else {"objects": placeholder_list(location)}
+
+    def list_read_fields(self) -> tuple[str, ...]:
+        """Returns none: the query names its tables."""
+        return ()
+
+    def tracked_paths(self, context: StepContext, outputs: Mapping[str, Any]) -> Sequence[str]:
+        """Returns the local file of the query."""
+        del context, outputs
+        is_local = isinstance(self.query, QueryFile) and isinstance(self.query.place, str)
+        return [str(self.query.place)] if is_local else []  # type: ignore[union-attr]
+
+    def _list_calls(self) -> list[str]:
+        read = ["GetQueryResults"] if self.max_rows else []
+        return ["StartQueryExecution", "GetQueryExecution", "StopQueryExecution", *read]
+
+    def _list_catalog_permissions(self) -> list[Permission]:
+        if self.catalog not in (None, _GLUE_CATALOG):
+            arn = build_resource_arn("athena", f"datacatalog/{self.catalog}")
+            return [Permission("athena:GetDataCatalog", arn)]
+        # Athena looks at the database 'default', too, whatever the query names
+        names = dict.fromkeys(["default", *([self.database] if self.database else [])])
+        above = [build_table_arns(name, "*")[:2] for name in names]
+        databases = dict.fromkeys(arn for arns in above for arn in arns)
+        tables = build_table_arns(self.database, "*") if self.database else ()
+        return [
+            *(Permission("glue:GetDatabase", arn) for arn in databases),
+            *(Permission(action, arn) for action in _READS_TABLES for arn in tables),
+        ]
+
+    def _list_result_permissions(self) -> list[Permission]:
+        place = self.output_location
+        if place is None:
+            return []
+        key = self.kms_key
+        return [
+            Permission("s3:GetBucketLocation", build_bucket_arn(place)),
+            Permission("s3:ListBucketMultipartUploads", build_bucket_arn(place)),
+            list_permission(place),
+            *(object_permission(action, place) for action in ("s3:GetObject", *_WRITES_RESULT)),
+            *(derive_key_permissions(KEY_WRITE_ACTIONS, key) if key else ()),
+        ]
+
+    def _build_outputs(
+        self, run: "_Query", query_id: str, execution: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        found = run.fetch_rows(query_id, execution) if self.max_rows else QueryRows()
+        if found.is_truncated:
+            told = format_count(len(found.rows), "row")
+            message = f"rows has the first {told} of the query; objects has all of them"
+            run.context.note("info", message, {})
+        statistics = execution.get("Statistics", {})
+        reuse = statistics.get("ResultReuseInformation", {})
+        result = execution.get("ResultConfiguration", {}).get("OutputLocation", "")
+        return {
+            "query_id": query_id,
+            "rows": found.rows,
+            "columns": found.columns,
+            "count": found.written or len(found.rows),
+            "truncated": found.is_truncated,
+            "objects": list_result_objects(execution, run.context),
+            "result": result,
+            "scanned_bytes": int(statistics.get("DataScannedInBytes") or 0),
+            "engine_seconds": (statistics.get("EngineExecutionTimeInMillis") or 0) / 1000,
+            "reused": bool(reuse.get("ReusedPreviousResult")),
+        }
+
+    def _failed_error(self, query_id: str, status: Mapping[str, Any]) -> StepError:
+        """Returns the reason of a failed query, with the place in it and what to do."""
+        error = status.get("AthenaError") or {}
+        reason = shorten_text(status.get("StateChangeReason") or error.get("ErrorMessage"))
+        if status["State"] == "CANCELLED":
+            message = f"query {query_id} was cancelled: {reason or 'by somebody else'}"
+            return StepError(message, type="QueryCancelled")
+        hints = [hint for part, hint in _CAUSES.items() if part in (reason or "")]
+        return StepError(
+            f"{find_place(self.query, reason or '')}: query {query_id} failed:"
+            f" {reason or 'Athena gives no reason'}",
+            hint=next(iter(hints), ""),
+            type=TEMPORARY_FAILURE if error.get("Retryable") else "QueryFailed",
+        )
+
+
+class _Query:
+    """Sends the requests of one step."""
+
+    def __init__(self, action: AthenaQuery, context: StepContext) -> None:
+        self.action, self.context = action, context
+        self._role = context.roles["role"]
+        self._client = open_client(context, self._role, "athena", action.region or "")
+
+    def start(self, text: str) -> str:
+        """Starts the query, or finds the one that was started before; returns its id."""
+        earlier = _read_note(read_started_work(self.context))
+        query_id = earlier.get("query_id", "")
+        if query_id and self._may_succeed(query_id):
+            self.context.note("info", f"waits for query {query_id}, which was started before", {})
+            return query_id
+        # a token that was noted without an id may have started a query, which it finds again
+        token = "" if query_id else earlier.get("token", "")
+        token = token or uuid.uuid4().hex
+        note_started_work(self.context, json.dumps({"token": token}))
+        answer = self._call(
+            "StartQueryExecution", QueryString=text, ClientRequestToken=token, **self._options()
+        )
+        query_id = str(answer["QueryExecutionId"])
+        note = json.dumps({"token": token, "query_id": query_id})
+        with stop_unless_done(self.context, f"query {query_id}", lambda: self.stop(query_id)):
+            note_started_work(self.context, note)
+        return query_id
+
+    def wait(self, query_id: str) -> Mapping[str, Any]:
+        """Returns the execution once it has ended. Raises StepError if that takes too long."""
+        action, state = self.action, ""
+        for _ in iter_growing_polls(self.context, action.interval, action.max_wait):
+            execution = self._look(query_id)
+            state = execution["Status"]["State"]
+            if state in _ENDED:
+                return execution
+            scanned = int(execution.get("Statistics", {}).get("DataScannedInBytes") or 0)
+            self.context.progress(StepProgress(self.context.step_id, 0, scanned))
+            if action.max_scanned is not None and scanned > action.max_scanned:
+                raise StepError(
+                    f"query {query_id} has scanned {format_count(scanned, 'byte')}, and"
+                    f" 'max_scanned' is {format_count(action.max_scanned, 'byte')}",
+                    hint="read fewer partitions or columns, or raise 'max_scanned'",
+                    type="TooLarge",
+                )
+        raise wait_error(f"query {query_id}", state, action.max_wait)
+
+    def stop(self, query_id: str) -> None:
+        """Cancels the query. Raises StepError."""
+        self._call("StopQueryExecution", QueryExecutionId=query_id)
+
+    def fetch_rows(self, query_id: str, execution: Mapping[str, Any]) -> QueryRows:
+        """Returns the first rows of the result."""
+        has_header = execution.get("StatementType") == "DML"
+        pages = self._iter_pages(query_id)
+        return fetch_rows(pages, self.action.max_rows, has_header=has_header)
+
+    def _iter_pages(self, query_id: str) -> Any:
+        token: Optional[str] = None
+        while True:
+            self.context.cancel.stop_if_set()
+            more = {"NextToken": token} if token else {}
+            size = min(self.action.max_rows + 2, 1000)
+            page = self._call("GetQueryResults", QueryExecutionId=query_id, MaxResults=size, **more)
+            yield page
+            token = page.get("NextToken")
+            if not token:
+                return
+
+    def _may_succeed(self, query_id: str) -> bool:
+        """Returns False for a query that failed, was cancelled or is not known any more."""
+        try:
+            execution = self._look(query_id)
+        except StepError as error:
+            if error.type == "InvalidRequestException":
+                return False
+            raise
+        return execution["Status"]["State"] not in ("FAILED", "CANCELLED")
+
+    def _look(self, query_id: str) -> Mapping[str, Any]:
+        answer = self._call("GetQueryExecution", QueryExecutionId=query_id)
+        found: Mapping[str, Any] = answer["QueryExecution"]
+        return found
+
+    def _options(self) -> dict[str, Any]:
+        """Returns the parameters of StartQueryExecution besides the query."""
+        action = self.action
+        names = {"Database": action.database, "Catalog": action.catalog}
+        result: dict[str, Any] = {"ExpectedBucketOwner": action.expected_bucket_owner}
+        if action.output_location is not None:
+            result["OutputLocation"] = str(action.output_location)
+        if action.kms_key is not None:
+            encryption = {"EncryptionOption": "SSE_KMS", "KmsKey": action.kms_key}
+            result["EncryptionConfiguration"] = encryption
+        reuse = None
+        if action.reuse_results is not None:
+            age = {"Enabled": True, "MaxAgeInMinutes": int(action.reuse_results // 60)}
+            reuse = {"ResultReuseByAgeConfiguration": age}
+        options = {
+            "WorkGroup": action.workgroup,
+            "QueryExecutionContext": _drop_unset(names),
+            "ResultConfiguration": _drop_unset(result),
+            "ExecutionParameters": [render_literal(each) for each in action.parameters],
+            "ResultReuseConfiguration": reuse,
+        }
+        return {name: value for name, value in options.items() if value}
+
+    def _call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        arn = build_resource_arn("athena", f"workgroup/{self.action.workgroup}")
+        needed = [Permission(f"athena:{operation}", arn)]
+        with translate_errors(self.context, self._role, f"athena {operation}", lambda: needed):
+            answer: Mapping[str, Any] = getattr(self._client, to_method_name(operation))(
+                **parameters
+            )
+        return answer
+
+
+def _drop_unset(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _read_note(text: str) -> Mapping[str, str]:
+    try:
+        note = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return note if isinstance(note, dict) else {}
