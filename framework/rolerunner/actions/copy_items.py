@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
 from rolerunner.actions.extra_objects import find_extra_objects
@@ -23,6 +23,52 @@ from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
 
 if TYPE_CHECKING:
     from rolerunner.actions.builtin.s3_copy import S3Copy
+    from rolerunner.storage.compression import Compression
+
+
+@dataclass(frozen=True)
+class CopyTemplate:
+    """What all copies of a step have in common; can be sent to other machines."""
+
+    objects: ObjectList
+    place: S3Uri
+    options: Mapping[str, Any]
+    multipart_above: int
+    part_size: int
+    is_retry: bool
+    compression: Optional[Compression]
+    keep_times: bool
+
+    def make(
+        self,
+        uri: S3Uri,
+        target: S3Uri,
+        info: ObjectInfo,
+        skip: Optional[Callable[[], bool]] = None,
+        there: Optional[ObjectInfo] = None,
+    ) -> Copy:
+        """Returns the copy of an object."""
+        # an incomplete ETag would be no condition: the engine then asks for the object's own
+        return Copy(
+            uri,
+            target,
+            info if info.etag else None,
+            self.options,
+            self.multipart_above,
+            self.part_size,
+            skip,
+            self.is_retry,
+            there,
+            self.compression,
+            self.keep_times,
+        )
+
+    def __call__(self, infos: Iterable[ObjectInfo]) -> Iterator[Copy]:
+        """Yields the copies of objects to the same names under the target."""
+        objects, place = self.objects, self.place
+        for info in infos:
+            if not info.deleted:
+                yield self.make(objects.uri(info), place.join(objects.relative(info)), info)
 
 
 class CopyItems:
@@ -60,6 +106,16 @@ class CopyItems:
         self.place = action.place()
         self.namer = action.namer()
         self._names = NameStore(self.namer)
+        self.template = CopyTemplate(
+            self.objects,
+            self.place,
+            self.options,
+            action.multipart_above,
+            action.part_size,
+            self.is_retry,
+            self.compression,
+            action.keep_times,
+        )
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
@@ -86,20 +142,17 @@ class CopyItems:
                 )  # without its source, which no move may delete
                 continue
             skip = None if there is None else partial(self.is_same, uri, info, target, there)
-            # an incomplete ETag would be no condition: the engine then asks for the object's own
-            yield Copy(
-                uri,
-                target,
-                info if info.etag else None,
-                self.options,
-                self.action.multipart_above,
-                self.action.part_size,
-                skip,
-                self.is_retry,
-                there,
-                self.compression,
-                self.action.keep_times,
-            )
+            yield self.template.make(uri, target, info, skip, there)
+
+    @property
+    def can_be_made_elsewhere(self) -> bool:
+        """True if a worker can make each copy from its object alone."""
+        return (
+            self.place.is_prefix
+            and self.compression is None
+            and not self.namer.renames
+            and self.if_exists in ("overwrite", "fail")
+        )
 
     def targets(self) -> Iterator[tuple[ObjectInfo, S3Uri]]:
         """Yields each object that can have a target, with its target."""

@@ -1,16 +1,21 @@
-"""Calls of a user's function for one batch of objects, on another machine."""
+"""Calls of a user's function for batches of objects, on another machine."""
 
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
 from rolerunner.actions.functions import call_function, load_function
 from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import FunctionFailed
 from rolerunner.model import Role
 from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.selection.manifest import ObjectList
+from rolerunner.storage.object_lines import parse_object_lines, split_lines
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
 from rolerunner.storage.workers.worker_setup import WorkerSetup
@@ -40,55 +45,99 @@ class StepDescription:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The values that a function returned for a batch, and its log messages."""
+    """What calls for some batches returned, added up, and their log messages."""
 
     objects: int
     returned: Mapping[str, Any]
     notes: list[tuple[str, str, Mapping[str, Any]]]
+    seconds: float
 
 
 @dataclass(frozen=True)
-class FunctionBatch:
-    """A call of the function on another machine."""
+class ListedLines:
+    """Objects as lines of a list, which a worker reads."""
+
+    lines: bytes
+    listed: ObjectList
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        lines = split_lines(self.lines.decode("ascii"))
+        return map(self.listed.describe, parse_object_lines(lines))
+
+
+@dataclass(frozen=True)
+class FunctionBatches:
+    """Calls of the function on another machine, for one batch of objects after the other."""
 
     function: str
     arguments: Mapping[str, Any]
-    objects: list[dict[str, Any]]
+    objects: Union[ListedLines, Sequence[dict[str, Any]]]
+    batch: int
     about: StepDescription
     place: WorkerSetup
 
     def __call__(self, again: bool) -> BatchResult:
         """Calls the function. Raises StepError."""
         del again  # the function is told nothing of it: it must bear being called twice
+        start = time.monotonic()
         notes: list[tuple[str, str, Mapping[str, Any]]] = []
-        about, sessions = self.about, self.place.sessions()
         with tempfile.TemporaryDirectory(prefix="rolerunner-") as folder:
-            context = StepContext(
-                step_id=about.step_id,
-                run_id=about.run_id,
-                roles={"role": about.role} if about.role else {},
-                sessions=sessions,
-                open_storage=lambda role, access, pacer: self.place.opener(
-                    sessions, role, access or Access(), pacer or Pacer()
-                ),
-                workdir=Path(folder),
-                project=about.project,
-                params=about.params,
-                cancel=Cancel(),
-                progress=lambda _: None,
-                note=lambda level, message, values: notes.append((level, message, values)),
-            )
-            returned = call_function(
-                self.function,
-                load_function(self.function, context),
-                {**self.arguments, "objects": self.objects},
-                context,
-            )
-        return BatchResult(
-            len(self.objects),
-            returned,
-            [
-                (level, redact_text(message), redact(dict(values)))
-                for level, message, values in notes
-            ],
+            context = self._build_context(Path(folder), notes)
+            function = load_function(self.function, context)
+            count = 0
+            returned: Mapping[str, Any] = {}
+            for objects in divide_batches(self.objects, self.batch):
+                arguments = {**self.arguments, "objects": objects}
+                numbers = call_function(self.function, function, arguments, context)
+                returned = add_outputs(self.function, returned, numbers)
+                count += len(objects)
+        redacted = [
+            (level, redact_text(message), redact(dict(values))) for level, message, values in notes
+        ]
+        return BatchResult(count, returned, redacted, time.monotonic() - start)
+
+    def _build_context(
+        self, folder: Path, notes: list[tuple[str, str, Mapping[str, Any]]]
+    ) -> StepContext:
+        about, sessions = self.about, self.place.sessions()
+        return StepContext(
+            step_id=about.step_id,
+            run_id=about.run_id,
+            roles={"role": about.role} if about.role else {},
+            sessions=sessions,
+            open_storage=lambda role, access, pacer: self.place.opener(
+                sessions, role, access or Access(), pacer or Pacer()
+            ),
+            workdir=folder,
+            project=about.project,
+            params=about.params,
+            cancel=Cancel(),
+            progress=lambda _: None,
+            note=lambda level, message, values: notes.append((level, message, values)),
         )
+
+
+def divide_batches(objects: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yields batches of at most ``size`` objects."""
+    items = iter(objects)
+    return iter(lambda: list(islice(items, size)), [])
+
+
+def add_outputs(
+    name: str, outputs: Mapping[str, Any], returned: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the outputs of several calls as one, with numbers added up. Raises FunctionFailed."""
+    wrong = next(
+        (
+            key
+            for key, value in returned.items()
+            if isinstance(value, bool) or not isinstance(value, (int, float))
+        ),
+        None,
+    )
+    if wrong is not None:
+        raise FunctionFailed(
+            f"'{name}' returned a '{wrong}' that is not a number",
+            hint="a function called for batches must return numbers, which are added up",
+        )
+    return {**outputs, **{key: outputs.get(key, 0) + value for key, value in returned.items()}}

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from rolerunner.actions.base import OutputsWithWarning, StepContext
 from rolerunner.actions.shared_fields import TransferFields
@@ -14,6 +14,7 @@ from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, S3Uri
 from rolerunner.selection.manifest import ObjectList
+from rolerunner.storage.object_lines import OutcomeBlock
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Outcome
 
@@ -69,7 +70,7 @@ class _ProgressMeter:
 
 
 def record_outcomes(
-    outcomes: Iterable[Outcome],
+    outcomes: Iterable[Union[Outcome, OutcomeBlock]],
     context: StepContext,
     prefix: S3Uri,
     step: TransferFields,
@@ -90,6 +91,16 @@ def record_outcomes(
     first: list[Outcome] = []
     with context.manifest(part) as manifest, _closing_operation(outcomes):
         for outcome in outcomes:
+            if isinstance(outcome, OutcomeBlock):
+                manifest.add_outcome_block(outcome)
+                failed, skipped = failed + outcome.failed, skipped + outcome.skipped
+                done, size = done + outcome.done, size + outcome.bytes
+                first += outcome.failures[: _NAMED_FAILURES - len(first)]
+                meter.objects += outcome.count
+                meter.tell()
+                if failed >= _MAX_INITIAL_FAILURES and failed == meter.objects:
+                    break
+                continue
             manifest.add_outcome(outcome, prefix.bucket)
             if outcome.error is not None:
                 failed += 1
@@ -113,7 +124,7 @@ def record_outcomes(
 
 
 @contextmanager
-def _closing_operation(outcomes: Iterable[Outcome]) -> Iterator[None]:
+def _closing_operation(outcomes: Iterable[object]) -> Iterator[None]:
     """Closes the operation at the end of the block, so that its requests stop in this thread."""
     try:
         yield

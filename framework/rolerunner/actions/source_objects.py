@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.blocks import add_listed, list_blocks
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.selection.past_versions import select_past_objects
+from rolerunner.storage.object_lines import ListedBlock
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
 OnLeftOut = Callable[[ObjectInfo, str], None]
@@ -94,6 +96,10 @@ def collect_source(
         found = _read_past_objects(source, storage, context, as_of)
     else:
         found = _read_source_objects(source, objects, storage, context, refused, versions=versions)
+    if source is not None and (source.is_prefix and chosen.selects_everything and not as_of):
+        blocks = list_blocks(storage, source, context, versions=versions)
+        if blocks is not None:
+            return _store_blocks(blocks, source, context)
     with context.manifest(".source") as manifest:
         listed = manifest.objects(prefix, flat=flat)
         all_are_meant = chosen.selects_everything
@@ -105,6 +111,17 @@ def collect_source(
             if number % 1000 == 0:
                 context.cancel.stop_if_set()
     return SourceObjects(manifest.objects(prefix, flat=flat), tuple(refused))
+
+
+def _store_blocks(
+    blocks: Iterator[Union[ObjectInfo, ListedBlock]], prefix: S3Uri, context: StepContext
+) -> SourceObjects:
+    with context.manifest(".source") as manifest:
+        for number, each in enumerate(blocks, 1):
+            add_listed(each, manifest)
+            if number % 1000 == 0:
+                context.cancel.stop_if_set()
+    return SourceObjects(manifest.objects(prefix))
 
 
 def _read_source_objects(

@@ -15,15 +15,18 @@ from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.new_files import PRIVATE
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
-from rolerunner.redaction.redact import redact_text
-from rolerunner.storage.protocol import ObjectInfo, Outcome, make_object_info
+from rolerunner.storage.object_lines import (
+    ListedBlock,
+    OutcomeBlock,
+    outcome_line,
+    parse_object_lines,
+)
+from rolerunner.storage.protocol import ObjectInfo, Outcome
 from rolerunner.storage.sorting import object_line
 
 if TYPE_CHECKING:
     from typing import IO
 
-_NAMES = frozenset(each.name for each in dataclasses.fields(ObjectInfo))
-_text = json.encoder.encode_basestring_ascii
 _read = json.JSONDecoder().raw_decode
 """Like json.loads without the checks of the surrounding text, which double its time."""
 _BUFFER = 1 << 16
@@ -70,14 +73,7 @@ class ObjectList:
             translate_os_errors(self.path),
             self.path.open(encoding="utf-8", buffering=_BUFFER) as lines,
         ):
-            for line in lines:
-                read, _ = _read(line)
-                if "status" not in read:
-                    yield make_object_info(read)
-                elif read["status"] != "failed":
-                    yield make_object_info(
-                        {name: value for name, value in read.items() if name in _NAMES}
-                    )
+            yield from parse_object_lines(lines)
 
     @property
     def is_placeholder(self) -> bool:
@@ -185,26 +181,26 @@ class ManifestWriter:
     def add_outcome(self, outcome: Outcome, bucket: str) -> None:
         """Adds an outcome, which counts unless it failed. Raises LocalFileFailed."""
         self._ascending = False
-        uri, info = outcome.uri, outcome.info
-        line = f'{{"key": {_text(uri.key)}, "size": {outcome.size}, "status": "{outcome.status}"'
-        if uri.bucket != bucket:
-            line += f', "bucket": {_text(uri.bucket)}'
-        if outcome.etag:
-            line += f', "etag": {_text(outcome.etag)}'
-        if outcome.version:
-            line += f', "version": {_text(outcome.version)}'
-        if info is not None and info.checksum:
-            line += f', "checksum": {_text(info.checksum)}'
-        if outcome.path is not None:
-            line += f', "path": {_text(str(outcome.path))}'
-        if outcome.source is not None:
-            line += f', "source": {_text(str(outcome.source))}'
-        if outcome.error is not None and outcome.error.message:
-            line += f', "reason": {_text(redact_text(outcome.error.message))}'
-        self._write_line(line + "}\n")
+        self._write_line(outcome_line(outcome, bucket))
         if outcome.error is None:
             self.count += 1
             self.bytes += outcome.size
+
+    def add_listed_block(self, block: ListedBlock) -> None:
+        """Adds objects that follow those added before. Raises LocalFileFailed."""
+        self._write_line(block.unpack())
+        if block.first_key <= self._last_key:
+            self._ascending = self.count == 0
+        self._last_key = block.last_key
+        self.count += block.count
+        self.bytes += block.bytes
+
+    def add_outcome_block(self, block: OutcomeBlock) -> None:
+        """Adds outcomes, which count unless they failed. Raises LocalFileFailed."""
+        self._ascending = False
+        self._write_line(block.unpack())
+        self.count += block.done + block.skipped
+        self.bytes += block.kept_bytes
 
     def objects(self, prefix: S3Uri, *, flat: bool = False) -> ObjectList:
         """Returns the written objects as a list."""

@@ -21,6 +21,8 @@ from rolerunner.errors import RolerunnerError, StepError
 from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.tracebacks import redact_error
 from rolerunner.spark.session import find_reason
+from rolerunner.spark.worker import spare_worker
+from rolerunner.storage.workers.protocol import count_waves_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
 
 T = TypeVar("T")
-WAVES_AT_ONCE = 2
-"""Number of concurrent waves: the next wave fills the executors while the last tasks of one run."""
 _POLL_SECONDS = 0.1
 
 
@@ -55,7 +55,8 @@ class SparkTaskRunner:
     ) -> Iterator[list[Any]]:
         """Runs each wave as a Spark job, in a job group of its own."""
         run = _JobGroup(self.context, what)
-        with ThreadPoolExecutor(WAVES_AT_ONCE, thread_name_prefix="rolerunner-spark") as threads:
+        at_once = count_waves_at_once(self.slots())
+        with ThreadPoolExecutor(at_once, thread_name_prefix="rolerunner-spark") as threads:
             try:
                 for wave in waves:
                     if not wave:
@@ -63,7 +64,7 @@ class SparkTaskRunner:
                         continue
                     threads.submit(run.run_wave, wave).add_done_callback(run.on_wave_ended)
                     run.in_flight += 1
-                    if run.in_flight >= WAVES_AT_ONCE:
+                    if run.in_flight >= at_once:
                         yield run.wait_for_results(cancel)
                 while run.in_flight:
                     yield run.wait_for_results(cancel)
@@ -138,6 +139,8 @@ def _run_task(part: bytes) -> Any:
         if redact_text(text) != text:  # Spark shows and stores it
             raise RuntimeError(redact_text(text)) from None
         raise
+    finally:
+        spare_worker()
 
 
 def _get_results(future: Future[list[Any]]) -> list[Any]:

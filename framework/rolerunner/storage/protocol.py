@@ -233,11 +233,14 @@ class ListingStorage(Protocol):
         *,
         versions: bool = False,
         after: str = "",
+        through: Optional[str] = None,
         page: int = 1000,
         parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Yields the objects (or versions) under a prefix that follow the key ``after``.
+
+        The caller needs none that follow ``through``, which may be yielded all the same.
 
         They come in the order of keys, ``page`` (at most 1000) per request. A caller that stops
         early sets ``parallel`` to False: pages are then requested one after the other. ``cancel``

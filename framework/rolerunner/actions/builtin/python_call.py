@@ -10,16 +10,22 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, InputPath, StepContext
-from rolerunner.actions.function_batches import FunctionBatch, StepDescription
+from rolerunner.actions.function_batches import (
+    FunctionBatches,
+    ListedLines,
+    StepDescription,
+    add_outputs,
+    divide_batches,
+)
 from rolerunner.actions.functions import call_function, load_function
 from rolerunner.actions.shared_fields import DistributionFields, ObjectsField
 from rolerunner.actions.signatures import find_call_errors
-from rolerunner.errors import FunctionFailed
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.field_types import DYNAMIC, FOLDER, PACKAGES, PACKAGES_PRESENT, json_form
-from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT
+from rolerunner.storage.workers.distributed_tasks import TaskSizes
+from rolerunner.storage.workers.protocol import TaskRunner
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _MAX_PATHS = 10_000
@@ -40,9 +46,9 @@ class PythonCall(DistributionFields, Action):
     With ``objects`` the function is called for a batch of objects at a time, as
     ``function(context, objects=[...], **arguments)``; each object is a mapping of key, uri, size,
     etag and modified. It must return numbers, which are added up. With ``distribute: spark``
-    batches go to executors; if an executor dies, its batch is called again on another one, so the
-    function must be idempotent. A resumed run calls the function again if files or folders whose
-    paths it returned are missing or changed.
+    batches go to executors; if an executor dies, its batches are called again on another one, so
+    the function must be idempotent. A resumed run calls the function again if files or folders
+    whose paths it returned are missing or changed.
     """
 
     kind: ClassVar[str] = "python.call"
@@ -136,7 +142,7 @@ class PythonCall(DistributionFields, Action):
         outputs: dict[str, Any] = {}
         done = 0
         for objects, returned in self._of_batches(context):
-            outputs, done = _add_outputs(self.function, outputs, returned), done + objects
+            outputs, done = add_outputs(self.function, outputs, returned), done + objects
             context.progress(StepProgress(context.step_id, done, 0, self._count_objects()))
         return outputs
 
@@ -159,7 +165,7 @@ class PythonCall(DistributionFields, Action):
         cluster = context.open_distribution(self.distribute)
         if cluster is None:
             function = load_function(self.function, context)
-            for objects in self._read_batches():
+            for objects in divide_batches(self._iterate_objects(), self.batch):
                 context.cancel.stop_if_set()
                 yield (
                     len(objects),
@@ -169,52 +175,50 @@ class PythonCall(DistributionFields, Action):
                 )
             return
         place, about = cluster.prepare_setup(), StepDescription.of(context)
-        parts = (
-            FunctionBatch(self.function, self.arguments, objects, about, place)
-            for objects in self._read_batches()
+        sizes = TaskSizes(self._count_objects(), self.batch, self.batch)
+        tasks = (
+            FunctionBatches(self.function, self.arguments, objects, self.batch, about, place)
+            for objects in self._divide_objects(sizes, cluster.pool)
         )
-        waves = iter(lambda: list(islice(parts, cluster.pool.slots() * TASKS_PER_SLOT)), [])
+        # one after the other: how many objects a task gets depends on the time of earlier ones
+        waves = ([task] for task in tasks)
         for results in cluster.run(
             waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
         ):
             for worker_note in (line for result in results for line in result.notes):
                 context.note(*worker_note)
-            yield from ((result.objects, result.returned) for result in results)
+            for result in results:
+                sizes.add_task(result.objects, result.seconds)
+                yield result.objects, result.returned
+
+    def _divide_objects(
+        self, sizes: TaskSizes, pool: TaskRunner
+    ) -> Iterator[Union[ListedLines, Sequence[dict[str, Any]]]]:
+        """Yields the objects of each task, whole batches of them."""
+        listed = self.objects
+        if not isinstance(listed, ObjectList):
+            items = self._iterate_objects()
+            while objects := list(islice(items, sizes.choose(pool.slots()))):
+                sizes.drawn += len(objects)
+                yield objects
+            return
+        with listed.path.open("rb") as lines:
+            while drawn := list(islice(lines, sizes.choose(pool.slots()))):
+                sizes.drawn += len(drawn)
+                yield ListedLines(b"".join(drawn), listed)
 
     def _count_objects(self) -> int:
         return len(self.objects) if isinstance(self.objects, (ObjectList, list)) else 0
 
-    def _read_batches(self) -> Iterator[list[dict[str, Any]]]:
+    def _iterate_objects(self) -> Iterator[dict[str, Any]]:
         listed = self.objects
         if isinstance(listed, ObjectList):
-            items = (listed.describe(info) for info in listed)
-        else:
-            uris = listed if isinstance(listed, list) else []
-            items = (
-                {"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""}
-                for uri in uris
-            )
-        return iter(lambda: list(islice(items, self.batch)), [])
-
-
-def _add_outputs(
-    name: str, outputs: Mapping[str, Any], returned: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns the outputs of several calls as one, with numbers added up."""
-    wrong = next(
-        (
-            key
-            for key, value in returned.items()
-            if isinstance(value, bool) or not isinstance(value, (int, float))
-        ),
-        None,
-    )
-    if wrong is not None:
-        raise FunctionFailed(
-            f"'{name}' returned a '{wrong}' that is not a number",
-            hint="a function called for batches must return numbers, which are added up",
+            return (listed.describe(info) for info in listed)
+        uris = listed if isinstance(listed, list) else []
+        return (
+            {"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""}
+            for uri in uris
         )
-    return {**outputs, **{key: outputs.get(key, 0) + value for key, value in returned.items()}}
 
 
 def _iter_texts(value: Any) -> Iterator[str]:

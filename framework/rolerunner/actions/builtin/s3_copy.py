@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.blocks import run_blocks
 from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.copy_items import CopyItems, CopyMirror
 from rolerunner.actions.extra_objects import delete_extra_objects
@@ -61,6 +63,7 @@ from rolerunner.spec.field_types import (
     Flag,
     S3Location,
 )
+from rolerunner.storage.object_lines import OutcomeBlock
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, Outcome, Storage
 
@@ -250,8 +253,24 @@ class S3Copy(
             return target.relay(items, source, context.cancel)
 
         backups = self.open_backups(context, "target_role", copies.place, pacer)
-        copied = transfer(copies) if backups is None else backups.transfer(copies, transfer)
-        ended = self._delete_sources(copied, source, target, context) if self.move else copied
+        ended: Iterable[Union[Outcome, OutcomeBlock]]
+        blocks = None
+        if backups is None and not self.move and copies.can_be_made_elsewhere:
+            method, arguments = ("copy", ()) if one_role else ("relay", (source,))
+            blocks = run_blocks(
+                target,
+                method,
+                copies.objects,
+                copies.template,
+                arguments,
+                copies.place.bucket,
+                context,
+            )
+        if blocks is not None:
+            ended = chain(gathered.refused, blocks)
+        else:
+            copied = transfer(copies) if backups is None else backups.transfer(copies, transfer)
+            ended = self._delete_sources(copied, source, target, context) if self.move else copied
         done = record_outcomes(ended, context, copies.place, self, pacer, gathered)
         deleted = (
             0 if done.failed else delete_extra_objects(extra, target, context, backups=backups)

@@ -1,14 +1,15 @@
 """Defines the action ``s3.delete``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Optional, Union
 
 from pydantic import model_validator
 
 from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.blocks import run_blocks
 from rolerunner.actions.object_plans import (
     Report,
     check_not_empty,
@@ -37,7 +38,8 @@ from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.spec.field_types import Flag, S3Location, Text
-from rolerunner.storage.protocol import ObjectInfo, Storage
+from rolerunner.storage.object_lines import OutcomeBlock
+from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
 
 class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, Action):
@@ -134,8 +136,15 @@ class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, A
             else gathered.objects
         )
         backups = self.open_backups(context, "role", prefix, pacer)
-        outcomes = (
-            storage.delete(objects, prefix.bucket, context.cancel)
+        blocks = None
+        if backups is None and not self._by_name():
+            blocks = run_blocks(
+                storage, "delete", gathered.objects, iter, (prefix.bucket,), prefix.bucket, context
+            )
+        outcomes: Iterable[Union[Outcome, OutcomeBlock]] = (
+            blocks
+            if blocks is not None
+            else storage.delete(objects, prefix.bucket, context.cancel)
             if backups is None
             else backups.delete(objects, prefix.bucket, gathered.objects.path_in_bucket)
         )

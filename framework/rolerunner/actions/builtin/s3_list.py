@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.blocks import add_listed, list_blocks
 from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.past_fields import AsOfFields
 from rolerunner.actions.permissions import list_permission
@@ -26,6 +27,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.inventory import FORMS, write_inventory
 from rolerunner.selection.manifest import EMPTY_LIST, Origin, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Flag, LocalPath, S3Location
+from rolerunner.storage.object_lines import ListedBlock
 from rolerunner.storage.protocol import ObjectInfo, Storage
 from rolerunner.storage.sorting import sort_objects
 
@@ -105,15 +107,17 @@ class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action
         """Lists and filters the objects, and keeps the list on disk."""
         folders: list[str] = []
         latest: Optional[ObjectInfo] = None
-        found = self._sort_objects(
-            self._select_folders_or_objects(
-                context.storage(access=self.access(), distribute=self.distribute), folders, context
-            )
+        storage = context.storage(access=self.access(), distribute=self.distribute)
+        blocks = self._list_blocks(storage, context)
+        found = blocks or self._sort_objects(
+            self._select_folders_or_objects(storage, folders, context)
         )
         with context.manifest() as manifest:
-            for info in found:
-                manifest.add_object(info)
-                if (latest is None or info.modified > latest.modified) and not info.deleted:
+            for each in found:
+                info = add_listed(each, manifest)
+                if info is None or info.deleted:
+                    continue
+                if latest is None or info.modified > latest.modified:
                     latest = info
         if manifest.count == 0 and not folders:
             handle_empty_source(self.on_empty, str(self.source), context)
@@ -184,6 +188,33 @@ class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action
             report(ObjectPlan("list", uri, "the step selects it", size=info.size))
         if not count and not folders:
             handle_empty_source(self.on_empty, str(self.source), context)
+
+    def _list_blocks(
+        self, storage: Storage, context: StepContext
+    ) -> Optional[Iterator[Union[ObjectInfo, ListedBlock]]]:
+        """Returns the listing in blocks, if a cluster lists and this machine selects nothing."""
+        if not (
+            self.recursive is True
+            and self.as_of is None
+            and self.limit is None
+            and (self.sort, self.descending) == ("key", False)
+            and self.selection().selects_everything
+        ):
+            return None
+        blocks = list_blocks(storage, self.source, context, versions=self.versions)
+        return None if blocks is None else self._report_blocks(blocks, context)
+
+    def _report_blocks(
+        self, blocks: Iterator[Union[ObjectInfo, ListedBlock]], context: StepContext
+    ) -> Iterator[Union[ObjectInfo, ListedBlock]]:
+        count = reported = 0
+        for each in blocks:
+            count += each.count if isinstance(each, ListedBlock) else 1
+            yield each
+            if count - reported >= _PROGRESS_EVERY:
+                reported = count
+                context.cancel.stop_if_set()
+                context.progress(StepProgress(context.step_id, count, 0))
 
     def _select_folders_or_objects(
         self, storage: Storage, folders: list[str], context: StepContext

@@ -106,12 +106,13 @@ class BotoEngine:
         *,
         versions: bool = False,
         after: str = "",
+        through: Optional[str] = None,
         page: int = KEYS_PER_DELETE,
         parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Yields every object or version under a prefix, one page after the other."""
-        del parallel  # this engine has one request in flight
+        del parallel, through  # this engine has one request in flight
         return self.lister.list(prefix, versions=versions, after=after, page=page, cancel=cancel)
 
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:

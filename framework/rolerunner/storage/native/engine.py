@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.common.cancellation import Cancel
+from rolerunner.keyspace import KeyRange
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.streams import StreamUpload
@@ -80,6 +81,7 @@ class NativeEngine:
         *,
         versions: bool = False,
         after: str = "",
+        through: Optional[str] = None,
         page: int = KEYS_PER_DELETE,
         parallel: bool = True,
         cancel: Optional[Cancel] = None,
@@ -90,7 +92,9 @@ class NativeEngine:
                 prefix, versions=versions, after=after, page=page, cancel=cancel
             )
         return iterate_or_fall_back(
-            self._lister.list(prefix, after, cancel or Cancel(), parallel=parallel),
+            self._lister.list(
+                prefix, KeyRange(after, through), cancel or Cancel(), parallel=parallel
+            ),
             lambda: self.fallback.list(prefix, after=after, cancel=cancel),
         )
 

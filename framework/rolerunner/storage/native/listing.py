@@ -91,12 +91,12 @@ class Listing:
         memory: int,
         *,
         splits: bool = True,
-        after: str = "",
+        within: KeyRange = KeyRange(),  # noqa: B008 - it is frozen
     ) -> None:
         self._prefix = prefix
         self._request = request
         self._memory = memory
-        self._ranges = OrderedRanges(RangeCursor(KeyRange(after)))
+        self._ranges = OrderedRanges(RangeCursor(within))
         self._buffered = self._requests = self._empty_ranges = self._useful_pages = 0
         self._page_size = 1
         self._splits = splits

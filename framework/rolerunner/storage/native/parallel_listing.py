@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
+from rolerunner.keyspace import KeyRange
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.retries import backoff_seconds, can_retry
 from rolerunner.storage.http.event_loop import EventLoop
@@ -36,13 +37,13 @@ class ParallelLister:
         self._client = client
 
     def list(
-        self, prefix: S3Uri, after: str, cancel: Cancel, *, parallel: bool
+        self, prefix: S3Uri, within: KeyRange, cancel: Cancel, *, parallel: bool
     ) -> Iterator[ObjectInfo]:
-        """Yields the objects after the key ``after``. Raises StepError, UnsupportedRequest.
+        """Yields the objects of a range of keys. Raises StepError, UnsupportedRequest.
 
         The key space is split if ``parallel`` and if the server can start at any key.
         """
-        loop, listing = self._open_loop(prefix, after, cancel, splits=parallel)
+        loop, listing = self._open_loop(prefix, within, cancel, splits=parallel)
         try:
             with self._client.requests.translate_errors(prefix):
                 yield from _iterate_objects(listing, loop)
@@ -50,12 +51,12 @@ class ParallelLister:
         except UnorderedListing:
             yielded = listing.yielded
         # the server cannot start at any key, so pages come one after the other
-        loop, listing = self._open_loop(prefix, after, cancel, splits=False)
+        loop, listing = self._open_loop(prefix, within, cancel, splits=False)
         with self._client.requests.translate_errors(prefix):
             yield from islice(_iterate_objects(listing, loop), yielded, None)
 
     def _open_loop(
-        self, prefix: S3Uri, after: str, cancel: Cancel, *, splits: bool
+        self, prefix: S3Uri, within: KeyRange, cancel: Cancel, *, splits: bool
     ) -> tuple[EventLoop, Listing]:
         loop, policy = self._client.open_loop(cancel, connections=MAX_REQUESTS)
 
@@ -63,7 +64,7 @@ class ParallelLister:
             loop.begin(0, self._fetch_page(prefix, cursor, policy))
 
         memory = self._client.tuning.memory // 2
-        return loop, Listing(prefix.key, request, memory, splits=splits, after=after)
+        return loop, Listing(prefix.key, request, memory, splits=splits, within=within)
 
     def _fetch_page(
         self, prefix: S3Uri, cursor: RangeCursor, policy: RetryPolicy

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Optional
 
 from rolerunner.keyspace import KeyRange, OrderedRanges, split_by_probing
+from rolerunner.storage.object_lines import ListedBlock, pack_objects
 from rolerunner.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
     from rolerunner.storage.workers.protocol import TaskRunner
 
-KEYS_PER_TASK = 20_000
-"""Keys that a worker lists before it returns the rest: about two seconds on S3, half a megabyte
+KEYS_PER_TASK = 50_000
+"""Keys that a worker lists before it returns the rest: one to four seconds on S3, half a megabyte
 compressed.
 """
+KEYS_LISTED_HERE = 50_000
+"""Keys that are listed on this machine before the cluster lists the rest."""
 TASKS_PER_SLOT = 4
 """Tasks of a wave for each that can run at once: the small ones at the end fill the gaps that large
 ones leave.
@@ -37,9 +40,9 @@ MIN_PIECES = 8
 
 @dataclass(frozen=True)
 class _ListedRange:
-    """The result of one task: compressed objects, and the ranges that are left."""
+    """The result of one task: its objects, and the ranges that are left."""
 
-    packed: bytes
+    block: Optional[ListedBlock]
     rest: list[KeyRange]
 
 
@@ -57,50 +60,58 @@ class _ListRange:
     def __call__(self, again: bool) -> _ListedRange:
         del again  # listing twice does no harm
         found: list[ObjectInfo] = []
-        through = self.key_range.through
-        for info in self._list_pages(self.key_range.after):
-            if through is not None and info.key > through:
-                break
-            # versions of one key stay together
-            if len(found) >= self.limit and info.key != found[-1].key:
-                return _ListedRange(
-                    _pack_objects(found), self._split_rest([each.key for each in found])
-                )
-            found.append(info)
-        return _ListedRange(_pack_objects(found), [])
+        with closing(self._list_range()) as infos:
+            for info in infos:
+                # versions of one key stay together
+                if len(found) >= self.limit and info.key != found[-1].key:
+                    rest = self._split_rest([each.key for each in found])
+                    return _ListedRange(pack_objects(found), rest)
+                found.append(info)
+        return _ListedRange(pack_objects(found), [])
 
-    def _list_pages(self, after: str, page: int = 1000) -> Iterator[ObjectInfo]:
-        """Lists page by page: the task stops early, and other workers list what follows."""
-        return self.storage.list(
-            self.prefix, versions=self.versions, after=after, page=page, parallel=False
-        )
+    def _list_range(self) -> Generator[ObjectInfo, None, None]:
+        """Lists the range, several pages at once where the engine can."""
+        through = self.key_range.through
+        for info in self.storage.list(
+            self.prefix, versions=self.versions, after=self.key_range.after, through=through
+        ):
+            if through is not None and info.key > through:
+                return
+            yield info
 
     def _split_rest(self, listed_keys: list[str]) -> list[KeyRange]:
         rest = KeyRange(listed_keys[-1], self.key_range.through)
-        return split_by_probing(
-            rest, self.prefix.key, listed_keys, self.pieces, self._find_next_key
-        )
+        return split_rest(self.storage, self.prefix, rest, listed_keys, self.pieces)
 
-    def _find_next_key(self, after: str) -> Optional[str]:
-        info = next(self._list_pages(after, page=1), None)
-        return None if info is None or self.key_range.is_past_end(info.key) else info.key
+
+def split_rest(
+    storage: Storage, prefix: S3Uri, rest: KeyRange, listed_keys: list[str], pieces: int
+) -> list[KeyRange]:
+    """Splits a range into at most ``pieces``, by keys like those that were listed before it."""
+
+    def find_next_key(after: str) -> Optional[str]:
+        info = next(storage.list(prefix, after=after, page=1, parallel=False), None)
+        return None if info is None or rest.is_past_end(info.key) else info.key
+
+    return split_by_probing(rest, prefix.key, listed_keys, pieces, find_next_key)
 
 
 @dataclass(frozen=True)
-class _StoredChunk:
-    """The place of compressed objects in the temporary file, in bytes."""
+class _StoredBlock:
+    """A block whose lines are in the temporary file, from the byte ``start`` on."""
 
+    block: ListedBlock
     start: int
     length: int
 
 
 @dataclass(eq=False)
 class _TaskRange:
-    """A range of one task. ``chunk`` is None before the end, and without keys."""
+    """A range of one task. ``stored`` is None before the end, and without keys."""
 
     key_range: KeyRange
     is_done: bool = False
-    chunk: Optional[_StoredChunk] = None
+    stored: Optional[_StoredBlock] = None
 
 
 @dataclass(frozen=True)
@@ -114,27 +125,38 @@ class DistributedListing:
     versions: bool
     keys_per_task: int = field(default_factory=lambda: KEYS_PER_TASK)
 
-    def list_objects(self, after: str = "") -> Iterator[ObjectInfo]:
-        """Yields objects in key order. Raises StepError."""
-        ranges = OrderedRanges(_TaskRange(KeyRange(after)))
+    def list_blocks(self, key_ranges: Sequence[KeyRange]) -> Iterator[ListedBlock]:
+        """Yields the objects of consecutive ranges in key order. Raises StepError."""
+        first, *others = map(_TaskRange, key_ranges)
+        ranges = OrderedRanges(first)
+        ranges.insert_after(first, others)
         with tempfile.TemporaryFile() as file:
             while ranges:
                 self._run_round(ranges, file)
                 while ranges and ranges.first.is_done:
-                    chunk = ranges.pop_first().chunk
-                    if chunk is not None:
-                        yield from _unpack_objects(chunk, file)
+                    stored = ranges.pop_first().stored
+                    if stored is not None:
+                        yield _read_block(stored, file)
+
+    def list_objects(self, after: str = "") -> Iterator[ObjectInfo]:
+        """Yields objects in key order. Raises StepError."""
+        for block in self.list_blocks([KeyRange(after)]):
+            yield from block.iterate_objects()
+
+    def count_pieces(self) -> int:
+        """Returns the number of ranges that keep all workers busy for a round."""
+        return max(MIN_PIECES, self.pool.slots() * TASKS_PER_SLOT)
 
     def _run_round(self, ranges: OrderedRanges[_TaskRange], file: IO[bytes]) -> None:
         """Lists the first pending ranges in workers and adds the ranges that are left of them."""
-        tasks = self.pool.slots() * TASKS_PER_SLOT
+        tasks = self.count_pieces()
         pending = ranges.list_pending(tasks)
         pieces = max(MIN_PIECES, tasks // len(pending))
         wave = [pickle.dumps(self._create_task(each.key_range, pieces)) for each in pending]
         (results,) = self.pool.run([wave], self.cancel, f"rolerunner: list {self.prefix}")
         for each, result in zip(pending, results):
             each.is_done = True
-            each.chunk = _store_chunk(result.packed, file)
+            each.stored = _store_block(result.block, file)
             ranges.insert_after(each, map(_TaskRange, result.rest))
 
     def _create_task(self, key_range: KeyRange, pieces: int) -> _ListRange:
@@ -143,22 +165,14 @@ class DistributedListing:
         )
 
 
-def _store_chunk(packed: bytes, file: IO[bytes]) -> Optional[_StoredChunk]:
-    if not packed:
+def _store_block(block: Optional[ListedBlock], file: IO[bytes]) -> Optional[_StoredBlock]:
+    if block is None:
         return None
     start = file.seek(0, 2)
-    file.write(packed)
-    return _StoredChunk(start, len(packed))
+    file.write(block.packed)
+    return _StoredBlock(replace(block, packed=b""), start, len(block.packed))
 
 
-def _pack_objects(objects: list[ObjectInfo]) -> bytes:
-    if not objects:
-        return b""
-    return zlib.compress(pickle.dumps([tuple(vars(info).values()) for info in objects]), 1)
-
-
-def _unpack_objects(chunk: _StoredChunk, file: IO[bytes]) -> Iterator[ObjectInfo]:
-    file.seek(chunk.start)
-    rows = pickle.loads(zlib.decompress(file.read(chunk.length)))  # noqa: S301 - written by our own worker
-    for values in rows:
-        yield ObjectInfo(*values)
+def _read_block(stored: _StoredBlock, file: IO[bytes]) -> ListedBlock:
+    file.seek(stored.start)
+    return replace(stored.block, packed=file.read(stored.length))

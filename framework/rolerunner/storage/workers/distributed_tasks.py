@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import heapq
 import pickle
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.redaction.tracebacks import redact_error
+from rolerunner.storage.object_lines import (
+    MakeItems,
+    OutcomeBlock,
+    pack_outcomes,
+    parse_object_lines,
+    split_lines,
+)
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.workers.protocol import run_operation
 
@@ -24,11 +33,18 @@ DistributedTask = Callable[[bool], Any]
 some of it.
 """
 
-OBJECTS_PER_TASK = 250
-"""Such a task takes a second or less, and 20 ms to start: progress is reported at least that often.
-"""
+OBJECTS_PER_TASK = 500
+"""Objects of a task whose size is not chosen by the time that earlier tasks took."""
 KEYS_PER_DELETION = 1000
-"""A task of a deletion is one DeleteObjects request."""
+"""A task of a deletion is one or more DeleteObjects requests of so many keys."""
+TASK_SECONDS = 1.0
+"""Time that a task takes if its size is chosen by time: progress is reported as often."""
+_MAX_GROWTH = 4
+"""How many times as many objects as any task before it a task may have."""
+MAX_OBJECTS_PER_TASK = 20_000
+"""Such a task and its outcomes take some 20 MB of a worker's memory."""
+MAX_TASK_BYTES = 256 << 20
+"""Bytes of objects after which a task has no more of them, unless it has one object alone."""
 BYTES_PER_SLOT = 1 << 30
 """A wave ends at so many bytes for each slot, so that large objects show progress too."""
 BYTES_PER_REQUEST = 256 << 10
@@ -98,6 +114,96 @@ class OperationTask:
             source=item.source,
             source_info=item.info,
         )
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """The outcomes of a task, and the seconds that it took."""
+
+    block: OutcomeBlock
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """One storage operation over items that the worker makes from lines of a manifest."""
+
+    storage: Storage
+    method: str
+    lines: bytes
+    make_items: MakeItems
+    bucket: str
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+    started_at: str
+
+    def __call__(self, again: bool) -> BlockResult:
+        """Runs the task. ``again`` is as of ``OperationTask``."""
+        start = time.monotonic()
+        lines = split_lines(self.lines.decode("ascii"))
+        items = list(self.make_items(parse_object_lines(lines)))
+        task = OperationTask(
+            self.storage, self.method, items, self.arguments, self.options, self.started_at
+        )
+        block = pack_outcomes(task(again), self.bucket)
+        return BlockResult(block, time.monotonic() - start)
+
+
+@dataclass
+class TaskSizes:
+    """Chooses how many objects a task gets, so that it takes about ``TASK_SECONDS``.
+
+    ``total`` is the number of objects of all tasks, ``multiple`` what a task's number is rounded
+    up to, and ``first`` the number before any task has ended.
+    """
+
+    total: int
+    multiple: int = 1
+    first: int = field(default_factory=lambda: OBJECTS_PER_TASK)
+    drawn: int = 0
+    _count: int = 0
+    _largest: int = 0
+    _seconds: float = 0.0
+
+    def add_task(self, count: int, seconds: float) -> None:
+        """Adds a task that has ended."""
+        self._count += count
+        self._seconds += seconds
+        self._largest = max(self._largest, count)
+
+    def choose(self, slots: int) -> int:
+        """Returns the number of objects of the next task.
+
+        Tasks become smaller towards the end, so that all slots end at about the same time.
+        """
+        wanted = self.first
+        if self._count:
+            rate = self._count / max(self._seconds, 0.001)
+            wanted = min(round(rate * TASK_SECONDS), self._largest * _MAX_GROWTH)
+        fair = -(-(self.total - self.drawn) // (2 * slots))
+        least = min(self.first, wanted)
+        chosen = min(wanted, max(fair, least), MAX_OBJECTS_PER_TASK)
+        return -(-max(chosen, 1) // self.multiple) * self.multiple
+
+
+def draw_lines(
+    lines: Iterator[tuple[bytes, int]], count: int, held: list[tuple[bytes, int]]
+) -> tuple[list[bytes], int]:
+    """Draws the lines of one task, and the bytes of their objects.
+
+    A line that would make the task too large goes to ``held`` and is drawn first the next time.
+    """
+    drawn: list[bytes] = []
+    size = 0
+    for line, of_object in chain(iter([held.pop()] if held else []), lines):
+        if drawn and size + of_object > MAX_TASK_BYTES:
+            held.append((line, of_object))
+            break
+        drawn.append(line)
+        size += of_object
+        if len(drawn) >= count:
+            break
+    return drawn, size
 
 
 def draw_items(

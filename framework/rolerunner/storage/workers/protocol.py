@@ -72,6 +72,22 @@ def run_operation(
     return outcomes
 
 
+WAVES_AT_ONCE = 8
+"""Number of waves that run at once: a slot that becomes free has the tasks of the next ones."""
+_TASKS_PER_SLOT = 2
+"""Tasks that are given out for each slot: one runs, and one waits for its end."""
+
+
+def choose_wave_size(slots: int) -> int:
+    """Returns the number of tasks of a wave, so that those that run at once fill all slots."""
+    return max(1, slots * _TASKS_PER_SLOT // WAVES_AT_ONCE)
+
+
+def count_waves_at_once(slots: int) -> int:
+    """Returns the number of waves of that size that run at once."""
+    return max(2, min(WAVES_AT_ONCE, slots * _TASKS_PER_SLOT))
+
+
 class TaskRunner(Protocol):
     """The workers of a cluster, whatever the cluster is."""
 
@@ -81,7 +97,7 @@ class TaskRunner(Protocol):
     def run(
         self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
-        """Runs waves of pickled tasks and yields the results of each wave in order.
+        """Runs waves of pickled tasks and yields the results of each wave as it ends.
 
         Waves are drawn as slots become free; a wave may be empty. ``what`` names the work where the
         cluster shows it. A task whose worker died runs again elsewhere. Raises StepError for what a

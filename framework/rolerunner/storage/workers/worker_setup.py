@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import threading
 import time
@@ -72,6 +73,22 @@ _SESSIONS_LOCK = threading.Lock()
 _SESSIONS: dict[tuple[Any, ...], Sessions] = {}
 
 
+_MAX_STORAGES = 8
+"""Storages that a worker keeps open: two for each of a few steps that run at once."""
+_STORAGES: dict[bytes, Storage] = {}
+
+
 def open_worker_storage(setup: WorkerSetup, role: Role, access: Access, pacer: Pacer) -> Storage:
-    """Opens S3 under a role, in a worker."""
-    return setup.opener(setup.sessions(), role, access, pacer)
+    """Opens S3 under a role, in a worker.
+
+    Tasks of one process share it: what it knows of a server, such as the rate that it takes, stays.
+    With limits of its own each task has another one, since they are shares of the limits.
+    """
+    if pacer.is_paced:
+        return setup.opener(setup.sessions(), role, access, pacer)
+    key = pickle.dumps((setup, role, access))
+    if key not in _STORAGES:
+        while len(_STORAGES) >= _MAX_STORAGES:
+            _STORAGES.pop(next(iter(_STORAGES)))
+        _STORAGES[key] = setup.opener(setup.sessions(), role, access, pacer)
+    return _STORAGES[key]

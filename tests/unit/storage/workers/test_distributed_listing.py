@@ -33,11 +33,11 @@ class Keys:
         *,
         versions: bool = False,
         after: str = "",
+        through: str | None = None,
         page: int = 1000,
-        parallel: bool = False,
+        parallel: bool = True,
     ) -> Iterator[ObjectInfo]:
         assert not versions
-        assert not parallel, "a task stops early"
         self.pages += 1
         for number, key in enumerate(self.keys[bisect_right(self.keys, after) :], 1):
             if key.startswith(prefix.key):
