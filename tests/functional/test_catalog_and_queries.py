@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +19,7 @@ from rolerunner.errors import SpecError
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rolerunner.model import RunResult, StepResult
@@ -66,6 +73,7 @@ query_results:
     scanned_bytes: 1234
     seconds: 0.3
   - {{query: "SELECT slow*", account: "{ACCOUNT}", seconds: 60, scanned_bytes: 5000}}
+  - {{query: "SELECT resumed", account: "{ACCOUNT}", seconds: 12}}
   - query: "SELECT wrong*"
     account: "{ACCOUNT}"
     error: "COLUMN_NOT_FOUND: line 1:8: Column 'wrong' cannot be resolved"
@@ -289,6 +297,80 @@ def test_a_secret_does_not_flow_into_a_query_or_an_argument(job: Job) -> None:
     ):
         with pytest.raises(SpecError, match="secret"):
             job.load({"role": "analyst", **fields}, params=params)
+
+
+@contextmanager
+def running_command(job: Job, key: str) -> Iterator[subprocess.Popen[str]]:
+    """Runs the job in a process of its own, with a state on disk."""
+    keys = job.aws.job_keys
+    environment = {
+        **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "TMPDIR": str(job.folder),
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": job.aws.endpoint, "AWS_REGION": job.aws.region,
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "rolerunner", "run", str(job.folder / "job.yaml"), "--run-key", key,
+        "--result", str(job.folder / "r.json"), "--log-format", "json",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, env=environment, cwd=job.folder, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_query(job: Job, text: str) -> str:
+    """Returns the id of a running query."""
+    athena = job.aws.client("athena", ACCOUNT)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for query_id in athena.list_query_executions()["QueryExecutionIds"]:
+            found = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            if text in found["Query"] and found["Status"]["State"] == "RUNNING":
+                return str(query_id)
+        time.sleep(0.1)
+    raise AssertionError(text)
+
+
+def prepare_command(job: Job, query: str) -> None:
+    step = {"id": "ask", "action": "athena.query", "role": "analyst", "query": query, **AT}
+    loaded = job.load(step, state={"location": str(job.folder / "state")})
+    job.grant(api.plan(loaded))
+
+
+@pytest.mark.slow
+def test_a_signal_cancels_the_query(job: Job) -> None:
+    prepare_command(job, "SELECT slow signal")
+    with running_command(job, "signal") as process:
+        query_id = wait_for_query(job, "slow signal")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+    athena = job.aws.client("athena", ACCOUNT)
+    told = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+    assert told["Status"]["State"] == "CANCELLED"
+    assert "started_work" not in (job.folder / "state" / "t" / "signal.json").read_text()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_waits_for_the_query_of_one_that_died(job: Job) -> None:
+    prepare_command(job, "SELECT resumed")
+    with running_command(job, "dies") as process:
+        query_id = wait_for_query(job, "SELECT resumed")
+        time.sleep(1)  # the note is written at once
+        process.kill()
+        process.wait()
+    assert query_id in (job.folder / "state" / "t" / "dies.json").read_text()
+    with running_command(job, "dies") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    result = json.loads((job.folder / "r.json").read_text())
+    assert result["steps"][0]["outputs"]["query_id"] == query_id
+    assert f"waits for query {query_id}" in output
+    assert "started_work" not in (job.folder / "state" / "t" / "dies.json").read_text()
 
 
 # catalog.partitions

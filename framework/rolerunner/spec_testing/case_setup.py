@@ -9,6 +9,7 @@ from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, 
 if TYPE_CHECKING:
     from rolerunner.model import S3Uri
     from rolerunner.sandbox.world import ObjectContent
+    from rolerunner.sandbox.world_catalog import SandboxJob
     from rolerunner.spec_testing.case import Case
 
 
@@ -18,8 +19,16 @@ def build_world(case: Case) -> World:
         update={
             "roles": [_build_role(role, case) for role in case.world.roles],
             "buckets": [_build_bucket(bucket, case) for bucket in case.world.buckets],
+            "query_results": [*case.fields.given.query_results, *case.world.query_results],
+            "jobs": _list_jobs(case),
         }
     )
+
+
+def _list_jobs(case: Case) -> list[SandboxJob]:
+    """Returns the jobs of the case, and those of the sandbox with other names."""
+    given = {job.place for job in case.fields.given.jobs}
+    return [*case.fields.given.jobs, *(job for job in case.world.jobs if job.place not in given)]
 
 
 def write_files(case: Case) -> None:

@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema
 from rolerunner.model import S3Uri
 from rolerunner.sandbox.faults import Fault, Operation
 from rolerunner.sandbox.world import ObjectContent
+from rolerunner.sandbox.world_catalog import SandboxJob, SandboxQueryResult
 from rolerunner.spec.field_types import (
     S3Location,
     S3Object,
@@ -92,6 +93,16 @@ class InitialState(StrictModel):
         default_factory=list,
         description="Permissions to deny, whatever the policies allow.",
         examples=[[{"role": "partner", "actions": ["s3:GetObject"]}]],
+    )
+    query_results: list[SandboxQueryResult] = Field(
+        default_factory=list,
+        description="Results of queries, which take precedence over those of the sandbox.",
+        examples=[[{"query": "SELECT *", "account": "111122223333", "error": "no such table"}]],
+    )
+    jobs: list[SandboxJob] = Field(
+        default_factory=list,
+        description="Glue jobs whose runs end as described, instead of those of the sandbox.",
+        examples=[[{"name": "load", "account": "111122223333", "state": "FAILED"}]],
     )
     faults: list[Fault] = Field(
         default_factory=list,
@@ -288,6 +299,14 @@ class Expectations(StrictModel):
         default_factory=dict,
         description="Maps files of the working folder to their text or to more expectations.",
         examples=[{"out/a.csv": "id\n1\n"}],
+    )
+    partitions: dict[
+        Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")],
+        list[list[Annotated[str, Field(strict=True)]]],
+    ] = Field(
+        default_factory=dict,
+        description="Maps tables to the values of all their partitions, in any order.",
+        examples=[{"sales.orders": [["2026-01-31"]]}],
     )
     refusals: Optional[list[ExpectedRefusal]] = Field(
         None,

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.common.wording import format_count
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.sandbox.messages import TARGET_SERVICES
-from rolerunner.spec_testing.contents import Content, UnreadableObject, read_file, read_object
+from rolerunner.spec_testing.contents import (
+    Content,
+    UnreadableObject,
+    read_file,
+    read_object,
+    read_partitions,
+)
 from rolerunner.step_ids import StepId, label_position, local_name
 
 if TYPE_CHECKING:
@@ -77,6 +83,11 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
             each,
             read_file(case.folder / name, is_folder=name.endswith("/")),
             case,
+        )
+    for table, partitions in expect.partitions.items():
+        wanted_values = sorted(partitions)
+        yield from _compare_values(
+            f"partitions.{table}", wanted_values, read_partitions(table, seen.aws)
         )
     if expect.refusals is not None:
         yield from _of_refusals(expect.refusals, case, seen.aws)

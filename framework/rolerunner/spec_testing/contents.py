@@ -91,3 +91,23 @@ def _list_keys(s3: Any, uri: S3Uri) -> Iterator[str]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key):
         for each in page.get("Contents", ()):
             yield each["Key"][len(uri.key) :]
+
+
+def read_partitions(name: str, aws: Sandbox) -> Optional[list[list[str]]]:
+    """Returns the values of the partitions of a table, in order; None if it does not exist."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - imported only to run cases
+
+    database, _, table = name.partition(".")
+    for account in aws.accounts:
+        glue = aws.client("glue", account)
+        try:
+            glue.get_table(DatabaseName=database, Name=table)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "EntityNotFoundException":
+                continue
+            raise
+        pages = glue.get_paginator("get_partitions").paginate(
+            DatabaseName=database, TableName=table
+        )
+        return sorted(list(each["Values"]) for page in pages for each in page["Partitions"])
+    return None

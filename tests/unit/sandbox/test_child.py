@@ -7,11 +7,18 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from rolerunner.sandbox.child import find_socket_owner, refuse_other_users
+from rolerunner.sandbox.child import (
+    _fill_parameters,
+    _find_body,
+    _find_described,
+    _find_operation,
+    find_socket_owner,
+    refuse_other_users,
+)
 
 CLIENT, SERVER = ("127.0.0.1", 0x1234), ("127.0.0.1", 0x5678)
 ROW = (
@@ -69,3 +76,37 @@ def test_the_owner_of_a_connection_is_found_in_the_kernels_table() -> None:
             found = find_socket_owner("/proc/net/tcp", client.getsockname(), address)
     assert found == os.getuid()
     assert find_socket_owner("/proc/net/tcp", ("127.0.0.1", 1), ("127.0.0.1", 2)) is None
+
+
+def test_a_parameter_is_filled_in_outside_of_texts_and_names() -> None:
+    athena: Any = pytest.importorskip("ministack.services.athena")
+    query = "SELECT '?', \"?\" FROM t WHERE a = ? -- ?\n AND b = ?"
+    filled = _fill_parameters(athena, query, ["'x'", "3"])
+    assert filled == "SELECT '?', \"?\" FROM t WHERE a = 'x' -- ?\n AND b = 3"
+    assert _fill_parameters(athena, query, ["1"]) == query
+
+
+def test_the_first_result_that_describes_a_query_counts() -> None:
+    class Athena:
+        _named_queries: ClassVar[dict[str, dict[str, str]]] = {
+            "1": {"Name": "mine", "QueryString": "*", "Description": ""},
+            "2": {
+                "Name": "rolerunner:result",
+                "QueryString": "SELECT a *",
+                "Description": '{"n": 2}',
+            },
+            "3": {"Name": "rolerunner:result", "QueryString": "*", "Description": '{"n": 3}'},
+        }
+
+    assert _find_described(Athena, "select  A\n from t") == {"n": 2}
+    assert _find_described(Athena, "select b") == {"n": 3}
+    Athena._named_queries.clear()
+    assert _find_described(Athena, "select b") is None
+
+
+def test_the_body_and_the_operation_of_a_request() -> None:
+    headers = {"x-amz-target": "AWSGlue.GetDatabase"}
+    arguments: tuple[Any, ...] = ("POST", "/", headers, b'{"Name": "sales"}', {})
+    assert _find_body(arguments) == {"Name": "sales"}
+    assert _find_operation(arguments) == "GetDatabase"
+    assert _find_body(("POST", b"{broken", headers)) == {}
