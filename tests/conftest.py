@@ -98,12 +98,46 @@ BOTH_ENGINES = {
 """Functional modules whose half of the boto3 engine `.ci/run` runs; releases run all of them."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves to CI what would make ``make test`` take more than five minutes.
+FIRST_MODULES = (
+    "test_spark",
+    "test_resume",
+    "test_boto_versions",
+    "test_manual_examples",
+    "test_spark_roles",
+    "test_delete_extra",
+    "test_spec_testing",
+    "test_s3_actions",
+    "test_least_privilege",
+    "test_role_sessions",
+    "test_conditional_writes",
+    "test_every_option",
+    "test_locks",
+    "test_glue_sandbox",
+    "test_sandbox",
+    "test_first_steps",
+    "test_forked_workers",
+    "test_glue_local",
+    "test_tutorial",
+    "test_rehearse",
+    "test_benchmarks",
+    "test_example_configs",
+    "test_session_policies",
+    "test_copy_targets",
+    "test_verify",
+    "test_deploy",
+    "test_sandboxed_run",
+)
+"""Modules that run first, longest first, so that no worker is left with one at the end."""
 
-    These are the longest modules, and the boto3 engine's half of the tests that start the
-    command, whose other half stays.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest modules first, and marks what ``make test`` or ``.ci/run`` leaves out.
+
+    ``make test`` would otherwise take more than five minutes: it leaves to CI the longest
+    modules, and the boto3 engine's half of the tests that start the command.
     """
+    order = {name: place for place, name in enumerate(FIRST_MODULES)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
         starts = not STARTS_PROCESSES.isdisjoint(getattr(item, "fixturenames", ()))

@@ -438,7 +438,15 @@ def kill_until_done(
     return killed, objects, files, takes
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills",
+    [
+        3,
+        pytest.param(15, marks=pytest.mark.slow),
+        # the releases' share: each kill costs three starts of the command
+        pytest.param(50, marks=[pytest.mark.slow, pytest.mark.release]),
+    ],
+)
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
     kills: int, aws: sandbox.Sandbox, tmp_path: Path
 ) -> None:
