@@ -713,6 +713,8 @@ class RunResult:
     """Why no step ran (wrong spec, refused role), or why the run stopped (lost lock)."""
     environment: str = ""
     """The environment of the run; empty without one."""
+    selected: tuple[str, ...] = ()
+    """The steps, groups and parts of groups that ``only`` selected; empty for a whole run."""
 
     @property
     def action_steps(self) -> tuple[StepResult, ...]:

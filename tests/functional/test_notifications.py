@@ -20,7 +20,7 @@ from tests.conftest import identity_of
 from tests.webhook_server import SECRET, Webhooks, serve_webhooks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rolerunner.events import Event
@@ -101,7 +101,14 @@ def webhooks() -> Iterator[Webhooks]:
         yield running
 
 
-def run(tmp_path: Path, aws: Sandbox, *notify: str, role: str = "job", **params: Any) -> Recorder:
+def run(
+    tmp_path: Path,
+    aws: Sandbox,
+    *notify: str,
+    role: str = "job",
+    only: Sequence[str] = (),
+    **params: Any,
+) -> Recorder:
     lines = "\n".join(f"  - {each}" for each in notify).lstrip()
     spec = tmp_path / "nightly.yaml"
     spec.write_text(SPEC.replace("NOTIFY", lines).replace("ROLE", role))
@@ -113,6 +120,7 @@ def run(tmp_path: Path, aws: Sandbox, *notify: str, role: str = "job", **params:
             identity=identity_of(aws),
             observers=[recorder],
             location=RunLocation("s3://ops/results/r.json"),
+            only=only,
         )
     return recorder
 
@@ -165,6 +173,18 @@ def test_a_success_is_told_to_those_who_want_it(aws: Sandbox, tmp_path: Path) ->
     )  # fmt: skip
     assert ended.told() == ["event default"]
     assert json.loads(messages(aws, DEFAULT_BUS)[-1].text)["status"] == "succeeded"
+
+
+def test_a_partial_run_tells_the_steps_that_were_selected(aws: Sandbox, tmp_path: Path) -> None:
+    targets = [
+        "{on: succeeded, event: default, role: job}",
+        f'{{on: succeeded, sns: "{TOPIC}", role: job}}',
+    ]
+    ended = run(tmp_path, aws, *targets, only=["find"])
+    assert ended.result.selected == ("find",)
+    event = json.loads(messages(aws, DEFAULT_BUS)[-1].text)
+    assert (event["partial"], event["selected"]) == (True, ["find"])
+    assert messages(aws, TOPIC)[-1].subject == "rolerunner: nightly succeeded (partial run)"
 
 
 def test_a_refused_role_is_told_by_another_one(aws: Sandbox, tmp_path: Path) -> None:

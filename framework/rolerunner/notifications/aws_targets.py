@@ -101,7 +101,11 @@ def _publish(target: AwsTarget, message: Message) -> None:
         "Message": message.text,
         "MessageAttributes": {
             name: {"DataType": "String", "StringValue": value}
-            for name, value in (("event", message.event), ("job", message.job or "-"))
+            for name, value in (
+                ("event", message.event),
+                ("job", message.job or "-"),
+                ("partial", "true" if message.is_partial else "false"),
+            )
         },
         **_order_of_fifo(arn, message),
     }

@@ -15,7 +15,7 @@ from rolerunner.redaction.redact import redact, redact_text
 from rolerunner.step_ids import local_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rolerunner.model import NotifyEvent, RunLocation, RunResult, StepResult
 
@@ -26,6 +26,8 @@ SHORT_TEXT = 1 << 10
 """Maximum bytes of every other text."""
 SUBJECT_LENGTH = 100
 """Maximum characters of the subject of an SNS message (SNS API reference)."""
+_MOST_SELECTED = 10
+"""Selected steps that a message names."""
 _CHAT_TEXT = 3000
 """Maximum characters of a reason or a hint in a chat; Teams takes 28 KB in all."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -59,17 +61,26 @@ class Message:
     result: str = ""
     glue_job: str = ""
     glue_run: str = ""
+    selected: tuple[str, ...] = ()
+    """The steps that were selected to run; empty for a whole run."""
 
     def as_json(self) -> dict[str, Any]:
         """Returns the message as a document, version 1."""
-        return {"version": 1, **{each.name: getattr(self, each.name) for each in fields(self)}}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {"version": 1, **values, "selected": list(self.selected), "partial": self.is_partial}
+
+    @property
+    def is_partial(self) -> bool:
+        """True if the run was one of some steps alone."""
+        return bool(self.selected)
 
     @property
     def headline(self) -> str:
         """One line: the job, how it ended, and where."""
         where = f" at step {self.step}" if self.step and self.event != "succeeded" else ""
         job = f"{self.job or 'a job'}" + (f" ({self.environment})" if self.environment else "")
-        return f"{job} {_VERBS.get(self.event, self.event)}{where}"
+        part = " (partial run)" if self.is_partial else ""
+        return f"{job} {_VERBS.get(self.event, self.event)}{where}{part}"
 
     @property
     def subject(self) -> str:
@@ -83,6 +94,7 @@ class Message:
         facts = [
             ("Environment", self.environment),
             ("Status", self.status),
+            ("Selected steps", ", ".join(self.selected)),
             ("Step", self.step),
             ("Role", self.role),
             ("Run", self.run_id),
@@ -137,7 +149,14 @@ def describe_run(
         result=_shorten(location.result),
         glue_job=_shorten(location.glue_job),
         glue_run=_shorten(location.glue_run),
+        selected=_list_selected(result.selected),
     )
+
+
+def _list_selected(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the first names, and ``...`` for the others."""
+    shown = tuple(_shorten(name) for name in names[:_MOST_SELECTED])
+    return (*shown, "...") if len(names) > _MOST_SELECTED else shown
 
 
 def _name_event(result: RunResult, *, is_invalid: bool) -> str:

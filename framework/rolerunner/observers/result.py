@@ -59,6 +59,7 @@ def build_result_document(result: RunResult, starts: Mapping[str, float]) -> dic
             "run_id": result.run_id,
             "job": result.job,
             **({"environment": result.environment} if result.environment else {}),
+            **({"selected": list(result.selected)} if result.selected else {}),
             "status": result.status,
             "started": result.started,
             "seconds": result.seconds,

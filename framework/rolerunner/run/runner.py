@@ -189,6 +189,7 @@ class _Runner:
             tuple(results[step.id] for step in self._job.steps if step.id in results),
             error or (None if lost is None else describe_failure(lost)),
             self._job.environment,
+            tuple(map(str, self._selection.ids)),
         )
         self._notifier.notify(RunFinished(result))  # writes the result file
         self._tell_targets(result)

@@ -46,6 +46,18 @@ def test_a_message_names_the_first_step_that_failed() -> None:
     assert "Result: s3://ops/r.json\nGlue job run: job jr_1\n" in message.text
 
 
+def test_a_partial_run_says_so_and_names_its_steps() -> None:
+    whole = describe(result(status="succeeded"))
+    assert (whole.headline, whole.as_json()["partial"]) == ("nightly succeeded", False)
+    part = describe(result(status="succeeded", selected=("partners[north]", "summary")))
+    assert part.headline == "nightly succeeded (partial run)"
+    assert "Selected steps: partners[north], summary\n" in part.text
+    document = json.loads(render_json(part))
+    assert (document["partial"], document["selected"]) == (True, ["partners[north]", "summary"])
+    many = describe(result(selected=tuple(f"s{number}" for number in range(30))))
+    assert (len(many.selected), many.selected[-1]) == (11, "...")
+
+
 def test_a_step_of_a_group_is_named_with_its_item() -> None:
     items = (
         ItemResult("north", "succeeded", (step("partners.fetch", "succeeded", None),)),
