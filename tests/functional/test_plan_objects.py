@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
+from rolerunner.cli.plan import format_plan
 from tests.conftest import identity_of
-from tests.exact_roles import WORLD, Job, open_job
+from tests.exact_roles import ROLES, WORLD, Job, open_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,11 +150,72 @@ def test_other_actions_name_what_they_use(
     assert [line[:2] for line in lines] == [(does, "s3://landing/in/a")]
 
 
-def test_step_whose_objects_are_not_known_has_one_line(job: Job) -> None:
-    [(does, reason)] = preview(
-        job, "s3.delete", role="writer", for_each=["a"], source="s3://landing/${{ item }}",
-        max_delete=1,
-    )  # fmt: skip
-    assert (does, reason) == ("unknown", "it depends on the outputs of earlier steps")
+def test_step_whose_source_is_empty_has_one_line(job: Job) -> None:
     [(does, reason)] = preview(job, "s3.list", source="s3://landing/none/", role="writer")
     assert (does, "there is nothing in") == ("fail", reason[:19])
+
+
+GROUP = {
+    "id": "partners",
+    "for_each": [{"name": "north", "role": "reader"}, {"name": "south", "role": "writer"}],
+    "steps": [
+        {
+            "id": "find",
+            "action": "s3.list",
+            "role": "${{ item.role }}",
+            "source": "s3://landing/of-${{ item.name }}/",
+        },
+        {
+            "id": "remove",
+            "action": "s3.delete",
+            "role": "writer",
+            "source": "s3://landing/of-${{ item.name }}/",
+            "max_delete": 9,
+        },
+        {
+            "id": "fetch",
+            "action": "s3.download",
+            "role": "reader",
+            "objects": "${{ steps.find.objects }}",
+            "target": "/tmp/none/",
+        },
+    ],
+}
+LATER = {
+    "id": "later",
+    "for_each": "${{ steps.partners.find.objects }}",
+    "action": "s3.list",
+    "role": "reader",
+    "source": "s3://landing/",
+}
+
+
+def test_the_steps_of_a_group_are_looked_at_for_each_known_item(job: Job) -> None:
+    for key, text in (("of-north/a", "abc"), ("of-north/b", "d"), ("of-south/a", "ef")):
+        job.put(f"s3://landing/{key}", text)
+    path = job.folder / "job.yaml"
+    document = {"version": 1, "name": "t", "engine": job.engine, "roles": ROLES}
+    path.write_text(json.dumps({**document, "steps": [GROUP, LATER]}))
+    plan = api.plan(api.load(path))
+    job.grant(plan)
+    identity = identity_of(job.aws)
+    found = api.survey(plan, identity)
+    assert found["partners.find"] == {
+        "count": 3,
+        "bytes": 6,
+        "items": {"north": {"count": 2, "bytes": 4}, "south": {"count": 1, "bytes": 2}},
+    }
+    assert found["partners.fetch"]["unknown"] == (
+        "north: it depends on the outputs of earlier steps, and 1 more"
+    )
+    assert found["later"] == {"unknown": "its items are known only during the run"}
+    shown = format_plan(plan, found)
+    assert "source: s3://landing/of-south/" in shown
+    assert "now: 1 object, 2 bytes" in shown
+    lines: list[str] = []
+    counts = api.preview_objects(plan, lines.append, identity)
+    assert counts["partners.remove"] == {"delete": 3}
+    removed = [each for each in map(json.loads, lines) if each["step"] == "partners.remove"]
+    assert [each["item"] for each in removed] == ["north", "north", "south"]
+    assert counts["partners.fetch"] == {"unknown": 2}
+    assert counts["later"] == {"unknown": 1}

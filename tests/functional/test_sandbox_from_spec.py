@@ -308,3 +308,48 @@ def test_plan_live_and_check_look_at_a_made_world_too(project: Path) -> None:
     completed = CliRunner().invoke(main, ["check", spec, "--sandbox", "--json"])
     assert completed.exit_code == 0
     assert {each["answer"] for each in json.loads(completed.stdout)} == {"yes", "unknown"}
+
+
+PARTNERS = """
+version: 1
+name: partners
+params: {run_date: {type: date, required: true}}
+roles:
+  reader: arn:aws:iam::222233334444:role/reader
+glue: {role: ROLE}
+steps:
+  - id: each
+    for_each: [one, two, three, four, five]
+    steps:
+      - id: find
+        action: s3.list
+        role: reader
+        source: "s3://landing/${{ item }}/${{ params.run_date }}/"
+      - {id: know, action: s3.list, role: reader, source: "s3://landing/${{ item }}/all/"}
+"""
+
+
+def derive_partners(tmp_path: Path, role: str) -> Any:
+    spec = tmp_path / "partners.yaml"
+    spec.write_text(PARTNERS.replace("ROLE", role))
+    job = api.load(spec, {"run_date": "2026-01-31"})
+    return generate_world(api.plan(job), api.plan(drop_run_params(job, ())), registry(), {})
+
+
+def test_the_job_runs_as_the_role_of_the_glue_job(tmp_path: Path) -> None:
+    role = "arn:aws:iam::111122223333:role/service/glue-partners"
+    assert derive_partners(tmp_path, role).world.job_role == role
+    named = derive_partners(tmp_path, "glue-other").world.job_role
+    assert named == "arn:aws:iam::123456789012:role/glue-other"
+
+
+def test_notes_on_many_items_are_few(tmp_path: Path) -> None:
+    notes = derive_partners(tmp_path, "glue").notes
+    sample = "s3://landing/one/2026-01-31/sample.txt"
+    assert notes[2:] == (
+        f"bucket landing has 10 sample objects, such as {sample}; replace it with --put URI=FILE",
+        (
+            "each.find: source: s3://landing/${{ item }}/${{ params.run_date }}/ is known only "
+            "during the run; permissions are for s3://landing/one/*/, and for 4 more"
+        ),
+    )

@@ -25,6 +25,7 @@ from rolerunner.common.new_files import create_atomically
 from rolerunner.common.wording import format_count
 from rolerunner.iam.policy import MAX_SESSION_POLICY, list_statements
 from rolerunner.plan import planning
+from rolerunner.plan.live_values import sum_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,7 +164,7 @@ def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
         lines += [
             "",
             *_format_step(number, planned),
-            *_format_live_values(found.get(planned.step.id, {})),
+            *_format_live_values(_select_live_values(planned, found.get(planned.step.id, {}))),
         ]
     return "\n".join(lines)
 
@@ -241,6 +242,14 @@ def _shorten_list(labels: Sequence[str]) -> str:
 
 _MAX_LABELS = 10
 """Items of a step that are named."""
+
+
+def _select_live_values(planned: PlannedStep, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the values of the items that the plan shows here, or those of the whole step."""
+    items = found.get("items", {})
+    if planned.items and items:
+        return sum_items({label: items[label] for label in planned.items if label in items})
+    return {name: value for name, value in found.items() if name != "items"}
 
 
 def _format_live_values(found: Mapping[str, Any]) -> list[str]:

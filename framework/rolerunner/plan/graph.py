@@ -6,24 +6,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from rolerunner.model import Step
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rolerunner.model import Plan, Step
+    from rolerunner.model import Plan
 
 # Okabe and Ito's palette, lightened, which colour-blind readers can distinguish.
 _COLOURS = ("#cfe8f7", "#fde3bd", "#c8ecdf", "#f6d5e5", "#fbf3b5", "#d6d9f4", "#f9d3c0", "#e4e4e4")
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 230, 54, 30, 46, 20
 _LONGEST = 32
+_END = "end of the run"
 _MAX_LINES = 4
 """Number of lines side by side between two columns."""
 
 
 def render_mermaid(plan: Plan) -> str:
-    """Returns the steps as a Mermaid flowchart with a class for each role."""
+    """Returns the steps and who is told as a Mermaid flowchart with a class for each role."""
     steps = expand_groups(plan.job.steps)
-    number = {step.id: f"s{position}" for position, step in enumerate(steps)}
-    roles = _number_roles(steps)
+    targets = list_targets(plan, steps)
+    number = {step.id: f"s{position}" for position, step in enumerate([*steps, *targets])}
+    roles = _number_roles([*steps, *targets])
     lines = ["flowchart TD"]
     for position, top in enumerate(plan.job.steps):
         nodes = []
@@ -32,7 +36,13 @@ def render_mermaid(plan: Plan) -> str:
             nodes.append(f'    {number[step.id]}["{label}"]:::r{roles[_name_roles(step)]}')
         title = _escape_mermaid(f"{top.id}, for each item")
         lines += _draw_subgraph(f"g{position}", title, nodes) if top.steps else nodes
-    lines += [f"    {number[need]} --> {number[step.id]}" for step in steps for need in step.needs]
+    for step in targets:
+        label = "<br/>".join(_escape_mermaid(text) for text in _list_texts(step))
+        lines.append(f'    {number[step.id]}(["{label}"]):::r{roles[_name_roles(step)]}')
+    for arrow, drawn in (("-->", steps), ("-.->", targets)):
+        lines += [
+            f"    {number[need]} {arrow} {number[step.id]}" for step in drawn for need in step.needs
+        ]
     lines += [
         f"    classDef r{index} fill:{_COLOURS[index % len(_COLOURS)]},stroke:#555"
         for index in roles.values()
@@ -56,6 +66,23 @@ def expand_groups(steps: Sequence[Step]) -> list[Step]:
     return expanded
 
 
+def list_targets(plan: Plan, steps: Sequence[Step]) -> list[Step]:
+    """Returns the end of the run and each target that is told of it, as steps to draw.
+
+    ``steps`` are those of ``expand_groups``. The list is empty for a job that tells nobody.
+    """
+    if not plan.notify:
+        return []
+    needed = {need for step in steps for need in step.needs}
+    ends = tuple(step.id for step in steps if step.id not in needed)
+    found = [Step(_END, "tells", {}, needs=ends)]
+    for planned in plan.notify:
+        told = planned.notification
+        roles = {} if told.role is None else {"role": told.role}
+        found.append(Step(told.label, f"on {', '.join(told.on)}", {}, roles=roles, needs=(_END,)))
+    return found
+
+
 def _find_ends(step: Step) -> tuple[str, ...]:
     """Returns the last steps of a group, which no other one waits for, or the step itself."""
     needed = {need for each in step.steps for need in each.needs}
@@ -73,14 +100,16 @@ def render_svg(plan: Plan) -> str:
     waits for, around all other boxes.
     """
     steps = expand_groups(plan.job.steps)
-    places = _place_boxes(steps)
-    roles = _number_roles(steps)
+    targets = list_targets(plan, steps)
+    places = _place_boxes([*steps, *targets])
+    roles = _number_roles([*steps, *targets])
     width = max((x for x, _ in places.values()), default=0) + _WIDTH + _GAP_X + _MARGIN
     height = max((y for _, y in places.values()), default=0) + _HEIGHT + _MARGIN
-    lines = _draw_lines(steps, places)
+    lines = [*_draw_lines(steps, places, "need"), *_draw_lines(targets, places, "notify")]
     boxes = [
-        _draw_box(step, places[step.id], _COLOURS[roles[_name_roles(step)] % len(_COLOURS)])
-        for step in steps
+        _draw_box(step, places[step.id], _COLOURS[roles[_name_roles(step)] % len(_COLOURS)], kind)
+        for kind, drawn in (("step", steps), ("notify", targets))
+        for step in drawn
     ]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -134,7 +163,9 @@ def _place_boxes(steps: Sequence[Step]) -> Mapping[str, tuple[int, int]]:
     return places
 
 
-def _draw_lines(steps: Sequence[Step], places: Mapping[str, tuple[int, int]]) -> list[str]:
+def _draw_lines(
+    steps: Sequence[Step], places: Mapping[str, tuple[int, int]], kind: str
+) -> list[str]:
     """Returns a line for each need; one that skips a row runs between two columns."""
     lines, skipping = [], 0
     for step in steps:
@@ -145,7 +176,8 @@ def _draw_lines(steps: Sequence[Step], places: Mapping[str, tuple[int, int]]) ->
                 _draw_path(
                     _draw_detour(start, end, skipping % _MAX_LINES)
                     if skips
-                    else _draw_curve(start, end)
+                    else _draw_curve(start, end),
+                    kind,
                 )
             )
             skipping += skips
@@ -168,19 +200,21 @@ def _draw_detour(start: tuple[int, int], end: tuple[int, int], track: int) -> st
     return f"M{x1} {y1}V{y1 + out}H{x}V{y2 - _GAP_Y // 2 + out}H{x2}V{y2}"
 
 
-def _draw_path(drawn: str) -> str:
+def _draw_path(drawn: str, kind: str) -> str:
     style = 'fill="none" stroke="#555" stroke-linejoin="round" marker-end="url(#arrow)"'
-    return f'<path class="need" d="{drawn}" {style}/>'
+    dashes = ' stroke-dasharray="4 3"' if kind == "notify" else ""
+    return f'<path class="{kind}" d="{drawn}" {style}{dashes}/>'
 
 
-def _draw_box(step: Step, place: tuple[int, int], colour: str) -> str:
+def _draw_box(step: Step, place: tuple[int, int], colour: str, kind: str) -> str:
     x, y = place
     texts = _list_texts(step)
     rows = "".join(_draw_text(x, y, row, text) for row, text in enumerate(texts))
-    size = f'width="{_WIDTH}" height="{_HEIGHT}" rx="6"'
+    size = f'width="{_WIDTH}" height="{_HEIGHT}" rx="{6 if kind == "step" else 18}"'
     rectangle = f'<rect x="{x}" y="{y}" {size} fill="{colour}" stroke="#555"/>'
     title = f"<title>{escape(': '.join(texts))}</title>"
-    return f'<g class="step" id={quoteattr("step-" + step.id)}>{title}{rectangle}{rows}</g>'
+    name = quoteattr(f"{kind}-{step.id}")
+    return f'<g class="{kind}" id={name}>{title}{rectangle}{rows}</g>'
 
 
 def _draw_text(x: float, y: float, row: int, text: str) -> str:

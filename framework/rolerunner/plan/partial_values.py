@@ -13,7 +13,7 @@ from rolerunner.common.failures import as_step_error
 from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import Secret
 from rolerunner.selection.manifest import placeholder_list
-from rolerunner.spec.expressions import Expression, Template
+from rolerunner.spec.expressions import Expression, Template, replace_known_parts
 from rolerunner.spec.field_types import PARTIAL_VALUES
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reader import fill_templates, iter_templates
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ANY = "*"
 UNKNOWN_PERMISSIONS = "permissions cannot be derived; declare them under 'permissions'"
 """The note for a step whose fields imply no permissions, such as a function call."""
+PERMISSIONS_NOTE = "; permissions are for "
+"""In a note, between what is unknown and what permissions are for instead."""
 _ANY_CUSTOMER_KEY = base64.b64encode(b"stand-in for some customer's key").decode()
 _ANY_OBJECT = S3Uri(ANY, ANY)
 _PLACEHOLDERS: tuple[Any, ...] = (
@@ -50,6 +52,18 @@ def fill_known(value: Any, scope: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [fill_known(each, scope) for each in value]
     return value
+
+
+def fill_partly(value: Any, scope: Mapping[str, Any]) -> Any:
+    """Does the same, and evaluates in each text the expressions that can be; secrets stay."""
+    known = fill_known(value, scope)
+    if isinstance(known, Template):
+        return replace_known_parts(known, scope)
+    if isinstance(known, dict):
+        return {key: fill_partly(each, scope) for key, each in known.items()}
+    if isinstance(known, list):
+        return [fill_partly(each, scope) for each in known]
+    return known
 
 
 @dataclass
@@ -113,7 +127,7 @@ class PartialValues:
         wide = str(self._widen_value(value))
         if isinstance(value, Template) and not self._is_known(value):
             self.notes.append(
-                f"{name}: {value} is known only during the run; permissions are for {wide}"
+                f"{name}: {value} is known only during the run{PERMISSIONS_NOTE}{wide}"
             )
         return wide
 
@@ -139,8 +153,8 @@ class PartialValues:
             if unknown and matters and name in values:
                 stand_in = getattr(wide, "prefix", wide)
                 self.notes.append(
-                    f"{name}: {', '.join(unknown)} is known only during the run; "
-                    f"permissions are for {stand_in}"
+                    f"{name}: {', '.join(unknown)} is known only during the run"
+                    f"{PERMISSIONS_NOTE}{stand_in}"
                 )
 
     def _is_secret(self, template: Template) -> bool:

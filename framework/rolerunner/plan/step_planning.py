@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.actions.objects_from import ObjectsFrom
 from rolerunner.actions.permissions import source_permissions
 from rolerunner.model import Job, Permission, PlannedStep, Role, Step
-from rolerunner.plan.partial_values import UNKNOWN_PERMISSIONS, PartialValues, fill_known
+from rolerunner.plan.partial_values import (
+    UNKNOWN_PERMISSIONS,
+    PartialValues,
+    fill_known,
+    fill_partly,
+)
 from rolerunner.spec.reader import iter_templates
 from rolerunner.step_ids import label_items, local_name
 
@@ -55,6 +60,9 @@ class _Variant:
     needed: dict[str, dict[Permission, None]]
     notes: dict[str, None] = field(default_factory=dict)
     items: list[str] = field(default_factory=list)
+    """Labels of the items that choose these roles."""
+    scopes: list[Mapping[str, Any]] = field(default_factory=list)
+    """Scopes of all known items."""
 
 
 class _StepPlanner:
@@ -90,6 +98,7 @@ class _StepPlanner:
             for roles in _list_role_sets(step, scope):
                 variant = self._find_variant(step, roles)
                 variant.items += [label] if label and step.role_choices else []
+                variant.scopes += [item] if label else []
                 values = PartialValues(scope, {**predicted, **outputs}, self._fetched)
                 action = self._add_needs(variant, values)
             name = local_name(step.id)
@@ -104,8 +113,19 @@ class _StepPlanner:
                 if variant.step.roles and not any(variant.needed.values()):
                     variant.notes[UNKNOWN_PERMISSIONS] = None
                 needed = {name: tuple(each) for name, each in variant.needed.items()}
-                fields, items = self._fields[step.id], tuple(variant.items)
-                yield PlannedStep(variant.step, fields, needed, tuple(variant.notes), items)
+                yield PlannedStep(
+                    variant.step,
+                    self._fill_fields(step, variant),
+                    needed,
+                    tuple(variant.notes),
+                    tuple(variant.items),
+                )
+
+    def _fill_fields(self, step: Step, variant: _Variant) -> Mapping[str, Any]:
+        """Returns the fields with all that is known: also the item, if it is a single one."""
+        item = variant.scopes[0] if len(variant.scopes) == 1 else {}
+        scope = {"params": self._scope["params"], **item}
+        return {key: fill_partly(value, scope) for key, value in step.fields.items()}
 
     def _find_variant(self, step: Step, roles: Mapping[str, Role]) -> _Variant:
         variants, names = self._variants[step.id], tuple(map(str, roles.values()))

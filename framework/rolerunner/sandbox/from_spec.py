@@ -8,9 +8,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.common.wording import format_count
 from rolerunner.errors import SandboxError
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.plan.partial_values import ANY, PartialValues
+from rolerunner.plan.partial_values import ANY, PERMISSIONS_NOTE, PartialValues
 from rolerunner.plan.step_planning import list_item_scopes
 from rolerunner.policies.least_privilege import JobRoleUses, RolePolicies, derive_policies
 from rolerunner.sandbox.made_up_catalog import MadeUpCatalog
@@ -19,7 +20,7 @@ from rolerunner.sandbox.made_up_targets import make_up_targets
 from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import Action
     from rolerunner.model import Job, Plan, PlannedStep
@@ -29,6 +30,8 @@ _ACCOUNT = "123456789012"
 _BUCKET = re.compile(r"arn:aws:s3:::([^/*?]+)(?:/.*)?\Z", re.DOTALL)
 _LONGEST_NAME = 64
 """Maximum characters of a role's name (IAM user guide)."""
+_MOST_NOTES = 3
+"""Sample objects of a bucket that are noted one by one."""
 _LARGEST = 1 << 20
 """Maximum bytes of a sample object."""
 _MOST = 100
@@ -119,14 +122,45 @@ def _list_notes(
 ) -> Iterator[str]:
     yield f"derived from the spec with 'rolerunner iam'; the job runs as {job_role}"
     yield from (f"bucket {bucket} is in account {account}" for bucket, account in owners.items())
-    yield from (f"{uri} is a sample object; replace it with --put {uri}=FILE" for uri in made_up)
-    yield from (f"{planned.step.id}: {note}" for planned in lasting.steps for note in planned.notes)
+    yield from _list_sample_notes(made_up)
+    yield from _list_step_notes(lasting)
+
+
+def _list_sample_notes(made_up: Iterable[S3Uri]) -> Iterator[str]:
+    """Yields a note for each sample object, or for each bucket that has many."""
+    by_bucket: dict[str, list[S3Uri]] = {}
+    for uri in made_up:
+        by_bucket.setdefault(uri.bucket, []).append(uri)
+    for bucket, uris in by_bucket.items():
+        if len(uris) > _MOST_NOTES:
+            count = format_count(len(uris), "sample object")
+            yield f"bucket {bucket} has {count}, such as {uris[0]}; replace it with --put URI=FILE"
+        else:
+            for uri in uris:
+                yield f"{uri} is a sample object; replace it with --put {uri}=FILE"
+
+
+def _list_step_notes(lasting: Plan) -> Iterator[str]:
+    """Yields the notes of the steps; those that differ by the item alone are one."""
+    found: dict[str, list[str]] = {}
+    for planned in lasting.steps:
+        for note in planned.notes:
+            text = f"{planned.step.id}: {note}"
+            found.setdefault(text.partition(PERMISSIONS_NOTE)[0], []).append(text)
+    for notes in found.values():
+        different = dict.fromkeys(notes)
+        others = f", and for {len(different) - 1} more" if len(different) > 1 else ""
+        yield notes[0] + others
 
 
 def name_job_role(job: Job) -> str:
-    """Returns the ARN of the job's role in a derived world."""
-    name = f"glue-{job.name}"[:_LONGEST_NAME]
-    return f"arn:aws:iam::{_ACCOUNT}:role/{name}"
+    """Returns the ARN of the job's role in a derived world: that of the Glue job, if it is known.
+
+    A role that is given by its name, or not at all, is in an account of its own.
+    """
+    given = job.glue.role if job.glue is not None else ""
+    name = given or f"glue-{job.name}"[:_LONGEST_NAME]
+    return given if given.startswith("arn:") else f"arn:aws:iam::{_ACCOUNT}:role/{name}"
 
 
 def _check_partition(plan: Plan) -> None:

@@ -142,6 +142,28 @@ class Template:
         return register_secret(text) if any(map(has_secret_value, texts)) else text
 
 
+def replace_known_parts(template: Template, scope: Mapping[str, Any]) -> Template:
+    """Returns the template with the values of the expressions that ``scope`` suffices for.
+
+    Expressions that read a secret stay, and so does one that is the whole text.
+    """
+    parts = template.parts
+    if template.whole is None:
+        parts = tuple(_replace_known(part, scope) for part in parts)
+    texts = [f"${{{{ {each.text} }}}}" if isinstance(each, Expression) else each for each in parts]
+    return template if parts == template.parts else Template("".join(texts), parts)
+
+
+def _replace_known(part: Any, scope: Mapping[str, Any]) -> Any:
+    if not isinstance(part, Expression):
+        return part
+    try:
+        value = part.evaluate(scope)
+        return part if has_secret_value(value) else format_value(value)
+    except ExpressionError:
+        return part
+
+
 def is_template(text: str) -> bool:
     """Returns True if the text contains an expression."""
     return _OPEN in text

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from rolerunner.model import Job, Plan, Role, Step
+from rolerunner.model import Job, Notification, Plan, PlannedNotification, Role, Step
 from rolerunner.plan.graph import render_mermaid, render_svg
 
 READER = Role("arn:aws:iam::111122223333:role/reader", "reader")
@@ -52,6 +53,27 @@ flowchart TD
     classDef r2 fill:#c8ecdf,stroke:#555
 """
     )
+
+
+def test_targets_that_are_told_follow_the_last_steps() -> None:
+    webhook = Notification(("failed",), "webhook", "https://hooks.example.com/x", number=2)
+    topic = Notification(("failed", "refused"), "sns", "arn:aws:sns:eu-west-1:1:ops", WRITER)
+    told = tuple(map(PlannedNotification, (topic, webhook)))
+    drawn = replace(plan(step("find"), step("copy", "find"), step("mark", "find")), notify=told)
+    text = render_mermaid(drawn)
+    assert (
+        '    s4(["sns arn:aws:sns:eu-west-1:1:ops<br/>on failed, refused<br/>as writer"])' in text
+    )
+    assert "s1 -.-> s3" in text
+    assert "s2 -.-> s3" in text
+    assert "s3 -.-> s5" in text
+    assert "s0 -.-> s3" not in text
+    assert "hooks.example.com" not in text
+    svg = render_svg(drawn)
+    assert svg.count('<g class="notify"') == 3
+    assert svg.count("stroke-dasharray") == 4
+    assert "hooks.example.com" not in svg
+    ET.fromstring(svg)
 
 
 def test_a_plan_without_steps_is_drawn_empty() -> None:

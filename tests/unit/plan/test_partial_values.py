@@ -186,3 +186,12 @@ def test_a_role_that_a_step_has_no_use_for_is_no_unknown_need(tmp_path: Path) ->
         query="SELECT 1",
     )
     assert (list(step.permissions), step.notes) == (["source_role"], ())
+
+
+def test_a_text_shows_what_is_known_of_it(tmp_path: Path) -> None:
+    source = "s3://b/${{ params.day }}/${{ steps.code.result }}/"
+    shown = planned(tmp_path, action="s3.list", source=source).fields["source"]
+    assert str(shown) == "s3://b/2026-01-01/${{ steps.code.result }}/"
+    assert [str(each) for each in shown.references] == ["steps.code.result"]
+    whole = planned(tmp_path, action="s3.list", source="${{ steps.code.result }}")
+    assert str(whole.fields["source"]) == "${{ steps.code.result }}"
