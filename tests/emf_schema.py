@@ -1,11 +1,16 @@
-"""The JSON Schema of the embedded metric format, as AWS publishes it.
+"""The embedded metric format: the JSON Schema of AWS, and the rules that its specification adds.
 
-CloudWatch user guide, "Specification: Embedded metric format", "EMF schema".
+Amazon CloudWatch User Guide, "Specification: Embedded metric format"
+(https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html),
+"Embedded metric format example and JSON schema". ``$id`` and ``examples`` are left out.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import jsonschema
 
 EMF_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -91,3 +96,23 @@ EMF_SCHEMA: dict[str, Any] = {
         }
     },
 }
+
+MAX_EVENT, MAX_METRICS, MAX_VALUES, MAX_DIMENSION_VALUE = 1 << 20, 100, 100, 1024
+
+
+def read_emf_line(line: str) -> dict[str, Any]:
+    """Returns a line that is a valid document of the embedded metric format. Fails for others."""
+    assert len(line.encode()) <= MAX_EVENT
+    document: dict[str, Any] = json.loads(line)
+    jsonschema.validate(document, EMF_SCHEMA)
+    for directive in document["_aws"]["CloudWatchMetrics"]:
+        assert len(directive["Metrics"]) <= MAX_METRICS
+        for metric in directive["Metrics"]:
+            target = document[metric["Name"]]
+            values = target if isinstance(target, list) else [target]
+            assert len(values) <= MAX_VALUES
+            assert all(type(value) in (int, float) for value in values), metric
+        for name in {name for names in directive["Dimensions"] for name in names}:
+            assert isinstance(document[name], str), name
+            assert 0 < len(document[name]) <= MAX_DIMENSION_VALUE
+    return document

@@ -11,7 +11,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 from openlineage.client.generated import base as lineage_model
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -22,7 +21,7 @@ from rolerunner.glue.launch.entry import main
 from rolerunner.observers.telemetry.background import BackgroundSender
 from rolerunner.redaction.secrets import register_secret
 from tests.conftest import identity_of
-from tests.emf_schema import EMF_SCHEMA
+from tests.emf_schema import read_emf_line
 from tests.telemetry_server import serve_telemetry
 
 if TYPE_CHECKING:
@@ -96,13 +95,10 @@ def run(
 
 
 def read_metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Returns the lines on stdout, each checked by AWS's schema."""
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    """Returns the lines on stdout, each checked by AWS's schema and rules."""
+    lines = [read_emf_line(line) for line in capsys.readouterr().out.splitlines()]
     for line in lines:
-        jsonschema.validate(line, EMF_SCHEMA)
         directive = line["_aws"]["CloudWatchMetrics"][0]
-        assert all(name in line for one in directive["Dimensions"] for name in one)
-        assert all(each["Name"] in line for each in directive["Metrics"])
         assert not {"run_id", "item"} & {name for one in directive["Dimensions"] for name in one}
     return lines
 
@@ -160,9 +156,7 @@ def test_metrics_stand_among_lines_of_json(rolerunner: Callable[..., Any], tmp_p
         assert completed.returncode == 0, completed.stderr
         lines = [line for line in completed.stdout.splitlines() if '"_aws"' in line]
         assert len(lines) == 2
-        for line in lines:
-            jsonschema.validate(json.loads(line), EMF_SCHEMA)
-        assert json.loads(lines[0])["Objects"] == 3
+        assert [read_emf_line(line)["Objects"] for line in lines] == [3, 0]
 
 
 @dataclass
@@ -365,11 +359,8 @@ def test_the_entry_script_of_glue_passes_the_trace_on(
         arguments = ["--traceparent", f"00-{trace_id}-b7ad6b7169203331-01"]
         main(["run_spec.py", "--job_spec", str(spec), *arguments])
     assert read_spans(server.received)["step count"].trace_id.hex() == trace_id
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    metrics = [line for line in lines if "_aws" in line]
-    assert [line["Objects"] for line in metrics] == [3, 3]
-    for line in metrics:
-        jsonschema.validate(line, EMF_SCHEMA)
+    lines = [line for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert [read_emf_line(line)["Objects"] for line in lines] == [3, 3]
 
 
 def test_a_missing_package_is_named_before_anything_runs(

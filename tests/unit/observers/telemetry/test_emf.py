@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from typing import TYPE_CHECKING, Any
-
-import jsonschema
 
 from rolerunner.events import RunFinished, RunStarted, StepFinished
 from rolerunner.model import EmfSettings, ItemResult, Job, Plan, RunResult, StepResult
 from rolerunner.observers.telemetry.emf import EmfMetrics
-from tests.emf_schema import EMF_SCHEMA
+from tests.emf_schema import read_emf_line
 
 if TYPE_CHECKING:
     import pytest
@@ -41,10 +38,7 @@ def finish(metrics: EmfMetrics, *steps: StepResult) -> None:
 
 
 def parse(text: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in text.splitlines()]
-    for line in lines:
-        jsonschema.validate(line, EMF_SCHEMA)
-    return lines
+    return [read_emf_line(line) for line in text.splitlines()]
 
 
 def make_group(count: int) -> StepResult:
