@@ -67,6 +67,8 @@ class StepProgress:
     bytes: int
     total_objects: int = 0
     total_bytes: int = 0
+    unit: str = "object"
+    """The noun of what ``objects`` counts: object, or item of ``for_each``."""
 
 
 @dataclass(frozen=True)

@@ -337,3 +337,58 @@ def test_a_browser_lays_a_thousand_steps_out_within_its_width(scheme: str, tmp_p
     assert measured["bars"] == 1000
     assert measured["wide"] <= 0
     assert measured["rows"] == 1000
+
+
+WIDTH = 360
+
+
+def long_result() -> dict[str, Any]:
+    """Returns a result with long names, ARNs and keys, and a group of ten items."""
+    arn = "arn:aws:iam::222233334444:role/" + "a-path/" * 10 + "reader"
+    key = "s3://landing/" + "x" * 500
+    failed = {**FAILED, "id": "f" * 60, "role": arn}
+    failed["error"] = {"type": "AccessDenied", "message": f"{arn} may not read {key}", "hint": key}
+    items = [
+        {
+            "item": f"partner-{number}" + "p" * 40,
+            "status": "succeeded",
+            "steps": [
+                {**STEP, "id": f"group[{number}].{name}"} for name in ("find", "fetch", "tell")
+            ],
+        }
+        for number in range(10)
+    ]
+    group = {**STEP, "id": "group", "action": "group", "outputs": {}, "items": items}
+    return result(STEP, failed, {**STEP, "id": "c", "outputs": {"text": key}}, group)
+
+
+def test_narrow_screens_show_rows_as_blocks_with_labels() -> None:
+    html = render_page(long_result())
+    assert 'content="width=device-width' in html
+    assert '<td data-label="status">' in html
+    assert "@media (max-width:" in html
+    tables = re.findall(r'<div class="wide"><table class="(\w+)">', html)
+    assert tables == ["list", "list", "matrix"]  # what is wide scrolls in its own box
+    assert '<a class="bar succeeded"' in html
+    assert "<span>fetch</span></a>" in html
+
+
+@pytest.mark.slow
+def test_the_page_does_not_scroll_sideways(tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no chromium")
+    # headless windows are at least 500 pixels wide, frames are not
+    (tmp_path / "page.html").write_text(render_page(long_result()))
+    frame = f"""<body style="margin:0"><iframe src="page.html" width="{WIDTH}" height="800"
+      style="border:0" onload="const d = this.contentDocument.scrollingElement;
+      document.title = 'measured ' + d.scrollWidth + ' of ' + d.clientWidth"></iframe>"""
+    (tmp_path / "frame.html").write_text(frame)
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
+         f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{tmp_path}/frame.html"],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = re.search(r"measured (\d+) of (\d+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert int(found[1]) == int(found[2]) <= WIDTH

@@ -44,27 +44,43 @@ class TransferSummary:
         return OutputsWithWarning(outputs, self.warning) if self.warning else outputs
 
 
-class _ProgressMeter:
-    """Counts objects and bytes, and reports progress."""
+class ByteProgress:
+    """Counts the objects and bytes of a step, and reports them.
 
-    def __init__(self, context: StepContext, total: int, total_bytes: int) -> None:
+    ``total`` and ``total_bytes`` are 0 while they are unknown.
+    """
+
+    def __init__(self, context: StepContext, total: int = 0, total_bytes: int = 0) -> None:
         self._context = context
         self._total, self._total_bytes = total, total_bytes
-        self.objects = self.moved = 0
-        self._told = 0.0
+        self.objects = self._moved = 0
+        self._reported_at = 0.0
 
-    def bytes_moved(self, count: int) -> None:
-        self.moved += count
-        self.tell()
+    def add_bytes(self, count: int) -> None:
+        """Counts transferred bytes."""
+        self._moved += count
+        self._report()
 
-    def tell(self) -> None:
+    def add_object(self, outcome: Outcome) -> None:
+        """Counts an object that ended. The bytes of one that was skipped are not transferred."""
+        self.objects += 1
+        if outcome.status == "skipped" and self._total_bytes:
+            self._total_bytes = max(self._total_bytes - outcome.size, 1)
+        self._report()
+
+    def add_objects(self, count: int) -> None:
+        """Counts objects that ended together."""
+        self.objects += count
+        self._report()
+
+    def _report(self) -> None:
         now = time.monotonic()
-        if now - self._told < _PROGRESS_SECONDS:
+        if now - self._reported_at < _PROGRESS_SECONDS:
             return
-        self._told = now
+        self._reported_at = now
         self._context.progress(
             StepProgress(
-                self._context.step_id, self.objects, self.moved, self._total, self._total_bytes
+                self._context.step_id, self.objects, self._moved, self._total, self._total_bytes
             )
         )
 
@@ -77,16 +93,16 @@ def record_outcomes(
     pacer: Pacer,
     gathered: Optional[SourceObjects],
     part: str = "",
+    progress: Optional[ByteProgress] = None,
 ) -> TransferSummary:
     """Consumes the outcomes of an operation, and writes a line of the manifest for each.
 
-    ``prefix`` contains its objects; ``part`` names another manifest than the step's own. Raises
-    StepError if more objects failed than may; the others have been processed then.
+    ``prefix`` contains its objects; ``part`` names another manifest than the step's own;
+    ``progress`` knows other totals than those of ``gathered``. Raises StepError if more objects
+    failed than may; the others have been processed then.
     """
-    meter = _ProgressMeter(
-        context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0
-    )
-    pacer.on_bytes = meter.bytes_moved
+    meter = progress or _open_progress(context, step, gathered)
+    pacer.on_bytes = meter.add_bytes
     done = size = skipped = failed = 0
     first: list[Outcome] = []
     with context.manifest(part) as manifest, _closing_operation(outcomes):
@@ -96,8 +112,7 @@ def record_outcomes(
                 failed, skipped = failed + outcome.failed, skipped + outcome.skipped
                 done, size = done + outcome.done, size + outcome.bytes
                 first += outcome.failures[: _NAMED_FAILURES - len(first)]
-                meter.objects += outcome.count
-                meter.tell()
+                meter.add_objects(outcome.count)
                 if failed >= _MAX_INITIAL_FAILURES and failed == meter.objects:
                     break
                 continue
@@ -109,8 +124,7 @@ def record_outcomes(
                 skipped += 1
             else:
                 done, size = done + 1, size + outcome.size
-            meter.objects += 1
-            meter.tell()
+            meter.add_object(outcome)
             if failed >= _MAX_INITIAL_FAILURES and failed == meter.objects:
                 break
     context.cancel.stop_if_set()
@@ -121,6 +135,16 @@ def record_outcomes(
         raise warning
     failure = Failure(warning.type, warning.message, warning.hint) if warning is not None else None
     return TransferSummary(manifest.objects(prefix), done, size, skipped, failed, failure)
+
+
+def _open_progress(
+    context: StepContext, step: TransferFields, gathered: Optional[SourceObjects]
+) -> ByteProgress:
+    """Returns the progress with the totals of the source; bytes count where they move."""
+    if gathered is None:
+        return ByteProgress(context)
+    moves_bytes = getattr(step, "counts_transfers", True)
+    return ByteProgress(context, gathered.total, gathered.objects.bytes if moves_bytes else 0)
 
 
 @contextmanager

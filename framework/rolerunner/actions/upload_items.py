@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
@@ -28,6 +29,9 @@ from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, Storage
 
 if TYPE_CHECKING:
     from rolerunner.actions.builtin.s3_upload import S3Upload
+
+_MAX_MEASURED = 10_000
+"""Files that are measured before the first one is stored, for the progress of large ones."""
 
 
 def target_object(place: S3Uri, relative: str) -> S3Uri:
@@ -78,7 +82,7 @@ class UploadItems:
         self.storage = storage
         self.cancel = context.cancel
         left_out = SkippedFiles()
-        self.count = sum(1 for _ in action.files(left_out))
+        self.count, self.bytes = _measure_files(action.files(left_out))
         if left_out.count:
             context.note("warning", f"{action.source}: {left_out}", {})
         self.if_exists = "fail" if action.if_none_match else action.if_exists
@@ -183,6 +187,19 @@ class UploadItems:
         return same and (
             self.compare != "size_mtime" or there.modified >= format_mtime(path.stat().st_mtime)
         )
+
+
+def _measure_files(files: Iterable[SourceFile]) -> tuple[int, int]:
+    """Returns the number of files and their bytes; 0 bytes if the files are too many to look at."""
+    count = size = 0
+    for file in files:
+        count += 1
+        if count > _MAX_MEASURED:
+            size = 0
+        elif file.problem is None:
+            with suppress(OSError):  # the upload itself reports it
+                size += os.stat(file.path).st_size  # noqa: PTH116 - one of each of many files
+    return count, size
 
 
 def _check_key_length(target: S3Uri, path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -52,7 +53,12 @@ def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
     """Prints a text with secrets redacted; all commands print through it."""
     from rolerunner.redaction.redact import redact_text  # noqa: PLC0415 - `rolerunner --help` prints nothing of a spec
 
-    click.echo(redact_text(text), nl=nl, err=err)
+    click.echo(redact_text(text), nl=nl, err=err, color=None if _allows_color() else False)
+
+
+def _allows_color() -> bool:
+    """Returns False if the environment asks for plain text (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def write_file(path: Path, text: str) -> None:

@@ -27,12 +27,18 @@ from rolerunner.model import GROUP
 from rolerunner.observers.matrix import count_statuses
 from rolerunner.observers.result import to_plain_outputs
 from rolerunner.observers.streams import ESCAPE
+from rolerunner.observers.transfer_rate import SparseProgress
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import format_message
 from rolerunner.step_ids import StepId, is_inside_group
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+
+    from rolerunner.observers.transfer_rate import ProgressMeter
+
+_PROGRESS_SECONDS = 60.0
+"""Seconds between two lines on the progress of a step, unless all are asked for."""
 
 
 class Log:
@@ -46,9 +52,19 @@ class Log:
         )
         _redirect_logging(self._log, level)
 
+        self._progress = SparseProgress(_PROGRESS_SECONDS)
+
     def notify(self, event: Event) -> None:
         """Handles an event."""
         level, name, values = format_event(event)
+        if isinstance(event, StepStarted):
+            self._progress.add_step(event.step.id)
+        elif isinstance(event, StepFinished):
+            self._progress.remove_step(event.result.id)
+        elif isinstance(event, StepProgress):
+            meter = self._progress.update(event)
+            if meter is not None:
+                level, values = "info", {**values, **_describe_rate(meter)}
         if name:
             getattr(self._log, level)(name, **values)
 
@@ -107,7 +123,7 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
         return (
             "debug",
             "step_progress",
-            {**_name_step(event.step_id), "objects": event.objects, "bytes": event.bytes},
+            {**_name_step(event.step_id), **_describe_progress(event)},
         )
     if isinstance(event, Note):
         return (
@@ -120,6 +136,26 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
     if isinstance(event, (ItemFinished, AssumeRoleCalled)):
         return "debug", "", {}
     return _format_run_event(event)
+
+
+def _describe_progress(event: StepProgress) -> dict[str, int]:
+    """Returns what is done, and the totals that are known."""
+    totals = {
+        f"total_{event.unit}s": event.total_objects,
+        "total_bytes": event.total_bytes,
+    }
+    known = {name: value for name, value in totals.items() if value}
+    return {f"{event.unit}s": event.objects, "bytes": event.bytes, **known}
+
+
+def _describe_rate(meter: ProgressMeter) -> dict[str, int]:
+    """Returns the rate and the seconds left, where they are known."""
+    left = meter.seconds_left
+    rates = {
+        "bytes_per_second": round(meter.bytes_per_second),
+        "seconds_left": 0 if left is None else round(left),
+    }
+    return {name: value for name, value in rates.items() if value}
 
 
 def _format_step_event(event: StepFinished) -> tuple[str, str, dict[str, Any]]:

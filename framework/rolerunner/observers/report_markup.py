@@ -44,14 +44,32 @@ def render_section(anchor: str, title: str, content: str) -> str:
     return f'<section><h2 id="{anchor}">{title}</h2>{content}</section>'
 
 
-def render_table(columns: Sequence[tuple[str, bool]], rows: str, foot: str = "") -> str:
-    """Renders a table. A column is a name, and whether it holds numbers; ``foot`` has totals."""
+def render_cells(columns: Sequence[tuple[str, bool]], cells: Sequence[str]) -> str:
+    """Renders the cells of a row, the first as its head. ``cells`` are HTML.
+
+    Each carries the name of its column, which narrow screens show in front of it.
+    """
+    (_, first), *others = zip(columns, cells)
+    return f'<th scope="row">{first}</th>' + "".join(
+        f'<td data-label="{name}"{NUMBER if is_number else ""}>{cell}</td>'
+        for (name, is_number), cell in others
+    )
+
+
+def render_table(
+    columns: Sequence[tuple[str, bool]], rows: str, foot: str = "", *, name: str = "matrix"
+) -> str:
+    """Renders a table. A column is a name, and whether it holds numbers; ``foot`` has totals.
+
+    On narrow screens each row of a table of the class ``list`` becomes a block, and the first
+    column of a ``matrix`` stays in sight.
+    """
     cells = "".join(
         f'<th scope="col"{NUMBER if is_number else ""}>{name}</th>' for name, is_number in columns
     )
     head = f"<thead><tr>{cells}</tr></thead>"
     body = f"<tbody>\n{rows}</tbody>" + (f"<tfoot>\n{foot}</tfoot>" if foot else "")
-    return f'<div class="wide"><table>{head}{body}</table></div>'
+    return f'<div class="wide"><table class="{name}">{head}{body}</table></div>'
 
 
 def render_message(message: str, hint: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rolerunner.observers.matrix import count_statuses, describe_statuses
 from rolerunner.observers.report_markup import (
-    NUMBER,
+    render_cells,
     render_section,
     render_status,
     render_table,
@@ -55,16 +55,15 @@ def render_roles(result: ResultDocument) -> str:
             }
         )
     rows = "".join(_render_role(role, moved) for role in result.roles)
-    return render_section("roles", "Roles", render_table(_ROLE_COLUMNS, rows))
+    return render_section("roles", "Roles", render_table(_ROLE_COLUMNS, rows, name="list"))
 
 
 def _render_role(role: ReportedRole, moved: Counter[str]) -> str:
     name = f"{role.role} for {role.step}" if role.step else role.role
     session = escape(role.session_arn or role.arn)
-    return (
-        f'<tr><th scope="row">{escape(name)}</th><td><code>{session}</code></td>'
-        f"<td{NUMBER}>{role.assume_calls}</td><td{NUMBER}>{format_size(moved[name])}</td></tr>\n"
-    )
+    calls, size = str(role.assume_calls), format_size(moved[name])
+    cells = [escape(name), f"<code>{session}</code>", calls, size]
+    return f"<tr>{render_cells(_ROLE_COLUMNS, cells)}</tr>\n"
 
 
 def render_steps(steps: Sequence[ReportedStep]) -> str:
@@ -72,7 +71,7 @@ def render_steps(steps: Sequence[ReportedStep]) -> str:
     rows = "".join(f"{_render_step(step)}\n" for step in steps)
     choice = _CHOICE if any(step.error for step in steps) else ""
     groups = "".join(render_matrix(step) for step in steps if step.items)
-    table = render_table(_STEP_COLUMNS, rows)
+    table = render_table(_STEP_COLUMNS, rows, name="list")
     return render_section("steps", "Steps", f"{choice}{table}{groups}")
 
 
@@ -84,14 +83,9 @@ def _name_for_all_items(step_id: str) -> str:
 
 def _render_step(step: ReportedStep) -> str:
     texts = [escape(step.action), escape(step.role) or "-", render_status(step.status)]
-    cells = [
-        f'<th scope="row">{escape(step.id)}</th>',
-        *(f"<td>{text}</td>" for text in texts),
-        *(f"<td{NUMBER}>{text}</td>" for text in _format_numbers(step)),
-        f"<td>{_render_details(step)}</td>",
-    ]
+    cells = [escape(step.id), *texts, *_format_numbers(step), _render_details(step)]
     mark = ' class="is-trouble"' if step.error else ""
-    return f'<tr id="{step_anchor(step)}"{mark}>{"".join(cells)}</tr>'
+    return f'<tr id="{step_anchor(step)}"{mark}>{render_cells(_STEP_COLUMNS, cells)}</tr>'
 
 
 def _format_numbers(step: ReportedStep) -> list[str]:

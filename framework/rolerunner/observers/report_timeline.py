@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rolerunner.observers.report_document import list_action_steps
 from rolerunner.observers.report_markup import name_status, render_section, step_anchor
 from rolerunner.observers.units import format_duration
+from rolerunner.step_ids import local_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def render_timeline(steps: Sequence[ReportedStep], seconds: float) -> str:
         for role, its_steps in lanes.items()
     )
     ticks = "".join(
-        f'<span class="tick" style="left:{at / end:.4%}">{format_duration(at)}</span>'
+        f'<span class="tick" style="left:{at / end:.4%}">{_format_tick(at)}</span>'
         for at in _choose_ticks(end)
     )
     head = f'<div class="name">role</div><div class="lane">{ticks}</div>'
@@ -84,7 +85,12 @@ def _render_bar(step: ReportedStep, row: int, end: float) -> str:
     style = f"left:{left};width:{width};top:{0.4 + row * _ROW:.1f}rem"
     label = f"{step.id}: {name_status(step.status)}, {format_duration(step.seconds)}"
     link = f'tabindex="-1" href="#{step_anchor(step)}" title="{escape(label)}"'
-    return f'<a class="bar {escape(step.status)}" {link} style="{style}"></a>'
+    name = f"<span>{escape(local_name(step.id))}</span>"  # shown where the bar is wide enough
+    return f'<a class="bar {escape(step.status)}" {link} style="{style}">{name}</a>'
+
+
+def _format_tick(seconds: float) -> str:
+    return format_duration(seconds).replace(".0 s", " s")
 
 
 def _choose_ticks(end: float) -> list[float]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from rolerunner.common.wording import format_count
 from rolerunner.events import (
@@ -27,7 +26,9 @@ from rolerunner.observers.matrix import (
     count_statuses,
     describe_statuses,
 )
+from rolerunner.observers.progress_text import format_progress
 from rolerunner.observers.result import to_plain_outputs
+from rolerunner.observers.terminal_progress import ProgressLines, is_animated
 from rolerunner.observers.terminal_tables import (
     STATUS_STYLES,
     build_group_table,
@@ -35,6 +36,7 @@ from rolerunner.observers.terminal_tables import (
     build_steps_table,
     to_safe_markup,
 )
+from rolerunner.observers.transfer_rate import SparseProgress
 from rolerunner.observers.units import format_size, sum_numbers
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import RedactingFormatter
@@ -54,6 +56,8 @@ _SYMBOLS = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-",
 _ASCII_SYMBOLS = {**_SYMBOLS, "succeeded": "+", "failed": "x"}
 """Symbols for terminals without Unicode."""
 _FILE_WIDTH = 160
+_PRINT_SECONDS = 10.0
+"""Seconds between two lines on the progress of a step, where lines cannot be redrawn."""
 
 
 class Terminal:
@@ -68,9 +72,12 @@ class Terminal:
         )
         _install_warning_handler()
         self._has_unicode = self._console.encoding.startswith("utf")
-        self._progress: Optional[Progress] = None
-        self._tasks: dict[str, TaskID] = {}
-        self._groups: set[str] = set()
+        self._lines = (
+            ProgressLines(self._console, has_unicode=self._has_unicode)
+            if is_animated(self._console)
+            else None
+        )
+        self._printed_progress = SparseProgress(_PRINT_SECONDS)
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunStarted: self._run_started,
             RoleAssumed: self._role_assumed,
@@ -99,17 +106,8 @@ class Terminal:
         self._print_line(
             f"[bold]{event.plan.job.title}[/] [dim]run {event.run_id}: {steps}, {roles}[/]"
         )
-        if self._console.is_terminal:
-            spinner = SpinnerColumn("dots" if self._has_unicode else "line")
-            columns = (
-                spinner,
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[progress_text]}"),
-                TimeElapsedColumn(),
-            )
-            self._progress = Progress(*columns, console=self._console, transient=True)
-            self._progress.start()
+        if self._lines is not None:
+            self._lines.start()
 
     def _role_assumed(self, event: RoleAssumed) -> None:
         details = f"{to_safe_markup(event.session_arn)} in {event.seconds * 1000:.0f} ms"
@@ -121,30 +119,25 @@ class Terminal:
         self._print_line(f"  [red]role {escape(refusal.role)} refused[/] {details}")
 
     def _step_started(self, event: StepStarted) -> None:
-        # a group has one bar for all of its steps
-        if self._progress is not None and not is_inside_group(event.step.id):
-            self._groups.update([event.step.id] if event.step.steps else [])
-            self._tasks[event.step.id] = self._progress.add_task(
-                event.step.id, total=None, progress_text=""
-            )
+        if self._lines is not None:
+            self._lines.add_step(event.step.id)
+        else:
+            self._printed_progress.add_step(event.step.id)
 
     def _step_progress(self, event: StepProgress) -> None:
-        if self._progress is not None and event.step_id in self._tasks:
-            counts = f"{format_count(event.objects, 'object')}, {format_size(event.bytes)}"
-            if event.step_id in self._groups:
-                counts = f"{event.objects:,} of {format_count(event.total_objects, 'item')}"
-            self._progress.update(
-                self._tasks[event.step_id],
-                completed=event.objects,
-                total=event.total_objects or None,
-                progress_text=counts,
-            )
+        if self._lines is not None:
+            self._lines.update(event)
+            return
+        meter = self._printed_progress.update(event)
+        if meter is not None:
+            self._print_line(f"  {escape(event.step_id)}: [dim]{format_progress(meter)}[/]")
 
     def _step_finished(self, event: StepFinished) -> None:
         result = event.result
-        task = self._tasks.pop(result.id, None)
-        if self._progress is not None and task is not None:
-            self._progress.remove_task(task)
+        if self._lines is not None:
+            self._lines.remove_step(result.id)
+        else:
+            self._printed_progress.remove_step(result.id)
         if result.error is None and (result.status == "not_run" or is_inside_group(result.id)):
             return  # the table at the end has it
         style, sign = (
@@ -169,8 +162,8 @@ class Terminal:
         )
 
     def _run_finished(self, event: RunFinished) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._lines is not None:
+            self._lines.stop()
         result = event.result
         symbols = _SYMBOLS if self._has_unicode else _ASCII_SYMBOLS
         groups = [build_group_table(step, symbols) for step in result.steps if step.items]

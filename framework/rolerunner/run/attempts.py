@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import tenacity
 
     from rolerunner.actions.base import Action
+    from rolerunner.events import StepProgress
     from rolerunner.model import Step
     from rolerunner.storage.workers.distributed import Distribution
 
@@ -60,6 +61,8 @@ class StepAttempts:
     """True if an earlier run may have done a part of the step."""
     attempts: int = 0
     target_claims: Optional[ClaimedNames] = None
+    notify_progress: Optional[Callable[[StepProgress], None]] = None
+    """Takes the progress; None reports it as the step's own."""
 
     def execute(self) -> CompletedWork:
         """Returns what the step produced. Raises StepError."""
@@ -92,7 +95,7 @@ class StepAttempts:
             project=environment.project,
             params=run.params,
             cancel=cancel,
-            progress=throttle(run.notify),
+            progress=self.notify_progress or throttle(run.notify),
             note=lambda level, message, values: run.notify(Note(step.id, level, message, values)),
             is_resumed=self.is_resumed or self.attempts > 1,
             outputs_changed=step.id in run.distrusted,

@@ -142,6 +142,7 @@ class _GroupLoop:
 
     def execute(self, items: Sequence[Any], labels: Sequence[str]) -> list[ItemResult]:
         """Returns the results of the items, in their order."""
+        self._notify_progress(0)
         limit = self.group.max_parallel or self.run.context.max_parallel
         with ThreadPool(limit, thread_name_prefix="rolerunner-item") as pool:
             return list(pool.map(self._run_item, range(len(items)), items, labels))
@@ -161,8 +162,11 @@ class _GroupLoop:
             ItemFinished(self.group.id, label, status, seconds, is_of_group=True)
         )
         ended = self.counts.add(status)
-        self.notify_progress(StepProgress(self.group.id, ended, 0, self.counts.total))
+        self.notify_progress(StepProgress(self.group.id, ended, 0, self.counts.total, unit="item"))
         return ItemResult(label, status, results)
+
+    def _notify_progress(self, ended: int) -> None:
+        self.notify_progress(StepProgress(self.group.id, ended, 0, self.counts.total, unit="item"))
 
     def _run_steps(
         self, number: int, item: Any, label: str, steps: Sequence[Step]

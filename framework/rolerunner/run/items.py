@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -18,6 +19,7 @@ from rolerunner.run.attempts import CompletedWork, StepAttempts
 from rolerunner.run.environment import RunContext
 from rolerunner.run.inputs import resolve_templates
 from rolerunner.run.item_roles import bind_roles
+from rolerunner.run.progress import ItemsProgress
 from rolerunner.run.results import describe_failure
 from rolerunner.selection.collisions import ClaimedNames
 from rolerunner.selection.manifest import ObjectList
@@ -56,8 +58,12 @@ def execute_step(
         )
         return attempts.execute()
     with closing(ClaimedNames()) as claims:
-        loop = _ItemLoop(step, scope, run, deadline, is_resumed, claims, threading.Event())
-        completed = loop.execute(list_items(step, scope))
+        items = list_items(step, scope)
+        progress = ItemsProgress(step.id, len(items), run.notify)
+        loop = _ItemLoop(
+            step, scope, run, deadline, is_resumed, claims, threading.Event(), progress
+        )
+        completed = loop.execute(items)
         return _merge_items(completed, run.environment.actions[step.action].outputs or ())
 
 
@@ -85,6 +91,7 @@ class _ItemLoop:
     is_resumed: bool
     claims: ClaimedNames
     failed: threading.Event
+    progress: ItemsProgress
 
     def execute(self, items: Sequence[Any]) -> list[CompletedWork]:
         labels = label_items(items)
@@ -111,6 +118,7 @@ class _ItemLoop:
                 self.deadline,
                 self.is_resumed,
                 target_claims=self.claims,
+                notify_progress=partial(self.progress.update, number),
             )
             completed = attempts.execute()
         except StepError as error:
@@ -125,6 +133,7 @@ class _ItemLoop:
     ) -> None:
         seconds = time.monotonic() - started
         self.run.notify(ItemFinished(self.step.id, label, status, seconds, failure))
+        self.progress.end_item()
 
 
 def list_items(step: Step, scope: Mapping[str, Any]) -> list[Any]:

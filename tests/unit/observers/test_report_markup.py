@@ -6,6 +6,7 @@ import pytest
 
 from rolerunner.observers.report_document import ReportedStep
 from rolerunner.observers.report_markup import (
+    render_cells,
     render_message,
     render_section,
     render_status,
@@ -45,6 +46,12 @@ def test_messages(message: str, hint: str, html: str) -> None:
 def test_sections_and_tables() -> None:
     assert render_section("x", "X", "<p>") == '<section><h2 id="x">X</h2><p></section>'
     assert render_table([("a", False), ("b", True)], "<tr>") == (
-        '<div class="wide"><table><thead><tr><th scope="col">a</th>'
+        '<div class="wide"><table class="matrix"><thead><tr><th scope="col">a</th>'
         '<th scope="col" class="number">b</th></tr></thead><tbody>\n<tr></tbody></table></div>'
+    )
+
+
+def test_cells_carry_the_names_of_their_columns() -> None:
+    assert render_cells([("a", False), ("b", True), ("c", False)], ["x", "1", "<p>"]) == (
+        '<th scope="row">x</th><td data-label="b" class="number">1</td><td data-label="c"><p></td>'
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 
 import pytest
 
 from rolerunner.events import Event, StepProgress
-from rolerunner.run.progress import INTERVAL_SECONDS, throttle
+from rolerunner.run.progress import INTERVAL_SECONDS, ItemsProgress, throttle
 
 
 def test_events_within_the_interval_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +19,18 @@ def test_events_within_the_interval_are_dropped(monkeypatch: pytest.MonkeyPatch)
     for number in range(4):
         report(StepProgress("a", number, 0))
     assert [each.objects for each in events if isinstance(each, StepProgress)] == [0, 2]
+
+
+def test_items_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = count(100.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    events: list[Event] = []
+    progress = ItemsProgress("a", 2, events.append)
+    progress.update(0, StepProgress("a", 3, 10, 5, 100))
+    progress.update(1, StepProgress("a", 1, 7))
+    progress.update(0, StepProgress("a", 4, 30, 5, 100))
+    progress.end_item()
+    told = [each for each in events if isinstance(each, StepProgress)]
+    assert {(each.total_objects, each.unit) for each in told} == {(2, "item")}
+    amounts = [(each.objects, each.bytes) for each in told]
+    assert amounts == [(0, 0), (0, 10), (0, 17), (0, 37), (1, 37)]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.outcomes import ByteProgress
 from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.shared_fields import FilterFields, ObjectsField, OnEmpty, RequestFields
@@ -111,7 +112,8 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Lists the sources in full, then stores the target."""
-        source, target = self._open_storages(context)
+        pacer = Pacer()
+        source, target = self._open_storages(context, pacer)
         found = self._collect_source(source, context)
         if found.refused and found.refused[0].error is not None:
             raise found.refused[0].error
@@ -128,6 +130,7 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
             within_s3=context.roles["source_role"] == context.roles["target_role"],
             repeated=context.is_retry or context.is_resumed,
         )
+        pacer.on_bytes = ByteProgress(context, 1, item.size).add_bytes
         info = target.concatenate(item, source, context.cancel)
         return {
             "object": str(self.target),
@@ -149,13 +152,13 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes of the sources."""
-        return self._collect_source(self._open_storages(context)[0], context).summary()
+        return self._collect_source(self._open_storages(context, Pacer())[0], context).summary()
 
-    def _open_storages(self, context: StepContext) -> tuple[Storage, Storage]:
-        pacer, owner = Pacer(), self.expected_source_bucket_owner
+    def _open_storages(self, context: StepContext, pacer: Pacer) -> tuple[Storage, Storage]:
+        owner = self.expected_source_bucket_owner
         of_target = replace(self.access(), source_bucket_owner=owner or "")
         return (
-            context.storage("source_role", self.access(owner=owner), pacer),
+            context.storage("source_role", self.access(owner=owner), Pacer()),
             context.storage("target_role", of_target, pacer),
         )
 

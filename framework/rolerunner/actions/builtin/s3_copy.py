@@ -24,7 +24,7 @@ from rolerunner.actions.object_plans import (
     plan_transfers,
     report_left_out,
 )
-from rolerunner.actions.outcomes import record_outcomes
+from rolerunner.actions.outcomes import ByteProgress, record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.places import possible_targets, resolve_target
@@ -271,7 +271,12 @@ class S3Copy(
         else:
             copied = transfer(copies) if backups is None else backups.transfer(copies, transfer)
             ended = self._delete_sources(copied, source, target, context) if self.move else copied
-        done = record_outcomes(ended, context, copies.place, self, pacer, gathered)
+        # of compressed objects, the bytes that are sent are not known before
+        size = 0 if self.compress is not None else gathered.objects.bytes
+        progress = ByteProgress(context, gathered.total, size)
+        done = record_outcomes(
+            ended, context, copies.place, self, pacer, gathered, progress=progress
+        )
         deleted = (
             0 if done.failed else delete_extra_objects(extra, target, context, backups=backups)
         )

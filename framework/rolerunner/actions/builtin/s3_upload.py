@@ -13,7 +13,7 @@ from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, f
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.object_plans import Report, plan_deletions, plan_transfers
-from rolerunner.actions.outcomes import record_outcomes
+from rolerunner.actions.outcomes import ByteProgress, record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import PutFields
@@ -168,7 +168,9 @@ class S3Upload(
             if backups is None
             else backups.transfer(puts, lambda items: storage.put(items, context.cancel))
         )
-        done = record_outcomes(stored, context, puts.place, self, pacer, None)
+        # of compressed files, the bytes that are sent are not known before
+        progress = ByteProgress(context, puts.count, 0 if puts.compression else puts.bytes)
+        done = record_outcomes(stored, context, puts.place, self, pacer, None, progress=progress)
         deleted = (
             0
             if done.failed
