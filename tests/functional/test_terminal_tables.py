@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from rolerunner.events import StepFinished
 from rolerunner.model import Failure, RoleUse, RunResult, StepResult
 from rolerunner.observers.report import render_page
 from rolerunner.observers.result import build_result_document
-from rolerunner.observers.terminal import format_outputs
+from rolerunner.observers.terminal import Terminal, format_outputs
 from rolerunner.observers.terminal_tables import build_roles_table, build_steps_table
 from rolerunner.observers.units import sum_numbers
 
@@ -126,3 +127,12 @@ def test_true_and_text_stay_in_the_line_of_outputs() -> None:
         outputs={"done": True, "rows": 0, "skipped": 0, "name": "x"},
     )
     assert format_outputs(step) == "done=True rows=0 name=x"
+
+
+def test_control_characters_of_keys_do_not_reach_the_terminal() -> None:
+    stream = io.StringIO()
+    error = Failure("NotFound", "s3://in/\x1b]0;title\x07\u202e not found", "look at \x1b[2J")
+    step = StepResult("a", "s3.read", "", "failed", 1, 0.1, {"text": "\x1b[8mhidden"}, error)
+    Terminal(Console(file=stream, width=160)).notify(StepFinished(step))
+    assert not {"\x1b", "\x07", "\u202e"} & set(stream.getvalue())
+    assert "\\x1b]0;title\\x07\\u202e not found" in stream.getvalue()

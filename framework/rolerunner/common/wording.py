@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_CONTROLS = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+
+
+def escape_controls(text: str) -> str:
+    """Returns a text whose control characters are visible, except tabs and line breaks.
+
+    A key may hold sequences that would move a terminal's cursor or reverse the text after them.
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def format_count(number: float, noun: str, plural: str = "") -> str:

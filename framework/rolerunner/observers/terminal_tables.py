@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rolerunner.actions import find_action
-from rolerunner.common.wording import format_count
+from rolerunner.common.wording import escape_controls, format_count
 from rolerunner.observers.matrix import ColumnTotal, add_up_columns
 from rolerunner.observers.units import format_size, sum_numbers
 from rolerunner.redaction.redact import redact_text
@@ -138,5 +138,5 @@ def _make_table(*names: str) -> Table:
 
 
 def to_safe_markup(text: str) -> str:
-    """Returns a text without secrets that rich shows as it is."""
-    return escape(redact_text(text))
+    """Returns a text without secrets and control characters that rich shows as it is."""
+    return escape(escape_controls(redact_text(text)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rolerunner
-from rolerunner.common.wording import align_columns, format_count
+from rolerunner.common.wording import align_columns, escape_controls, format_count
 
 SOURCE = Path(rolerunner.__file__).parent
 
@@ -48,3 +48,15 @@ def test_no_message_writes_a_length_before_a_plural() -> None:
         "run_state.py: {len(document):,} bytes",
     }  # two at least, and a mebibyte at least
     assert set(found) - allowed == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb\nc ü", "a\tb\nc ü"),
+        ("\x1b[2Jgone\r", "\\x1b[2Jgone\\r"),
+        ("\x9b31m\u202eexe", "\\x9b31m\\u202eexe"),
+    ],
+)
+def test_control_characters_are_visible(text: str, shown: str) -> None:
+    assert escape_controls(text) == shown
