@@ -41,6 +41,7 @@ STARTS_PROCESSES = {"rolerunner", "memory_aws"}
 
 LONG_MODULES = {
     "test_benchmarks",
+    "test_catalog_and_queries",
     "test_completion",
     "test_compressed_transfers",
     "test_conditional_writes",
@@ -120,6 +121,7 @@ FIRST_MODULES = (
     "test_tutorial",
     "test_rehearse",
     "test_benchmarks",
+    "test_catalog_and_queries",
     "test_example_configs",
     "test_session_policies",
     "test_copy_targets",

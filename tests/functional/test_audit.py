@@ -250,6 +250,24 @@ CASES: dict[str, tuple[str, set[tuple[str, str, int]]]] = {
         ),
         set(),
     ),
+    "an expression in a query": (
+        (
+            "params: {day: {type: string, default: x}}\n"
+            "steps:\n"
+            "  - {id: a, action: athena.query, role: job, output_location: 's3://bkt/q/',"
+            " query: \"SELECT '${{ params.day }}'\"}\n"
+        ),
+        {("RR019", "low", 5)},
+    ),
+    "a parameter of a query": (
+        (
+            "params: {day: {type: string, default: x}}\n"
+            "steps:\n"
+            "  - {id: a, action: athena.query, role: job, output_location: 's3://bkt/q/',"
+            " query: 'SELECT ?', parameters: ['${{ params.day }}']}\n"
+        ),
+        set(),
+    ),
     "a failed write goes on": (STORE.format(more=", on_error: continue"), {("RR017", "medium", 4)}),
     "a failed read goes on": (
         (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rolerunner.model import RunResult, StepResult
     from rolerunner.sandbox import Sandbox
 
-ACCOUNT = "111122223333"
+ACCOUNT, OTHER = "111122223333", "444455556666"
 NAMES = ("analyst", "cataloger", "ops", "loader", "fetcher")
 ROLES = {name: f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in NAMES}
 _TRUST = f"""[{{Effect: Allow, Action: sts:AssumeRole,
@@ -63,6 +63,13 @@ databases:
         columns: {{text: string}}
         partition_keys: {{year: int, month: int, day: int, hour: int}}
       - {{name: flat, location: "s3://lake/flat/", columns: {{text: string}}}}
+  - name: theirs
+    account: "{OTHER}"
+    tables:
+      - name: shared
+        location: s3://lake/orders/
+        columns: {{country: string}}
+        partition_keys: {{day: string}}
 workgroups:
   - {{name: reports, account: "{ACCOUNT}", output_location: "s3://results/reports/"}}
 query_results:
@@ -456,6 +463,28 @@ def test_nothing_is_changed_where_an_object_does_not_fit(
     assert failed.error is not None
     assert message in failed.error.message
     assert (job.partitions("orders"), job.partitions("hours")) == ({}, {})
+
+
+def test_the_catalog_of_another_account(job: Job) -> None:
+    step = {
+        "action": "catalog.partitions", "role": "cataloger", "catalog_id": OTHER,
+        "database": "theirs", "table": "shared", "source": "s3://lake/orders/",
+    }  # fmt: skip
+    loaded = job.load(step)
+    plan = api.plan(loaded)
+    needed = job.grant(plan)
+    (added,) = api.run(loaded, identity=identity_of(job.aws)).steps
+    assert added.error is None
+    assert added.outputs["added"] == 2
+    told = job.aws.client("glue", OTHER).get_partitions(DatabaseName="theirs", TableName="shared")
+    assert len(told["Partitions"]) == 2
+    table = next(
+        each for each in needed if each[1].resource.endswith(f"{OTHER}:table/theirs/shared")
+    )
+    job.grant(plan, table)
+    error = api.run(loaded, identity=identity_of(job.aws)).steps[0].error
+    assert error is not None
+    assert f"{OTHER}:table/theirs/shared" in error.message
 
 
 def test_a_live_plan_counts_the_missing_partitions(job: Job) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rolerunner.actions.base import StepContext
     from rolerunner.selection.manifest import ObjectList
 
-MAX_TEXT = 8 << 20
-"""Maximum characters of all rows, which pass through memory and the result file."""
+MAX_TEXT = 1 << 20
+"""Maximum characters of all rows, which pass through memory, the result file and the state."""
 _MAX_LIST = 64 << 20
 """Maximum bytes of the list of files that a query wrote."""
 _WHOLE = frozenset({"tinyint", "smallint", "integer", "int", "bigint"})

@@ -296,3 +296,19 @@ def _is_overlapping(one: S3Uri, other: S3Uri) -> bool:
         and other.is_prefix
         and (other.key.startswith(one.key) or one.key.startswith(other.key))
     )
+
+
+@rule(
+    "RR019", "query-from-values", "low",
+    "An expression becomes a part of a query of athena.query.",
+    "Whoever sets the value can change what the query does.",
+    "write ? in the query, and pass the value by 'parameters'",
+)  # fmt: skip
+def query_from_values(subject: AuditSubject) -> Iterator[RuleMatch]:
+    """Matches expressions in the SQL of a spec."""
+    for planned in subject.plan.steps:
+        query = planned.step.fields.get("query")
+        is_of_athena = planned.step.action == "athena.query"
+        if is_of_athena and isinstance(query, Template):
+            message = f"the query of '{planned.step.id}' has an expression in its text"
+            yield subject.locate_step(planned, message, query_from_values.remedy, "query"), ""

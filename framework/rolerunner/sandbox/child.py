@@ -48,6 +48,7 @@ _TARGET = b"x-amz-target"
 _UID = 7
 """Column of /proc/net/tcp with the id of the socket's user."""
 _ARN_PARTS = 6
+_ACCOUNT_DIGITS = 12
 _SUFFIX_TAG = "rolerunner:suffix"
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
@@ -370,6 +371,8 @@ def name_query_resources() -> None:
         if service not in ("athena", "glue"):
             return arn
         sent = _find_body(arguments)
+        if service == "glue" and _parse_catalog(sent):
+            arn = arn.replace(f":{arguments[-1]}:", f":{_parse_catalog(sent)}:", 1)
         if service == "glue" and "DatabaseName" in sent:
             table = sent.get("TableName", sent.get("Name"))
             return arn if table is None else f"{arn.replace(':database/', ':table/')}/{table}"
@@ -380,6 +383,12 @@ def name_query_resources() -> None:
         return arn
 
     iam_actions.extract_resource_arn = name_resource
+
+
+def _parse_catalog(sent: dict[str, Any]) -> str:
+    """Returns the account whose Data Catalog a request names; empty for that of its caller."""
+    catalog = str(sent.get("CatalogId", ""))
+    return catalog if len(catalog) == _ACCOUNT_DIGITS and catalog.isdigit() else ""
 
 
 def _name_workgroup(sent: dict[str, Any], region: str, account: str) -> str:
@@ -413,7 +422,7 @@ def complete_services(app: App) -> App:
 
     To import them takes time, and most sandboxes need neither.
     """
-    pending = {b"AmazonAthena": complete_athena, b"AWSGlue": end_runs_as_described}
+    pending = {b"AmazonAthena": complete_athena, b"AWSGlue": complete_glue}
 
     async def complete_and_forward(scope: Message, receive: Receive, send: Send) -> None:
         if pending and scope["type"] == "http":
@@ -524,10 +533,33 @@ async def _end_query(athena: Any, query_id: str, described: dict[str, Any]) -> N
     await athena._save_query_results(query_id)  # noqa: SLF001
 
 
-def end_runs_as_described() -> None:
-    """Lets the runs of a job with a described end take its time, and end with its state."""
+def complete_glue() -> None:
+    """Adds to Glue what the emulator lacks: catalogs of other accounts, described ends of runs."""
     from ministack.services import glue  # noqa: PLC0415
 
+    _serve_catalogs_across_accounts(glue)
+    _end_runs_as_described(glue)
+
+
+def _serve_catalogs_across_accounts(glue: Any) -> None:
+    """Lets CatalogId name the catalog of another account; its own policy is not asked."""
+    from ministack.core.responses import get_account_id, set_request_account_id  # noqa: PLC0415
+
+    handle = glue._handle_request_sync  # noqa: SLF001
+
+    def handle_in_account(*arguments: Any) -> Any:
+        caller = get_account_id()
+        set_request_account_id(_parse_catalog(_find_body(arguments)) or caller)
+        try:
+            return handle(*arguments)
+        finally:
+            set_request_account_id(caller)
+
+    glue._handle_request_sync = handle_in_account  # noqa: SLF001
+
+
+def _end_runs_as_described(glue: Any) -> None:
+    """Lets the runs of a job with a described end take its time, and end with its state."""
     find_spark, execute = glue._is_spark_job, glue._execute_subprocess  # noqa: SLF001
     resolve = glue._resolve_script  # noqa: SLF001
 

@@ -98,8 +98,9 @@ class AthenaQuery(Action):
     }
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "query_id": "the id of the query",
-        "rows": "the first `max_rows` rows as mappings; whole numbers, floating-point numbers and"
-        " booleans keep their type, null is null, and all else is text",
+        "rows": "the first `max_rows` rows, up to a million characters, as mappings; whole"
+        " numbers, floating-point numbers and booleans keep their type, null is null, and all else"
+        " is text",
         "columns": "name and type of each column",
         "count": "how many rows are in rows; of INSERT INTO, how many were written",
         "truncated": "true if the query has more rows than rows has",
