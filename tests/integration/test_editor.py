@@ -70,11 +70,14 @@ def objects_of(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_field_has_a_description_and_an_example() -> None:
-    found = list(objects_of(build_schema(registry())))
+    schema = build_schema(registry())
+    found = list(objects_of(schema))
     assert len(found) > 10
     inner = {"items", "max_parallel"}  # the long form of for_each, described with it
     fields = [
-        (name, field)
+        (name, {**schema["definitions"][field["$ref"].rpartition("/")[2]], **field})
+        if "$ref" in field
+        else (name, field)
         for each in found
         for name, field in each["properties"].items()
         if set(each["properties"]) != inner
@@ -176,14 +179,15 @@ class Editor:
             for each in message["params"]["diagnostics"]
         ]
 
-    def completions(self, uri: str, text: str, line: int, character: int) -> set[str]:
+    def completions(self, uri: str, text: str, line: int, character: int) -> dict[str, str]:
+        """Returns each label with its documentation."""
         self.diagnostics(uri, text)
         found = self.ask(
             "textDocument/completion",
             textDocument={"uri": uri},
             position={"line": line - 1, "character": character},
         )
-        return {item["label"] for item in found["items"]}
+        return {item["label"]: str(item.get("documentation", "")) for item in found["items"]}
 
 
 SETTINGS = {
@@ -260,7 +264,18 @@ HEAD = "version: 1\nname: t\nsteps:\n  - id: a\n    action: "
 
 def test_the_language_server_completes_actions_and_the_fields_of_one(editor: Editor) -> None:
     actions = editor.completions("file:///actions.yaml", HEAD, 5, 12)
-    assert {"s3.list", "s3.download", "python.call"} <= actions
+    assert {"s3.list", "s3.download", "python.call"} <= set(actions)
     fields = editor.completions("file:///fields.yaml", HEAD + "s3.list\n    ", 6, 4)
-    assert {"source", "include", "role", "needs", "when", "for_each"} <= fields
+    assert {"source", "include", "role", "needs", "when", "for_each"} <= set(fields)
     assert "function" not in fields, "that is python.call's"
+
+
+def test_the_language_server_knows_fields_that_are_shared_by_several_places(editor: Editor) -> None:
+    copy = f"{HEAD}s3.copy\n    "
+    fields = editor.completions("file:///shared.yaml", copy, 6, 4)
+    assert "modified longer ago" in fields["max_age"]
+    values = editor.completions("file:///values.yaml", f"{copy}on_empty: ", 6, 14)
+    assert {"error", "warn", "ok"} <= set(values)
+    changed = "version: 1\nname: t\nenvironments:\n  dev:\n    glue:\n      "
+    settings = editor.completions("file:///changed.yaml", changed, 6, 6)
+    assert settings["schedule"]

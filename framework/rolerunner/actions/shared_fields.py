@@ -27,6 +27,7 @@ from rolerunner.spec.field_types import (
     Bytes,
     Flag,
     Rate,
+    S3Location,
     Seconds,
     StrictModel,
     Text,
@@ -83,6 +84,34 @@ def read_globs(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         ]
 
     return globs(fields.get("include")), globs(fields.get("exclude"))
+
+
+class SourceFields(StrictModel):
+    """Fields that name the objects of a step."""
+
+    source: Optional[S3Location] = Field(
+        None,
+        description="An object, or a prefix that ends with '/'.",
+        examples=["s3://landing/orders/"],
+    )
+    objects: ObjectsField = Field(
+        None,
+        description=(
+            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
+            "objects; instead of source."
+        ),
+        examples=["${{ steps.find.objects }}"],
+    )
+    on_empty: OnEmpty = Field(
+        "error",
+        description="What to do when nothing matches: error, warn or ok.",
+        examples=["ok"],
+    )
+
+    @property
+    def source_name(self) -> str:
+        """The source in messages."""
+        return str(self.source or "the listed objects")
 
 
 class FilterFields(StrictModel):

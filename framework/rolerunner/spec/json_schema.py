@@ -16,6 +16,7 @@ from rolerunner.spec.names import NAME
 from rolerunner.spec.notify_fields import MAX_NOTIFICATIONS, NotifyFields
 from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.schema import SpecFile, StateFields
+from rolerunner.spec.schema_sharing import share_fields
 from rolerunner.spec.step_fields import GroupFields, StepFields
 from rolerunner.spec.telemetry_fields import TelemetryFields
 
@@ -81,12 +82,14 @@ def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
         "items": _build_step_schema(kinds, definitions),
     }
     top["properties"][KEY] = _build_environments_schema(top)
-    return {
-        "$schema": _DRAFT,
-        "title": "A rolerunner job spec",
-        **top,
-        "definitions": {name: definitions[name] for name in sorted(definitions)},
-    }
+    return share_fields(
+        {
+            "$schema": _DRAFT,
+            "title": "A rolerunner job spec",
+            **top,
+            "definitions": {name: definitions[name] for name in sorted(definitions)},
+        }
+    )
 
 
 def _build_environments_schema(top: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,7 @@ from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
     IfExists,
-    ObjectsField,
-    OnEmpty,
+    SourceFields,
     TransferFields,
 )
 from rolerunner.actions.source_objects import (
@@ -82,6 +81,7 @@ class S3Copy(
     BackupFields,
     TransferFields,
     DistributionFields,
+    SourceFields,
     Action,
 ):
     """Copy objects within S3, under one role or from one role to another.
@@ -117,19 +117,6 @@ class S3Copy(
         "deleted": 1,
     }
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="An object, or a prefix that ends with '/'.",
-        examples=["s3://landing/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description=(
-            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
-            "objects; instead of source."
-        ),
-        examples=["${{ steps.find.objects }}"],
-    )
     target: S3Location = Field(
         description=(
             "The prefix to write under, which ends with '/'; for a single object also its URI."
@@ -176,9 +163,6 @@ class S3Copy(
             " one more request for each object."
         ),
         examples=[True],
-    )
-    on_empty: OnEmpty = Field(
-        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
 
     @model_validator(mode="after")
@@ -230,9 +214,7 @@ class S3Copy(
                     {},
                 )
             else:
-                handle_empty_source(
-                    self.on_empty, str(self.source or "the listed objects"), context
-                )
+                handle_empty_source(self.on_empty, self.source_name, context)
             nothing = {"count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
             return {"objects": placeholder_list(self.place()), **nothing}
         copies = CopyItems(self, gathered, source, target, context)

@@ -24,8 +24,7 @@ from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
     MaxDelete,
-    ObjectsField,
-    OnEmpty,
+    SourceFields,
     TransferFields,
 )
 from rolerunner.actions.source_objects import (
@@ -37,12 +36,14 @@ from rolerunner.actions.source_objects import (
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
-from rolerunner.spec.field_types import Flag, S3Location, Text
+from rolerunner.spec.field_types import Flag, Text
 from rolerunner.storage.object_lines import OutcomeBlock
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
 
-class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, Action):
+class S3Delete(
+    FilterFields, BackupFields, TransferFields, DistributionFields, SourceFields, Action
+):
     """Delete an object, the objects of a prefix, or those that another step listed.
 
     All objects are listed first: if there are more than ``max_delete``, or if the listing fails,
@@ -61,19 +62,6 @@ class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, A
     }
     samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1}
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="An object, or a prefix that ends with '/'.",
-        examples=["s3://landing/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description=(
-            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
-            "objects; instead of source."
-        ),
-        examples=["${{ steps.find.objects }}"],
-    )
     version: Optional[Text] = Field(
         None,
         description="Permanently delete this version of the single object that source names.",
@@ -88,11 +76,6 @@ class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, A
     )
     allow_all: Flag = Field(
         False, description="Required to delete the objects of a whole bucket.", examples=[True]
-    )
-    on_empty: OnEmpty = Field(
-        "error",
-        description="What to do when nothing matches: error, warn or ok.",
-        examples=["ok"],
     )
 
     @model_validator(mode="after")
@@ -123,7 +106,7 @@ class S3Delete(FilterFields, BackupFields, TransferFields, DistributionFields, A
         if self.on_empty != "error" and self._is_missing(gathered, storage):
             gathered = replace(gathered, refused=())
         if gathered.total == 0:
-            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0}
         if gathered.total > self.max_delete:
             raise deletion_limit_error(gathered.total, self.max_delete, "object")

@@ -27,8 +27,7 @@ from rolerunner.actions.shared_fields import (
     Compare,
     FilterFields,
     IfExists,
-    ObjectsField,
-    OnEmpty,
+    SourceFields,
     TransferFields,
 )
 from rolerunner.actions.source_objects import (
@@ -45,7 +44,7 @@ from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.source_files import SourceFile, walk_folder
-from rolerunner.spec.field_types import CustomerKey, Flag, LocalPath, S3Location
+from rolerunner.spec.field_types import CustomerKey, Flag, LocalPath
 from rolerunner.storage.compression import check_installed
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
@@ -57,6 +56,7 @@ class S3Download(
     DecompressFields,
     MirrorFields,
     TransferFields,
+    SourceFields,
     Action,
 ):
     """Download an object, a prefix, or the objects that another step listed, to the local disk.
@@ -91,19 +91,6 @@ class S3Download(
         "deleted": 1,
     }
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="An object, or a prefix that ends with '/'.",
-        examples=["s3://landing/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description=(
-            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
-            "objects; instead of source."
-        ),
-        examples=["${{ steps.find.objects }}"],
-    )
     target: LocalPath = Field(
         description=(
             "The folder to write to, which ends with '/'; for a single object also the file."
@@ -133,9 +120,6 @@ class S3Download(
         description="The SSE-C key of the objects in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
     )
-    on_empty: OnEmpty = Field(
-        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
-    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Download":
@@ -155,7 +139,7 @@ class S3Download(
             storage, context, partial(self._keep_left_out, had, self.namer())
         )
         if gathered.total == 0:
-            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, self.source_name, context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
         gets = DownloadItems(
             self,

@@ -18,17 +18,11 @@ from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.packing import CONTENT_KEY, Packing, is_archive_of, own_archive_error
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import (
-    FilterFields,
-    IfExists,
-    ObjectsField,
-    OnEmpty,
-    TransferFields,
-)
+from rolerunner.actions.shared_fields import FilterFields, IfExists, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
-from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, CustomerKey, S3Location, S3Object
+from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, CustomerKey, S3Object
 from rolerunner.storage.compression import check_installed
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Storage
@@ -36,7 +30,7 @@ from rolerunner.storage.protocol import Storage
 MIB = 1 << 20
 
 
-class S3Pack(FilterFields, PutFields, TransferFields, Action):
+class S3Pack(FilterFields, PutFields, TransferFields, SourceFields, Action):
     """Pack many objects into an archive in S3: tar, tar.gz, tar.zst or zip.
 
     Objects are read under ``source_role``, several at once, and go into the archive in the order
@@ -70,16 +64,6 @@ class S3Pack(FilterFields, PutFields, TransferFields, Action):
         "archives": 1,
     }
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="A prefix that ends with '/', or an object.",
-        examples=["s3://landing/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
-        examples=["${{ steps.find.objects }}"],
-    )
     target: S3Object = Field(
         description="The archive to write. With max_archive_size, a number goes before its suffix.",
         examples=["s3://archive/orders.tar.gz"],
@@ -122,9 +106,6 @@ class S3Pack(FilterFields, PutFields, TransferFields, Action):
         None,
         description="The SSE-C key of the source in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
-    )
-    on_empty: OnEmpty = Field(
-        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
 
     @classmethod
@@ -198,7 +179,7 @@ class S3Pack(FilterFields, PutFields, TransferFields, Action):
         source, target = self._open_storages(context, pacer)
         gathered = self._collect(source, context)
         if gathered.total == 0:
-            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, self.source_name, context)
             empty = {"count": 0, "bytes": 0, "skipped": 0, "archives": 0}
             return {"objects": placeholder_list(self.target), **empty}
         packing = Packing(self, gathered, source, target, context)

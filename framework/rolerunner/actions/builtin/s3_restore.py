@@ -19,8 +19,7 @@ from rolerunner.actions.permissions import list_permission, object_permission, s
 from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
-    ObjectsField,
-    OnEmpty,
+    SourceFields,
     TransferFields,
 )
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
@@ -30,7 +29,7 @@ from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
-from rolerunner.spec.field_types import DYNAMIC, Flag, S3Location, Seconds
+from rolerunner.spec.field_types import DYNAMIC, Flag, Seconds
 from rolerunner.storage.protocol import ObjectInfo, Outcome, RequestSender, Storage
 
 _UNDER_WAY = frozenset({"RestoreAlreadyInProgress", "ObjectAlreadyInActiveTierError"})
@@ -60,7 +59,7 @@ class RestoreRequest:
         return done if response is not None else replace(done, status="skipped")
 
 
-class S3Restore(FilterFields, TransferFields, DistributionFields, Action):
+class S3Restore(FilterFields, TransferFields, DistributionFields, SourceFields, Action):
     """Make archived objects readable: those in GLACIER, DEEP_ARCHIVE and archive access tiers.
 
     Each object costs one request, all others are skipped by what their listing says. A restore
@@ -91,19 +90,6 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, Action):
         "skipped": 1,
     }
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="An object, or a prefix that ends with '/'.",
-        examples=["s3://archive/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description=(
-            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
-            "objects; instead of source."
-        ),
-        examples=["${{ steps.find.objects }}"],
-    )
     tier: Annotated[Literal["Standard", "Bulk", "Expedited"], DYNAMIC] = Field(
         "Standard",
         description="How fast, and at which price: Expedited, Standard or Bulk.",
@@ -121,9 +107,6 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, Action):
     max_wait: Seconds = Field(
         48 * 3600.0, description="Maximum time to wait; then the step fails.", examples=["12h"]
     )
-    on_empty: OnEmpty = Field(
-        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
-    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Restore":
@@ -136,7 +119,7 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, Action):
         storage = context.storage(access=self.access(), flow=pacer, distribute=self.distribute)
         found = self._collect_source(storage, context)
         if found.total == 0:
-            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": found.objects, "count": 0, "bytes": 0, "skipped": 0}
         prefix = found.objects.prefix
         requested = storage.send_each(

@@ -14,8 +14,7 @@ from rolerunner.actions.permissions import list_permission, object_permission, s
 from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
-    ObjectsField,
-    OnEmpty,
+    SourceFields,
     TransferFields,
 )
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
@@ -24,7 +23,7 @@ from rolerunner.errors import StepError
 from rolerunner.iam.actions_table import VERSIONED_ACTIONS
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
-from rolerunner.spec.field_types import Flag, S3Location, Text
+from rolerunner.spec.field_types import Flag, Text
 from rolerunner.storage.protocol import ObjectInfo, Outcome, RequestSender, Storage
 
 _NO_TAGS = frozenset({"NoSuchTagSet", "NoSuchTagSetError"})
@@ -74,7 +73,7 @@ def _read_tags(requests: RequestSender, place: Mapping[str, Any], cancel: Cancel
     return {tag["Key"]: tag["Value"] for tag in response.get("TagSet", ())}
 
 
-class S3Tag(FilterFields, TransferFields, DistributionFields, Action):
+class S3Tag(FilterFields, TransferFields, DistributionFields, SourceFields, Action):
     """Set, add or remove the tags of an object, of a prefix, or of listed objects.
 
     ``set`` replaces all tags. ``add`` and ``remove`` read the tags of each object and write them
@@ -102,19 +101,6 @@ class S3Tag(FilterFields, TransferFields, DistributionFields, Action):
         "skipped": 1,
     }
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="An object, or a prefix that ends with '/'.",
-        examples=["s3://landing/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description=(
-            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
-            "objects; instead of source."
-        ),
-        examples=["${{ steps.find.objects }}"],
-    )
     set: Optional[Tags] = Field(
         None,
         description="The tags that replace all others; an empty mapping removes all.",
@@ -132,11 +118,6 @@ class S3Tag(FilterFields, TransferFields, DistributionFields, Action):
     )
     versions: Flag = Field(
         False, description="Tag every version of the objects under 'source'.", examples=[True]
-    )
-    on_empty: OnEmpty = Field(
-        "error",
-        description="What to do when nothing matches: error, warn or ok.",
-        examples=["ok"],
     )
 
     @model_validator(mode="after")
@@ -160,7 +141,7 @@ class S3Tag(FilterFields, TransferFields, DistributionFields, Action):
         storage = context.storage(access=self.access(), flow=pacer, distribute=self.distribute)
         gathered = self._collect_source(storage, context)
         if gathered.total == 0:
-            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0, "skipped": 0}
         prefix = gathered.objects.prefix
         request = TagRequest(self.set, self.add, self.remove)

@@ -16,13 +16,7 @@ from rolerunner.actions.object_plans import (
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import (
-    FilterFields,
-    IfExists,
-    ObjectsField,
-    OnEmpty,
-    TransferFields,
-)
+from rolerunner.actions.shared_fields import FilterFields, IfExists, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import OverlapError, refuse_overlap
 from rolerunner.actions.unpacking import Unpacking
@@ -44,7 +38,7 @@ from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Storage
 
 
-class S3Unpack(FilterFields, PutFields, TransferFields, Action):
+class S3Unpack(FilterFields, PutFields, TransferFields, SourceFields, Action):
     """Unpack archives in S3 to a prefix: tar, tar.gz, tar.zst, tar.bz2, tar.xz and zip.
 
     An archive is read under ``source_role``, and each of its files is stored as an object under
@@ -79,11 +73,6 @@ class S3Unpack(FilterFields, PutFields, TransferFields, Action):
         None,
         description="The archive, or a prefix that ends with '/' and has archives only.",
         examples=["s3://landing/orders.tar.gz"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description="Archives that another step listed, or a list of s3:// URIs.",
-        examples=["${{ steps.find.objects }}"],
     )
     target: S3Location = Field(
         description="The prefix to store the members under.", examples=["s3://lake/orders/"]
@@ -146,11 +135,6 @@ class S3Unpack(FilterFields, PutFields, TransferFields, Action):
         description="The SSE-C key of the archives in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
     )
-    on_empty: OnEmpty = Field(
-        "error",
-        description="What to do when there is no archive: error, warn or ok.",
-        examples=["ok"],
-    )
 
     @classmethod
     def list_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -208,7 +192,7 @@ class S3Unpack(FilterFields, PutFields, TransferFields, Action):
         gathered = self._collect(source, context)
         place = self.target.as_folder()
         if gathered.total == 0:
-            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": placeholder_list(place), "count": 0, "bytes": 0, "skipped": 0}
         unpacking = Unpacking(self, gathered, source, target, context)
         if self.check_first:
