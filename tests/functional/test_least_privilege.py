@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,6 +176,51 @@ STEPS: dict[str, dict[str, Any]] = {
         "source": "s3://kept-bucket/in/a.txt",
         "target": "s3://target-bucket/out/",
     },
+    "listed-in-a-file": {
+        "action": "s3.copy",
+        "objects": {
+            "from": "s3://target-bucket/list.txt",
+            "role": WRITER,
+            "prefix": "s3://source-bucket/in/",
+        },
+        "target": "s3://source-bucket/copied/",
+    },
+    "of-a-version": {
+        "action": "s3.copy",
+        "source": "s3://kept-bucket/in/a.txt",
+        "version": "{version}",
+        "target": "s3://target-bucket/out/",
+    },
+    "as-of": {
+        "action": "s3.download",
+        "source": "s3://kept-bucket/in/",
+        "as_of": "{now}",
+        "target": "{tmp}/out/",
+    },
+    "backup": {
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/there/",
+        "backup": "s3://source-bucket/kept/",
+        "source_role": READER,
+        "target_role": WRITER,
+        "delete_extra": True,
+        "max_delete": 5,
+    },
+    "compress": {
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/out/",
+        "compress": "gzip",
+        "source_role": READER,
+        "target_role": WRITER,
+    },
+    "verify-sums": {
+        "action": "s3.verify",
+        "source": "s3://source-bucket/in/",
+        "checksums": "s3://source-bucket/SHA256SUMS",
+        "read": True,
+    },
 }
 NOT_ENFORCED = {
     "s3:ListMultipartUploadParts",
@@ -200,6 +247,9 @@ NEEDED_AT_TIMES = {
     ("of-kept", "s3:ListBucket"): "the same",
     ("copy-of-kept", "s3:ListBucket"): "the same",
     ("pack-same", "s3:ListBucket s3://target-bucket"): "the same",
+    ("listed-in-a-file", "s3:ListBucket s3://target-bucket"): "the same",
+    ("of-a-version", "s3:ListBucket"): "the same",
+    ("backup", "s3:ListBucket s3://source-bucket"): "the same",
     ("unpack", "s3:ListBucket s3://source-bucket"): "the same",
     ("unpack", "s3:GetObject s3://target-bucket"): "only where ETags do not settle it",
     ("upload-same", "s3:ListBucket"): "few files are asked for one by one; many by one listing",
@@ -220,6 +270,9 @@ def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:
         tar.addfile(tarfile.TarInfo("new"))
     s3.put_object(Bucket="source-bucket", Key="packed.tar", Body=packed.getvalue())
     s3.put_object(Bucket="target-bucket", Key="same/a.txt", Body=b"x")
+    s3.put_object(Bucket="target-bucket", Key="list.txt", Body=b"in/a.txt\n")
+    sums = "".join(f"{hashlib.sha256(b'x').hexdigest()}  {name}.txt\n" for name in "ab")
+    s3.put_object(Bucket="source-bucket", Key="SHA256SUMS", Body=sums.encode())
     # the same content in parts, whose ETag proves nothing
     same = {"Bucket": "target-bucket", "Key": "same/b.txt"}
     upload = s3.create_multipart_upload(**same)["UploadId"]
@@ -235,6 +288,15 @@ def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     s3.create_multipart_upload(Bucket="target-bucket", Key="out/unfinished")
     (tmp_path / "files").mkdir(exist_ok=True)
     (tmp_path / "files/f.txt").write_text("f")
+
+
+def _fill_in(step: str, aws: sandbox.Sandbox, tmp_path: Path) -> str:
+    kept = aws.client("s3", ACCOUNT).head_object(Bucket="kept-bucket", Key="in/a.txt")
+    moment = (kept["LastModified"] + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    values = {"{tmp}": str(tmp_path), "{version}": kept["VersionId"], "{now}": moment}
+    for name, value in values.items():
+        step = step.replace(name, value)
+    return step
 
 
 def allow(aws: sandbox.Sandbox, role: str, permissions: Sequence[Permission]) -> None:
@@ -281,7 +343,7 @@ def test_declared_permissions_suffice_and_each_is_needed(
     step = {
         "id": "it",
         "role": READER,
-        **json.loads(json.dumps(STEPS[name]).replace("{tmp}", str(tmp_path))),
+        **json.loads(_fill_in(json.dumps(STEPS[name]), aws, tmp_path)),
     }
     if "source_role" in step:
         del step["role"]
