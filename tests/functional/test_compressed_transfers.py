@@ -17,12 +17,8 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import SpecError
 from rolerunner.storage import compression
-from rolerunner.storage.compression import (
-    Compression,
-    DecompressionBounds,
-    compress_bytes,
-    decompress_blocks,
-)
+from rolerunner.storage.compression import Compression, compress_bytes
+from rolerunner.storage.decompression import DecompressionBounds, decompress_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

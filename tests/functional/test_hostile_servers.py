@@ -20,7 +20,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto import retries
 from rolerunner.storage.boto.engine import BotoEngine
-from rolerunner.storage.compression import Decompression
+from rolerunner.storage.decompression import Decompression
 from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put

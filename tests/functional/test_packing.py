@@ -12,7 +12,7 @@ import pytest
 
 from rolerunner import api
 from rolerunner.errors import SpecError
-from rolerunner.storage.compression import DecompressionBounds, decompress_blocks
+from rolerunner.storage.decompression import DecompressionBounds, decompress_blocks
 from tests.memory_aws import error
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import IntegrityFailed
 from rolerunner.selection.names import format_timestamp
-from rolerunner.storage.compression import DecompressionBounds, decompress_blocks
+from rolerunner.storage.decompression import DecompressionBounds, decompress_blocks
 
 if TYPE_CHECKING:
     from rolerunner.actions.archive_formats import ArchiveFormat

@@ -8,13 +8,9 @@ from pydantic import Field
 from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import is_template
 from rolerunner.spec.field_types import DYNAMIC, Bytes, StrictModel
-from rolerunner.storage.compression import (
-    MAX_RATIO,
-    SUFFIXES,
-    Compression,
-    Decompression,
-    check_installed,
-)
+from rolerunner.storage.codecs import SUFFIXES, check_installed
+from rolerunner.storage.compression import Compression
+from rolerunner.storage.decompression import MAX_RATIO, Decompression
 
 _TYPES = {"gzip": "application/gzip", "zstd": "application/zstd"}
 

@@ -18,7 +18,7 @@ from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.target_index import TargetIndex
-from rolerunner.storage.compression import DecompressionBounds
+from rolerunner.storage.decompression import DecompressionBounds
 from rolerunner.storage.integrity import has_checksum
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage, Store
 

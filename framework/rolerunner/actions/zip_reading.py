@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.archive_reading import PackedArchive, PackedMember, name_unix_type
-from rolerunner.storage.compression import DecompressionBounds, decompress_blocks
+from rolerunner.storage.decompression import DecompressionBounds, decompress_blocks
 
 if TYPE_CHECKING:
     from rolerunner.errors import IntegrityFailed

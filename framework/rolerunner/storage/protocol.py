@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as _frozen_for_mypy
 
     from rolerunner.common.new_files import TargetFolder
-    from rolerunner.storage.compression import Compression, Decompression
+    from rolerunner.storage.compression import Compression
     from rolerunner.storage.concatenation import Concatenation
+    from rolerunner.storage.decompression import Decompression
     from rolerunner.storage.parts import ObjectRange
 else:
 

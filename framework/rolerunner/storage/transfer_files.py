@@ -19,14 +19,14 @@ from rolerunner.common.new_files import NewFile, TargetFolder
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
-from rolerunner.storage.compression import decompress_blocks
+from rolerunner.storage.decompression import decompress_blocks
 from rolerunner.storage.responses import find_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from rolerunner.common.cancellation import Cancel
-    from rolerunner.storage.compression import Decompression
+    from rolerunner.storage.decompression import Decompression
 from rolerunner.storage.kept_times import find_mtime
 from rolerunner.storage.protocol import ObjectInfo
 

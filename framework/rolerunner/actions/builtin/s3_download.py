@@ -45,7 +45,7 @@ from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.source_files import SourceFile, walk_folder
 from rolerunner.spec.field_types import CustomerKey, Flag, LocalPath
-from rolerunner.storage.compression import check_installed
+from rolerunner.storage.codecs import check_installed
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
 

@@ -23,7 +23,7 @@ from rolerunner.actions.source_objects import SourceObjects, check_one_source, c
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, CustomerKey, S3Object
-from rolerunner.storage.compression import check_installed
+from rolerunner.storage.codecs import check_installed
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Storage
 

@@ -33,7 +33,8 @@ from rolerunner.spec.field_types import (
     Flag,
     S3Location,
 )
-from rolerunner.storage.compression import MAX_RATIO, check_installed
+from rolerunner.storage.codecs import check_installed
+from rolerunner.storage.decompression import MAX_RATIO
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Storage
 

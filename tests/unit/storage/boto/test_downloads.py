@@ -14,7 +14,7 @@ from rolerunner.errors import IntegrityFailed, NotFound
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.downloads import make_skipped_download
 from rolerunner.storage.boto.retries import MAX_TRIES
-from rolerunner.storage.compression import Decompression
+from rolerunner.storage.decompression import Decompression
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome
 from tests import memory_aws as aws
 

@@ -1,0 +1,36 @@
+"""The codecs of compressed objects: gzip, zstd, bz2 and xz.
+
+zstd comes from ``backports.zstd`` (the extra ``zstd``), which is Python 3.14's
+``compression.zstd``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from typing import Any, Optional
+
+from rolerunner.errors import StepError
+
+SUFFIXES = {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2", "xz": ".xz"}
+"""The codecs, and the suffix of each."""
+DEFAULT_LEVELS = {"gzip": 6, "zstd": 3}
+ZSTD_HINT = "install it with: pip install 'rolerunner[zstd]'"
+
+
+def check_installed(codec: Optional[str]) -> None:
+    """Raises StepError if a codec's library is not installed."""
+    if codec == "zstd":
+        import_zstd()
+
+
+def import_zstd() -> Any:
+    """Returns the module of zstd. Raises StepError if it is not installed."""
+    for name in ("compression.zstd", "backports.zstd"):  # of Python 3.14, and of the extra zstd
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    raise StepError(
+        "zstd needs the package backports.zstd, which is not installed",
+        hint=f"{ZSTD_HINT}; in AWS Glue add backports.zstd to 'requirements' of 'glue'",
+        type="MissingPackage",
+    )
