@@ -25,6 +25,7 @@ LINEAGE = [
     "openlineage-python>=1.31"
 ]  # the last that takes the requests of Glue 4.0, 5.0 and Python Shell
 TRACES = ["opentelemetry-sdk>=1.30", "opentelemetry-exporter-otlp-proto-http>=1.30"]
+SFTP = ["paramiko>=3.4"]
 ZSTD = ['backports.zstd>=1.0; python_version < "3.14"']  # Python 3.14 has it itself
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 SANDBOX_SQL = [*SANDBOX, 'duckdb>=1; python_version >= "3.10"']
@@ -32,6 +33,7 @@ TEST = [
     *METRICS,
     *LINEAGE,
     *TRACES,
+    *SFTP,
     *ZSTD,
     "cloudpickle>=3",
     "hypothesis>=6.100",
@@ -116,6 +118,7 @@ setup(
         "traces": TRACES,
         "sandbox": SANDBOX,
         "sandbox-sql": SANDBOX_SQL,
+        "sftp": SFTP,
         "zstd": ZSTD,
         "test": TEST,
         "docs": DOCS,

@@ -282,6 +282,16 @@ CASES: dict[str, tuple[str, set[tuple[str, str, int]]]] = {
         + "\n",
         {("RR018", "low", 5)},
     ),
+    "objects that leave AWS": (
+        (
+            "params: {x: {type: string, secret: true, required: true}}\n"
+            "steps:\n"
+            "  - {id: a, action: sftp.upload, role: job, source: s3://bkt/out/, target: in/, "
+            "host: sftp.example.com, user: u, password: '${{ params.x }}', "
+            "host_key: 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU'}\n"
+        ),
+        {("RR022", "medium", 5)},
+    ),
     "a key id": (f"description: use {KEY}\n{STORE.format(more='')}", {("RR020", "high", 3)}),
     "a password": (
         (

@@ -135,6 +135,12 @@ steps:
      encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
   - {id: unpack, action: s3.unpack, source_role: reader, target_role: writer, needs: [],
      source: "s3://landing/in.tar.gz", target: "s3://publish/unpacked/"}
+  - {id: bring, action: sftp.download, role: writer, needs: [], host: 127.0.0.1, port: 1, user: u,
+     password: "${{ params.param }}", private_key: "${{ params.key }}", source: in/,
+     target: "s3://publish/sftp/", host_key: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"}
+  - {id: send, action: sftp.upload, role: reader, needs: [], host: 127.0.0.1, port: 1, user: u,
+     password: "${{ params.fetched }}", source: "s3://landing/in/", target: in/,
+     host_key: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"}
   - {id: concat, action: s3.concat, source_role: reader, target_role: writer, needs: [],
      source: "s3://landing/in/", target: "s3://publish/one.txt"}
   - {id: verify, action: s3.verify, source_role: reader, target_role: writer, needs: [],
@@ -170,7 +176,7 @@ steps:
   - {id: tell, action: s3.write, role: writer, target: "s3://publish/told.txt", when: always,
      text: "${{ run.error }}",
      needs: [find, appear, get, put, within, between, read, write, remove,
-             tag, clean, sign, show, pack, unpack, concat, verify, restore,
+             tag, clean, sign, show, pack, unpack, bring, send, concat, verify, restore,
              ask, parts, start, secret, part, use, fail]}
 """
 

@@ -164,6 +164,8 @@ class Action(ActionSchema):
     """Calls the function that its field ``function`` names."""
     calls_any_service: ClassVar[bool] = False
     """Calls the operation that its field ``operation`` names, whatever that does."""
+    sends_data_out: ClassVar[bool] = False
+    """Sends what it reads to its field ``host``, out of AWS."""
     counts_transfers: ClassVar[bool] = True
     """Its ``count`` and ``bytes`` are of transferred objects, not of listed or deleted ones."""
     writes_local_files: ClassVar[bool] = False

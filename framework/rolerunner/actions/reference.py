@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from typing import TYPE_CHECKING, Any, get_args
 
 from rolerunner.errors import UsageError
@@ -146,8 +147,13 @@ def _render_example(action: type[Action]) -> str:
         else dict(zip(action.role_fields, roles))
     )
     lines = [f"# file: {action.kind}.yaml", "version: 1", "name: example"]
-    if any("params.customer_key" in str(value) for value in fields.values()):
-        lines += ["params:", "  customer_key: {type: string, required: true}"]
+    params = {
+        name: "secret: true, required: true" if field in action.secret_fields else "required: true"
+        for field, value in fields.items()
+        for name in re.findall(r"params\.(\w+)", str(value))
+    }
+    lines += ["params:"] if params else []
+    lines += [f"  {name}: {{type: string, {rules}}}" for name, rules in params.items()]
     lines += [
         "roles:",
         *(f"  {name}: {roles[name]}" for name in dict.fromkeys(named.values())),

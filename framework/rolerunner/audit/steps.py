@@ -312,3 +312,18 @@ def query_from_values(subject: AuditSubject) -> Iterator[RuleMatch]:
         if is_of_athena and isinstance(query, Template):
             message = f"the query of '{planned.step.id}' has an expression in its text"
             yield subject.locate_step(planned, message, query_from_values.remedy, "query"), ""
+
+
+@rule(
+    "RR022", "leaves-aws", "medium",
+    "A step sends data to a server outside of AWS.",
+    "No policy of AWS limits who reads it there, and no log of AWS shows it.",
+    "check that the host may have these objects, and ignore the finding in a comment",
+)  # fmt: skip
+def leaves_aws(subject: AuditSubject) -> Iterator[RuleMatch]:
+    """Names what the actions send that send data to a host."""
+    for planned in subject.plan.steps:
+        if subject.find_action(planned).sends_data_out:
+            source = planned.fields.get("source") or planned.fields.get("objects")
+            message = f"'{planned.step.id}' sends {source} to {planned.fields.get('host')}"
+            yield subject.locate_step(planned, message, leaves_aws.remedy, "host"), ""

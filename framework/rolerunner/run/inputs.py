@@ -86,7 +86,7 @@ def _reject_secrets(step: Step, action: type[Action], values: Mapping[str, Any])
         if has_secret_value(value) and not action.accepts_secret(path):
             hint = (
                 "secrets may be used in arguments of python.call, parameters of aws.call, "
-                "and a customer_key"
+                "a customer_key, and the credentials of SFTP"
             )
             name = ".".join(map(str, path))
             raise FieldError(f"{step.mark}: '{name}' would get a secret", hint=hint)

@@ -33,6 +33,8 @@ class ActionSchema(StrictModel):
     """Keys that name its roles; ``role`` is the default of each."""
     needs_role: ClassVar[bool] = True
     """False for an action that does not have to call AWS."""
+    secret_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that must be secret params: neither text in the spec nor a param that is shown."""
     content_fields: ClassVar[tuple[str, ...]] = ()
     """Fields with the user's own content, such as a script, which may hold foreign templates."""
     object_fields: ClassVar[tuple[str, ...]] = ()
@@ -43,7 +45,7 @@ class ActionSchema(StrictModel):
     @classmethod
     def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
         """Returns True if a secret may flow to ``path``, which is relative to the step."""
-        return str(path[-1]).endswith("customer_key")
+        return str(path[-1]).endswith("customer_key") or path[0] in cls.secret_fields
 
     @classmethod
     def list_nested_roles(cls, fields: Mapping[str, Any]) -> list[str]:

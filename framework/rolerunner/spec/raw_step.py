@@ -323,6 +323,9 @@ def _parse_own_fields(
         for key, each in value.items()
         if key not in common
     }
+    for key in schema.secret_fields if schema else ():
+        if fields.get(key) is not None:
+            reader.require_secret_param(fields[key], (*path, key))
     for key in of_objects:
         if reads_object(fields.get(key)):
             reader.check_object_template(fields[key], (*path, key))

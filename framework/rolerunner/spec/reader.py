@@ -45,7 +45,7 @@ ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
 
 _WHERE_SECRETS_GO = (
     "secrets can flow into arguments of python.call, parameters of aws.call, a customer_key, "
-    "and the webhook of a notification"
+    "the credentials of SFTP, and the webhook of a notification"
 )
 
 
@@ -129,6 +129,26 @@ class SpecReader:
     def _add_problem(self, problem: Problem) -> None:
         if problem not in self.known.problems:
             self.known.problems.append(problem)
+
+    def require_secret_param(self, value: Any, path: Path) -> None:
+        """Reports a value that is not a secret param alone; a secret in the spec is not shown."""
+        if not isinstance(value, Template):
+            problem = self.document.problem(
+                path,
+                f"'{path[-1]}' is a secret, which cannot be in a spec",
+                "declare a param with 'secret: true' and write ${{ params.NAME }}",
+            )
+            self._add_problem(replace(problem, line=""))
+        elif BROKEN_EXPRESSION not in value.parts and (
+            value.name is None
+            or value.name.path[0] != "params"
+            or value.name.path[1] not in self.known.secrets
+        ):
+            self.add(
+                path,
+                f"'{path[-1]}' must be a secret param and nothing else",
+                "declare the param with 'secret: true' and write ${{ params.NAME }}",
+            )
 
     def validate_model(
         self, model: type[M], value: Any, path: Path, more_keys: Iterable[str] = ()

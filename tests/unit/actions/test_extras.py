@@ -84,6 +84,11 @@ def test_zstd_is_an_extra_of_steps_that_use_it_or_may(action: str, fields: dict[
     assert list_extras(action, **fields) == ("zstd",)
 
 
+@pytest.mark.parametrize("action", ["sftp.download", "sftp.upload"])
+def test_actions_on_sftp_need_an_extra(action: str) -> None:
+    assert list_extras(action) == ("sftp",)
+
+
 @pytest.mark.parametrize(
     ("action", "fields"),
     [

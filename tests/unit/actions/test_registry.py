@@ -44,10 +44,24 @@ def test_what_an_action_says_of_itself_fits_its_fields(name: str) -> None:
 def test_the_attributes_name_the_actions_that_others_treat_differently() -> None:
     found = {
         attribute: [name for name in ACTIONS if getattr(registry()[name], attribute)]
-        for attribute in ("stores_objects", "deletes_objects", "calls_user_code")
+        for attribute in (
+            "stores_objects",
+            "sends_data_out",
+            "deletes_objects",
+            "calls_user_code",
+        )
     }
     assert found == {
-        "stores_objects": ["s3.concat", "s3.copy", "s3.pack", "s3.unpack", "s3.upload", "s3.write"],
+        "stores_objects": [
+            "s3.concat",
+            "s3.copy",
+            "s3.pack",
+            "s3.unpack",
+            "s3.upload",
+            "s3.write",
+            "sftp.download",
+        ],
+        "sends_data_out": ["sftp.upload"],
         "deletes_objects": ["s3.delete"],
         "calls_user_code": ["python.call"],
     }
@@ -65,7 +79,8 @@ def test_only_an_action_that_is_looked_up_is_imported() -> None:
 def test_no_action_imports_botocore() -> None:
     code = (
         "import sys; from rolerunner.actions import registry; dict(registry());"
-        "print([name for name in ('botocore', 'boto3', 'pyspark') if name in sys.modules])"
+        "print([name for name in ('botocore', 'boto3', 'pyspark', 'paramiko')"
+        " if name in sys.modules])"
     )
     assert run_python(code) == "[]"
 

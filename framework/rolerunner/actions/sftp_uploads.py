@@ -1,0 +1,377 @@
+"""The work of ``sftp.upload``: which object becomes which file, and what is written when."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from rolerunner.actions.archive_formats import find_name_problem
+from rolerunner.actions.object_names import is_folder_marker
+from rolerunner.actions.object_plans import ObjectPlan
+from rolerunner.errors import IntegrityFailed, StepError, UnsafeKey
+from rolerunner.selection.collisions import find_collision
+from rolerunner.sftp.listing import join_path, lstat_or_none
+from rolerunner.sftp.reading import MIB
+from rolerunner.sftp.sessions import wait_for
+from rolerunner.sftp.writing import (
+    LargeFile,
+    NewFile,
+    RemoteFolders,
+    make_exists_error,
+    write_whole,
+)
+from rolerunner.storage.kept_times import find_mtime
+from rolerunner.storage.parts import ObjectRange
+from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
+from rolerunner.storage.thread_pool import ThreadPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from rolerunner.actions.base import StepContext
+    from rolerunner.actions.builtin.sftp_upload import SftpUpload
+    from rolerunner.actions.object_plans import Report
+    from rolerunner.actions.source_objects import SourceObjects
+    from rolerunner.model import S3Uri
+    from rolerunner.sftp.sessions import SftpSessions
+
+_SMALL = MIB
+"""Bytes up to which an object is read whole, several at once; larger ones follow one another."""
+_BATCH = 1000
+"""Objects that are looked up, written and, if they are moved, deleted together."""
+_READ_AHEAD = 4
+"""Objects in flight for each session, so that sessions do not wait for S3."""
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class PlannedUpload:
+    """An object and the path that it becomes on the server."""
+
+    uri: S3Uri
+    info: ObjectInfo
+    path: str
+
+    @property
+    def mtime(self) -> Optional[int]:
+        """The time of the object in seconds, if it is known."""
+        nanoseconds = find_mtime(self.info)
+        return None if nanoseconds is None else nanoseconds // _NANOSECONDS
+
+
+class SftpUploads:
+    """The transfers of a step."""
+
+    def __init__(
+        self,
+        action: SftpUpload,
+        gathered: SourceObjects,
+        sessions: SftpSessions,
+        storages: tuple[Storage, Storage],
+        context: StepContext,
+    ) -> None:
+        """``storages`` are S3 under the step's role, for small and for large objects."""
+        self._action = action
+        self._objects = gathered.objects
+        self._refused = gathered.refused
+        self._sessions = sessions
+        self._storage, self._storage_of_large = storages
+        self._context = context
+        lenient = context.is_resumed and action.if_exists == "overwrite"
+        self.if_exists = "skip_same" if lenient else action.if_exists
+        self._compare = "size_mtime" if lenient else action.compare
+        self._folders = RemoteFolders(sessions)
+
+    def check_targets(self) -> None:
+        """Raises UnsafeKey, before anything is written, if two objects would be one file."""
+        action, context = self._action, self._context
+        server = self._sessions.server
+
+        def names() -> Iterator[tuple[str, str]]:
+            for item in self.targets():
+                if isinstance(item, PlannedUpload):
+                    yield server.url(item.path), str(item.uri)
+
+        may_collide = (
+            action.renames
+            or self._objects.flat
+            or not self._objects.ascending
+            or not action.goes_to_folder()
+        )
+        found = find_collision(names) if may_collide else None
+        claims = action.move or action.renames
+        if found is None and claims and context.target_claims is not None:
+            found = context.target_claims.claim(str(context.workdir), names())
+        if found is not None:
+            raise UnsafeKey(
+                f"{found.one} and {found.other} would both be {found.name}",
+                hint="nothing was written; write them in separate steps, to different folders",
+                type="SameFile",
+            )
+
+    def targets(self) -> Iterator[Union[PlannedUpload, Outcome]]:
+        """Yields each object with its path, or the reason why it can have none."""
+        namer, action = self._action.namer(), self._action
+        number = 0
+        for info in self._objects:
+            if info.deleted or is_folder_marker(info.key, info.size):
+                continue
+            number += 1
+            uri, relative = self._objects.uri(info), self._objects.relative(info)
+            try:
+                name = namer.name(info.key, relative, info.size, info.modified, number)
+                problem = find_name_problem(name)
+            except UnsafeKey as error:
+                yield Outcome(uri, status="failed", error=error)
+                continue
+            if problem:
+                refused = UnsafeKey(
+                    f"{uri}: the name {name!r} {problem}, so it could leave {action.target}",
+                    hint="leave it out with 'exclude', or give it another 'name'",
+                )
+                yield Outcome(uri, status="failed", error=refused)
+                continue
+            path = join_path(action.target, name) if action.goes_to_folder() else action.target
+            yield PlannedUpload(uri, info, path)
+
+    def plan(self, report: Report) -> None:
+        """Reports what would be written and skipped."""
+        for item in self.targets():
+            self._context.cancel.stop_if_set()
+            decision = item if isinstance(item, Outcome) else self._decide(item)
+            if isinstance(decision, PlannedUpload):
+                url = self._sessions.server.url(decision.path)
+                then = "the object is deleted" if self._action.move else ""
+                source, size = str(decision.uri), decision.info.size
+                report(
+                    ObjectPlan(
+                        "send",
+                        url,
+                        "it does not exist or differs"
+                        if self.if_exists != "overwrite"
+                        else "'if_exists' is overwrite",
+                        source,
+                        size,
+                        then=then,
+                    )
+                )
+            elif decision.error is not None:
+                report(ObjectPlan("fail", str(decision.uri), decision.error.message))
+            else:
+                url, source = str(decision.path), str(decision.uri)
+                report(ObjectPlan("skip", url, "it exists", source, decision.size))
+
+    def transfer(self) -> Iterator[Outcome]:
+        """Transfers the objects; yields an outcome for each, and deletes those that are moved."""
+        yield from self._refused
+        rest = self.targets()
+        at_once = self._sessions.limit
+        with (
+            ThreadPool(at_once, thread_name_prefix="rolerunner-sftp") as pool,
+            ThreadPool(1, thread_name_prefix="rolerunner-sftp-large") as large_pool,
+        ):
+            try:
+                for batch in iter(lambda: list(islice(rest, _BATCH)), []):
+                    done = self._transfer_batch(batch, pool, large_pool)
+                    yield from (
+                        self._delete_sources(done, batch, pool) if self._action.move else done
+                    )
+            except BaseException:
+                self._sessions.close()  # ends what is still being written
+                large_pool.shutdown(wait=False)
+                raise
+
+    def _transfer_batch(
+        self, batch: list[Union[PlannedUpload, Outcome]], pool: ThreadPool, large_pool: ThreadPool
+    ) -> Iterator[Outcome]:
+        cancel = self._context.cancel
+        yield from (each for each in batch if isinstance(each, Outcome))
+        decided = [
+            pool.submit(self._decide, each) for each in batch if not isinstance(each, Outcome)
+        ]
+        wanted: list[PlannedUpload] = []
+        for future in decided:
+            decision = wait_for(future, cancel)
+            if isinstance(decision, Outcome):
+                yield decision
+            else:
+                wanted.append(decision)
+        large = [
+            large_pool.submit(self._write_large, each) for each in wanted if each.info.size > _SMALL
+        ]
+        try:
+            yield from self._write_small_ones(
+                [each for each in wanted if each.info.size <= _SMALL], pool
+            )
+            for future_of_large in large:
+                yield wait_for(future_of_large, cancel)
+        finally:
+            for each in large:
+                each.cancel()
+
+    def _write_small_ones(self, wanted: list[PlannedUpload], pool: ThreadPool) -> Iterator[Outcome]:
+        """Writes small objects, which are read in their order and written several at once."""
+        if not wanted:
+            return
+        cancel, pending = self._context.cancel, iter(wanted)
+        in_flight: list[Future[Outcome]] = []
+        items = ((each.uri, each.info) for each in wanted)
+        with closing(self._storage.read_in_order(items, cancel)) as blocks:
+            for block, planned in zip(blocks, pending):
+                if block.error is not None:
+                    yield Outcome(planned.uri, status="failed", error=block.error)
+                    continue
+                in_flight.append(pool.submit(self._write_small, planned, block.data))
+                if len(in_flight) > self._sessions.limit * _READ_AHEAD:
+                    yield wait_for(in_flight.pop(0), cancel)
+            for future in in_flight:
+                yield wait_for(future, cancel)
+
+    def _decide(self, planned: PlannedUpload) -> Union[PlannedUpload, Outcome]:
+        """Returns what is to be written, or the outcome of an object that is not."""
+        try:
+            if self._action.keep_times and not planned.info.modified:
+                info = self._storage.head(planned.uri, planned.info.version)
+                planned = replace(planned, info=replace(info, version=planned.info.version))
+            if self.if_exists == "overwrite":
+                return planned
+            there = self._sessions.run(
+                lambda client: lstat_or_none(client, planned.path), planned.path, "look it up"
+            )
+        except StepError as error:
+            self._context.cancel.stop_if_set()
+            return self._fail(planned, error)
+        if there is None:
+            return planned
+        if self.if_exists == "fail":
+            return self._fail(planned, make_exists_error(planned.path))
+        if self.if_exists == "skip":
+            return self._end(planned, "skipped", is_same=False)
+        return self._end(planned, "skipped") if self._is_same(planned, there) else planned
+
+    def _is_same(self, planned: PlannedUpload, there: Any) -> bool:
+        """Returns True if a file has the size of the object and, if compared, its time."""
+        is_file = there.st_mode is None or stat.S_ISREG(there.st_mode)
+        if not is_file or there.st_size != planned.info.size:
+            return False
+        return self._compare == "size" or (
+            planned.mtime is not None and int(there.st_mtime or 0) == planned.mtime
+        )
+
+    def _new_file(self, planned: PlannedUpload) -> NewFile:
+        info = planned.info
+        self._folders.ensure(planned.path.rpartition("/")[0])
+        return NewFile(
+            planned.path,
+            f"{planned.uri}\0{info.version}\0{info.etag}",
+            info.size,
+            planned.mtime if self._action.keep_times else None,
+            replaces=self.if_exists != "fail",
+        )
+
+    def _write_small(self, planned: PlannedUpload, data: bytes) -> Outcome:
+        try:
+            write_whole(self._sessions, self._new_file(planned), data)
+        except StepError as error:
+            self._context.cancel.stop_if_set()
+            return self._fail(planned, error)
+        return self._end(planned, "done")
+
+    def _write_large(self, planned: PlannedUpload) -> Outcome:
+        uri, info, cancel = planned.uri, planned.info, self._context.cancel
+
+        def read_from(start: int) -> Iterator[bytes]:
+            within = (start, info.size - start) if start else None
+            with closing(
+                self._storage_of_large.read_in_order([(uri, info)], cancel, within=within)
+            ) as blocks:
+                for block in blocks:
+                    if block.error is not None:
+                        raise block.error
+                    yield block.data
+
+        def read_range(start: int, length: int) -> bytes:
+            return self._storage_of_large.read_range(ObjectRange(uri, info, start, length), cancel)
+
+        try:
+            large = LargeFile(self._new_file(planned), read_from, read_range)
+            large.write(self._sessions)
+        except StepError as error:
+            cancel.stop_if_set()
+            return self._fail(planned, error)
+        if large.resumed:
+            self._context.note(
+                "info",
+                f"{planned.path}: continued at {large.resumed:,} bytes of an earlier run",
+                {},
+            )
+        return self._end(planned, "done")
+
+    def _end(self, planned: PlannedUpload, status: str, *, is_same: bool = True) -> Outcome:
+        """Returns the outcome of a file that is right; ``is_same`` is False if that is unknown."""
+        info = planned.info
+        return Outcome(
+            planned.uri,
+            info.size,
+            self._sessions.server.url(planned.path),
+            info.etag,
+            info.version,
+            status,
+            source_info=info if is_same else None,
+        )
+
+    def _fail(self, planned: PlannedUpload, error: StepError) -> Outcome:
+        url = self._sessions.server.url(planned.path)
+        return Outcome(planned.uri, path=url, status="failed", error=error)
+
+    def _delete_sources(
+        self,
+        outcomes: Iterator[Outcome],
+        batch: Sequence[Union[PlannedUpload, Outcome]],
+        pool: ThreadPool,
+    ) -> Iterator[Outcome]:
+        """Deletes each object whose file is proved to be its copy, if it has not changed."""
+        paths = {each.uri: each.path for each in batch if isinstance(each, PlannedUpload)}
+        copied: list[Outcome] = []
+        for outcome in outcomes:
+            if outcome.error is None and outcome.source_info is not None:
+                copied.append(outcome)
+            else:
+                yield outcome
+        proved: dict[S3Uri, Outcome] = {}
+        for checked in pool.map(lambda each: self._prove_copy(each, paths[each.uri]), copied):
+            if checked.error is not None:
+                yield checked
+            else:
+                proved[checked.uri] = checked
+        infos = (
+            ObjectInfo(each.uri.key, each.size, each.etag, bucket=each.uri.bucket)
+            for each in proved.values()
+        )
+        for deleted in self._storage.delete(infos, "", self._context.cancel, unchanged=True):
+            outcome, error = proved[deleted.uri], deleted.error
+            if error is not None:
+                text = f"copied to {outcome.path}, but the object was kept: {error.message}"
+                error = StepError(text, hint=error.hint, type=error.type)
+                outcome = replace(outcome, status="failed", error=error)
+            yield outcome
+
+    def _prove_copy(self, copied: Outcome, path: str) -> Outcome:
+        """Returns the outcome, failed if the file on the server does not have the object's size."""
+        try:
+            there = self._sessions.run(
+                lambda client: lstat_or_none(client, path), path, "look it up"
+            )
+        except StepError as error:
+            return replace(copied, status="failed", error=error)
+        is_file = there is not None and stat.S_ISREG(there.st_mode or stat.S_IFREG)
+        if there is None or not is_file or there.st_size != copied.size:
+            problem = IntegrityFailed(
+                f"{path}: is not the copy that was made, so {copied.uri} was kept"
+            )
+            return replace(copied, status="failed", error=problem)
+        return copied

@@ -1,0 +1,237 @@
+"""Lists the files of a remote folder, or one file. Only regular files are ever read."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.common.wording import format_count
+from rolerunner.errors import LocalFileFailed, StepError
+from rolerunner.selection.names import format_mtime
+from rolerunner.sftp.errors import translate_error
+from rolerunner.sftp.ssh import list_remote_errors
+from rolerunner.storage.protocol import ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rolerunner.common.cancellation import Cancel
+    from rolerunner.sftp.sessions import SftpSessions
+
+_NAMED = 3
+"""Names that a note about what is left out has."""
+_BATCH = 500
+"""Entries after which a cancellation is noticed."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A regular file on the server. ``mtime`` is in seconds since 1970."""
+
+    path: str
+    relative: str
+    size: int
+    mtime: int
+
+    def as_info(self) -> ObjectInfo:
+        """Returns the file as a line of a list; its ETag holds the time."""
+        return ObjectInfo(
+            self.relative, self.size, etag=str(self.mtime), modified=format_mtime(self.mtime)
+        )
+
+
+@dataclass
+class LeftOut:
+    """Counts what a listing leaves out, by its kind."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, kind: str, path: str) -> None:
+        """Counts one entry."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        named = self.names.setdefault(kind, [])
+        if len(named) < _NAMED:
+            named.append(path)
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{format_count(count, kind)} left out: {', '.join(map(repr, self.names[kind]))}"
+            + (", ..." if count > _NAMED else "")
+            for kind, count in self.counts.items()
+        )
+
+
+def join_path(folder: str, name: str) -> str:
+    """Returns the path of a name in a folder."""
+    return f"{folder}{name}" if folder.endswith("/") or not folder else f"{folder}/{name}"
+
+
+def describe_kind(mode: int) -> str:
+    """Returns what a file that is not regular is."""
+    kinds = (
+        (stat.S_ISLNK, "symbolic link"),
+        (stat.S_ISFIFO, "named pipe"),
+        (stat.S_ISSOCK, "socket"),
+        (stat.S_ISCHR, "device"),
+        (stat.S_ISBLK, "device"),
+    )
+    return next((name for is_kind, name in kinds if is_kind(mode)), "special file")
+
+
+def lstat_or_none(client: Any, path: str, *, follow: bool = False) -> Optional[Any]:
+    """Returns the attributes of a path, or None if there is nothing. Raises OSError."""
+    try:
+        return client.stat(path) if follow else client.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+
+
+class RemoteListing:
+    """Lists below one source. ``symlinks`` is skip, follow or error."""
+
+    def __init__(
+        self,
+        sessions: SftpSessions,
+        source: str,
+        symlinks: str,
+        cancel: Cancel,
+    ) -> None:
+        self._sessions = sessions
+        self._source = source
+        self._symlinks = symlinks
+        self._cancel = cancel
+        self.left_out = LeftOut()
+
+    def list(self) -> Iterator[RemoteFile]:
+        """Yields every regular file, folder by folder. Raises StepError."""
+        if not self._source.endswith("/"):
+            found = self._find_single()
+            if found is not None:
+                yield found
+            return
+        ancestors = (self._normalize(self._source),) if self._symlinks == "follow" else ()
+        pending: deque[tuple[str, str, tuple[str, ...]]] = deque([(self._source, "", ancestors)])
+        while pending:
+            folder, base, inside = pending.pop()
+            links: list[str] = []
+            for name, attributes in self._read_folder(folder):
+                path, relative = join_path(folder, name), base + name
+                mode = attributes.st_mode
+                if mode is None or stat.S_ISLNK(mode):
+                    links.append(name)  # other requests would mix with those of the listing
+                elif stat.S_ISDIR(mode):
+                    inner = (*inside, join_path(inside[-1], name)) if inside else ()
+                    pending.append((f"{path}/", f"{relative}/", inner))
+                else:
+                    yield from self._accept(path, relative, attributes)
+            for name in links:
+                path, relative = join_path(folder, name), base + name
+                attributes = self._look_at(path)
+                if attributes is None:
+                    continue
+                if stat.S_ISDIR(attributes.st_mode):
+                    pending.append((f"{path}/", f"{relative}/", self._enter_link(path, inside)))
+                else:
+                    yield from self._accept(path, relative, attributes)
+
+    def _find_single(self) -> Optional[RemoteFile]:
+        attributes = self._look_at(self._source, is_source=True)
+        if attributes is None:
+            return None
+        if stat.S_ISDIR(attributes.st_mode):
+            raise StepError(
+                f"{self._source} is a folder on the server",
+                hint=f"write 'source: {self._source}/' for the files below it",
+                type="NotAFile",
+            )
+        name = self._source.rpartition("/")[2]
+        return next(iter(self._accept(self._source, name, attributes, is_source=True)), None)
+
+    def _read_folder(self, folder: str) -> Iterator[tuple[str, Any]]:
+        """Yields the entries of a folder as the server sends them.
+
+        A connection that is lost in the middle of a large folder is an error: its order may change.
+        """
+        with self._sessions.borrow(folder, "list it") as client:
+            try:
+                entries = client.listdir_iter(folder, read_aheads=16)
+                for number, entry in enumerate(entries):
+                    if number % _BATCH == 0:
+                        self._cancel.stop_if_set()
+                    self._check_name(folder, entry.filename)
+                    yield entry.filename, entry
+            except list_remote_errors() as error:
+                raise translate_error(error, folder, "list it") from None
+
+    def _check_name(self, folder: str, name: str) -> None:
+        """Raises StepError for a name that a server cannot mean well."""
+        if not name or "/" in name or "\0" in name or name in (".", ".."):
+            raise StepError(
+                f"{folder}: the server lists the name {name!r}, which no file can have",
+                hint="the server is broken or hostile; nothing more was read",
+                type="UnsafeName",
+            )
+
+    def _look_at(self, path: str, *, is_source: bool = False) -> Optional[Any]:
+        """Returns what a path that may be a link is; None if it is left out."""
+        found = self._sessions.run(lambda client: client.lstat(path), path, "read it")
+        if found.st_mode is None or not stat.S_ISLNK(found.st_mode):
+            return found
+        if self._symlinks == "error" or (is_source and self._symlinks == "skip"):
+            raise LocalFileFailed(
+                f"{path}: is a symbolic link on the server, and 'symlinks' is '{self._symlinks}'",
+                hint="set 'symlinks: follow' to read what it points to",
+                type="SymbolicLink",
+            )
+        if self._symlinks == "skip":
+            self.left_out.add("symbolic link", path)
+            return None
+        try:
+            return self._sessions.run(lambda client: client.stat(path), path, "read it")
+        except StepError as error:
+            raise StepError(
+                f"{path}: the symbolic link cannot be followed: {error.message}",
+                hint="leave it out with 'exclude', or set 'symlinks: skip'",
+                type=error.type,
+            ) from None
+
+    def _normalize(self, path: str) -> str:
+        real = self._sessions.run(lambda client: client.normalize(path), path, "read it")
+        return str(real)
+
+    def _enter_link(self, path: str, inside: tuple[str, ...]) -> tuple[str, ...]:
+        real = self._normalize(path)
+        if any(f"{each}/".startswith(f"{real.rstrip('/')}/") for each in inside):
+            raise StepError(
+                f"{path}: the symbolic link leads to a folder around it, so it has no end",
+                hint="leave it out with 'exclude', or set 'symlinks: skip'",
+                type="LinkLoop",
+            )
+        return (*inside, real)
+
+    def _accept(
+        self, path: str, relative: str, attributes: Any, *, is_source: bool = False
+    ) -> Iterator[RemoteFile]:
+        """Yields a regular file; counts anything else, which is never opened."""
+        mode = attributes.st_mode
+        if mode is not None and not stat.S_ISREG(mode):
+            if is_source:
+                raise StepError(
+                    f"{path} is a {describe_kind(mode)} on the server, which is never read",
+                    type="NotAFile",
+                )
+            self.left_out.add(describe_kind(mode), path)
+            return
+        if mode is None or attributes.st_size is None:
+            raise StepError(
+                f"{path}: the server does not report the kind and the size of the file",
+                hint="without them a file cannot be read safely; ask the server's operator",
+                type="NoAttributes",
+            )
+        yield RemoteFile(path, relative, attributes.st_size, int(attributes.st_mtime or 0))
