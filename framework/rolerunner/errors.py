@@ -27,8 +27,9 @@ A wrong spec raises; a failed step is caught by the runner and becomes part of t
 from __future__ import annotations
 
 import copyreg
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Optional, Union
 
 from rolerunner.errors import Mark
+from rolerunner.lazy_dataclass import dataclass
 
 StepStatus = Literal["succeeded", "warning", "failed", "skipped", "not_run"]
 """The final status of a step."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,36 +78,55 @@ NEVER = {
 }
 OFFLINE = {
     *NEVER,
-    "structlog",
     "asyncio",
     "botocore",
     "urllib3",
     "ssl",
     "http.client",
-    "rolerunner.run.runner",
+    "rolerunner.run.group",
+    "rolerunner.sessions.components",
+    "rolerunner.storage.workers.distributed_listing",
 }
-HELP = {*OFFLINE, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
+CHECKING = {*OFFLINE, "rolerunner.run.runner"}
+HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "unwanted"),
+    ("arguments", "most", "unwanted"),
     [
-        (["--help"], HELP),
-        (["validate", "job.yaml"], OFFLINE),
-        (["plan", "job.yaml"], OFFLINE - {"rolerunner.iam.policy"}),
-        (["run", "job.yaml"], NEVER),
+        (["--version"], 165, HELP),
+        (["--help"], 170, HELP),
+        (["validate", "job.yaml"], 365, CHECKING),
+        (["plan", "job.yaml"], 380, CHECKING - {"rolerunner.iam.policy"}),
+        (["run", "job.yaml"], 420, OFFLINE),
     ],
-    ids=["help", "validate", "plan", "run"],
+    ids=["version", "help", "validate", "plan", "run"],
 )
 def test_a_command_imports_only_what_it_needs(
-    arguments: list[str], unwanted: set[str], rolerunner: Callable[..., Any], tmp_path: Path
+    arguments: list[str],
+    most: int,
+    unwanted: set[str],
+    rolerunner: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     (tmp_path / "nothing.py").write_text("def nothing(context):\n    return None\n")
     completed = rolerunner(*arguments, PYTHONPROFILEIMPORTTIME="1", AWS_REGION="eu-west-1")
-    imported = set(re.findall(r"^import time: .*\| +([\w.]+)$", completed.stderr, re.MULTILINE))
-    assert (completed.returncode, "rolerunner.cli" in imported) == (0, True)
-    assert imported & unwanted == set()
+    assert (completed.returncode, imported_by(completed) & unwanted) == (0, set())
+    assert "rolerunner.cli" in imported_by(completed)
+    assert len(imported_by(completed)) <= most
+
+
+def test_the_entry_of_glue_imports_no_botocore() -> None:
+    command = [sys.executable, "-X", "importtime", "-c", "import rolerunner.glue.entry"]
+    imported = imported_by(subprocess.run(command, capture_output=True, text=True, check=True))
+    unwanted = {"botocore", "urllib3", "asyncio", "ssl", "jinja2", "rich", "click"}
+    assert ("rolerunner.glue.launch.entry" in imported, imported & unwanted) == (True, set())
+    assert len(imported) <= 360
+
+
+def imported_by(completed: Any) -> set[str]:
+    return set(re.findall(r"^import time: .*\| +([\w.]+)$", completed.stderr, re.MULTILINE))
 
 
 def test_a_name_that_is_none_of_ours_is_looked_for_among_all(

@@ -5,7 +5,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
@@ -16,6 +15,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.new_files import TargetFolder
 from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure, Permission, Role
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.spec.action_schema import ActionSchema

@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -12,6 +11,7 @@ from rolerunner.actions.base import StepContext
 from rolerunner.actions.functions import call_function, load_function
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import FunctionFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Role
 from rolerunner.redaction.redact import redact, redact_text
 from rolerunner.selection.manifest import ObjectList

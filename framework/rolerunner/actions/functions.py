@@ -5,7 +5,6 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Optional
@@ -20,8 +19,7 @@ from rolerunner.common.json_values import check_json, safe_text
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.iam.actions_table import derive_permissions
-from rolerunner.iam.aws_errors import AwsError
-from rolerunner.iam.denials import explain_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import JOB, Permission, Role
 
 
@@ -175,6 +173,9 @@ def _build_failure(name: str, error: BaseException, role: Optional[Role] = None)
     if hasattr(error, "response") and hasattr(
         error, "operation_name"
     ):  # botocore's ClientError, without importing it
+        from rolerunner.iam.aws_errors import AwsError  # noqa: PLC0415 - for a failure alone
+        from rolerunner.iam.denials import explain_error  # noqa: PLC0415 - as above
+
         explained = explain_error(
             AwsError.from_client_error(error), role, needed=_find_needed_permissions(error)
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.values import format_suggestion, suggest_name
 
 if TYPE_CHECKING:

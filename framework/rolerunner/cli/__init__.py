@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
+from rolerunner._version import __version__
 from rolerunner.cli.common import COMPLETE_VARIABLE, SETTINGS, echo, format_problem
 from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import (
@@ -99,7 +100,7 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, context_settings=SETTINGS)
-@click.version_option(package_name="rolerunner", prog_name="rolerunner")
+@click.version_option(__version__, prog_name="rolerunner")
 def main() -> None:
     """Run the steps of a YAML job spec, each under its own IAM role.
 

@@ -270,8 +270,7 @@ def _create_log_observer(log_format: str, log_level: str) -> Observer:
         from rolerunner.observers.terminal import Terminal  # noqa: PLC0415 - rich takes 60 ms
 
         return Terminal()
-    with _hide_package("rich"):  # structlog takes 40 ms to import with rich, 10 ms without
-        from rolerunner.observers.log import Log, configure_stdout  # noqa: PLC0415
+    from rolerunner.observers.log import Log, configure_stdout  # noqa: PLC0415
 
     return Log(configure_stdout(), level=log_level)
 
@@ -304,16 +303,3 @@ def _make_failed_result(error: Exception) -> RunResult:
     return RunResult(
         "", "", "failed", f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", 0.0, (), (), failure
     )
-
-
-@contextmanager
-def _hide_package(package: str) -> Iterator[None]:
-    """Makes a package look absent inside the block (Python reference, "The module cache")."""
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]  # typeshed leaves this out
-    try:
-        yield
-    finally:
-        del sys.modules[package]

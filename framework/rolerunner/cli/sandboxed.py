@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
@@ -11,6 +11,7 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import echo, format_spec
 from rolerunner.errors import UsageError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:

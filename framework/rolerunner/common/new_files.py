@@ -7,12 +7,12 @@ import errno
 import os
 import re
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
 from rolerunner.common.descriptors import NO_FOLLOW, open_below
 from rolerunner.common.file_errors import file_replaced_error, translate_os_errors
+from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ Knows error codes and messages; makes no calls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import AccessDenied, NotFound, RoleRefused, ServiceFailed, StepError
@@ -32,6 +32,7 @@ from rolerunner.iam.error_hints import (
     join_lines,
 )
 from rolerunner.iam.role_denials import Caller, explain_role_refusal, hint_sts
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, Role, RoleArn, S3Uri
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ prints the statements of both the caller and the role.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import RoleRefused
@@ -23,6 +22,7 @@ from rolerunner.iam.error_hints import (
     hint_ids,
     join_lines,
 )
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Role, RoleArn
 
 if TYPE_CHECKING:

@@ -1,13 +1,15 @@
-"""Writes events as log lines, as JSON or coloured text. The only importer of structlog."""
+"""Writes events as log lines: one JSON object each."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import threading
+import traceback
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
-
-import structlog
 
 from rolerunner.common.json_values import json_value
 from rolerunner.events import (
@@ -33,7 +35,7 @@ from rolerunner.redaction.tracebacks import format_message
 from rolerunner.step_ids import StepId, is_inside_group
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping
 
     from rolerunner.observers.transfer_rate import ProgressMeter
 
@@ -42,15 +44,13 @@ _PROGRESS_SECONDS = 60.0
 
 
 class Log:
-    """Writes each event as a line; ``form`` is json or console, ``level`` a lower-case level."""
+    """Writes each event of at least ``level``, a lower-case level, as a line."""
 
-    def __init__(self, stream: TextIO, *, form: str = "json", level: str = "info") -> None:
-        self._log = structlog.wrap_logger(
-            structlog.WriteLogger(stream),
-            processors=_build_processors(form, stream),
-            wrapper_class=structlog.make_filtering_bound_logger(_get_level_number(level)),
-        )
-        _redirect_logging(self._log, level)
+    def __init__(self, stream: TextIO, *, level: str = "info") -> None:
+        self._stream = stream
+        self._level = _get_level_number(level)
+        self._lock = threading.Lock()
+        _redirect_logging(self, level)
 
         self._progress = SparseProgress(_PROGRESS_SECONDS)
 
@@ -66,7 +66,23 @@ class Log:
             if meter is not None:
                 level, values = "info", {**values, **_describe_rate(meter)}
         if name:
-            getattr(self._log, level)(name, **values)
+            self.write(level, name, values)
+
+    def write(self, level: str, name: str, values: Mapping[str, Any]) -> None:
+        """Writes a line, with secrets redacted, unless its level is too low."""
+        if _get_level_number(level) < self._level:
+            return
+        line: dict[str, Any] = {
+            **values,
+            "event": name,
+            "level": level,
+            "timestamp": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ}",
+        }
+        shown = redact({key: json_value(value) for key, value in line.items()})
+        text = json.dumps(shown, default=str, ensure_ascii=False)
+        with self._lock:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
 
 
 def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
@@ -211,44 +227,23 @@ def _format_run_event(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     )
 
 
-def _build_processors(form: str, stream: TextIO) -> list[Any]:
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _redact_values,
-    ]
-    if form == "json":
-        return [*shared, structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
-    return [*shared, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-
-
-def _redact_values(
-    _logger: Any, _method: str, values: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    shown: dict[str, Any] = redact({key: json_value(value) for key, value in values.items()})
-    return shown
-
-
 class _ForwardingHandler(logging.Handler):
     """Forwards records of the standard library's loggers to the same stream."""
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        exception = {"exc_info": record.exc_info} if record.exc_info else {}
+        values = {"logger": record.name}
         with suppress(Exception):  # a record that cannot be written must not fail its caller
-            self._log.log(
-                max(record.levelno, logging.DEBUG),
-                format_message(record),
-                logger=record.name,
-                **exception,
-            )
+            if record.exc_info and record.exc_info[0] is not None:
+                values["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            level = _name_level(record.levelno)
+            self._log.write(level, format_message(record), values)
 
 
-def _redirect_logging(log: Any, level: str) -> None:
+def _redirect_logging(log: Log, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [
         handler for handler in root.handlers if not isinstance(handler, _ForwardingHandler)
@@ -257,6 +252,12 @@ def _redirect_logging(log: Any, level: str) -> None:
     root.setLevel(
         max(_get_level_number(level), logging.WARNING) if level != "debug" else logging.DEBUG
     )
+
+
+def _name_level(number: int) -> str:
+    """Returns the name of the highest standard level that is not above ``number``."""
+    names = ("debug", "info", "warning", "error", "critical")
+    return names[min(max(number // 10, 1), len(names)) - 1]
 
 
 def _get_level_number(level: str) -> int:

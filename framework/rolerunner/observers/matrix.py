@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.observers.units import sum_numbers
 from rolerunner.step_ids import local_name
 

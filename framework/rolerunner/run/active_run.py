@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.run.conditions import RunMoment, decide_start
 from rolerunner.run.environment import RunContext
 from rolerunner.run.resume import ResumeState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -15,6 +15,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import StepError
 from rolerunner.events import Note
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure
 from rolerunner.redaction.sealing import seal_outputs
 from rolerunner.run.environment import RunContext

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure
 from rolerunner.run.inputs import resolve_templates
 from rolerunner.run.results import RunRecord, describe_failure, unstarted_result

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.base import OpenStorage
 from rolerunner.common.cancellation import Cancel
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import RunLocation
 from rolerunner.run.work_notes import WorkNotes
 

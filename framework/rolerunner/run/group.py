@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -17,6 +17,7 @@ from rolerunner.common.failures import as_step_error
 from rolerunner.common.wording import format_count
 from rolerunner.errors import FieldError, StepError
 from rolerunner.events import ItemFinished, StepFinished, StepProgress, StepStarted
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure, ItemResult, StepResult
 from rolerunner.run.active_run import ActiveRun
 from rolerunner.run.group_results import (

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import FieldError, StepError
 from rolerunner.events import ItemFinished
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.run.attempts import CompletedWork, StepAttempts
 from rolerunner.run.environment import RunContext

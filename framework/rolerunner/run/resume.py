@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from rolerunner.errors import StepError, UsageError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure
 from rolerunner.run.results import unstarted_result
 from rolerunner.run.selection import Selection

@@ -14,7 +14,6 @@ from rolerunner.events import AssumeRoleCalled, RunFinished
 from rolerunner.model import Failure, RunResult, StepResult
 from rolerunner.run.active_run import ActiveRun
 from rolerunner.run.environment import RunContext, RunEnvironment
-from rolerunner.run.group import run_group
 from rolerunner.run.notifier import EventNotifier, notify_start
 from rolerunner.run.results import RunRecord, describe_failure, redact_failure, unstarted_result
 from rolerunner.run.resume import NoState, ResumeState, RunOptions, check_selection, open_state
@@ -147,6 +146,8 @@ class _Runner:
 
         def execute(step: Step, scope: Mapping[str, Any], record: RunRecord) -> StepResult:
             if step.steps:
+                from rolerunner.run.group import run_group  # noqa: PLC0415 - few jobs have groups
+
                 return run_group(step, scope, run, record)
             return run_step(step, scope, self._context, self._state)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.errors import UsageError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reader import fill_templates
 from rolerunner.spec.values import suggest_name

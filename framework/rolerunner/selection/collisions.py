@@ -8,11 +8,11 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any, Optional
 
 from rolerunner.common.file_errors import translate_os_errors
+from rolerunner.lazy_dataclass import dataclass
 
 Names = Callable[[], Iterable[tuple[str, Any]]]
 """Yields each name with its owner, the same ones on each call; a shared name has owner None."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
+
+from rolerunner.lazy_dataclass import dataclass
 
 MAX_PATTERNS = 10_000
 """Maximum number of patterns of a step, braces expanded; they compile in two seconds."""

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.new_files import PRIVATE
 from rolerunner.errors import LocalFileFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.object_lines import (
     ListedBlock,

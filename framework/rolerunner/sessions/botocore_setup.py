@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -24,10 +22,6 @@ from rolerunner.sessions.timestamps import parse_timestamp
 if TYPE_CHECKING:
     from rolerunner.sessions.identity import JobIdentity
 
-# Glue Python Shell stays on Python 3.9, so nobody there can act on this warning.
-warnings.filterwarnings("ignore", message="Boto3 will no longer support Python")
-_SECRET_LOGGERS = ("botocore.parsers", "botocore.endpoint", "botocore.auth")
-"""Loggers that print keys, tokens and signed headers at DEBUG, in every botocore since 1.24."""
 MAX_ATTEMPTS = 5
 """Attempts at each request, the first one included."""
 NO_PROFILE: Mapping[str, Any] = {
@@ -45,7 +39,6 @@ class BotocoreSessions:
         self._identity = identity
         self._handlers: Optional[HierarchicalEmitter] = None
         self._region: Optional[str] = None
-        _silence_secret_loggers()
 
     def create_session(self, credentials: Optional[Credentials] = None) -> botocore.session.Session:
         """Returns a new session: of ``credentials`` and no others, or of the job's environment."""
@@ -164,10 +157,3 @@ class _FixedProvider(CredentialProvider):  # type: ignore[misc]  # botocore has 
 
     def load(self) -> Credentials:
         return self._credentials
-
-
-def _silence_secret_loggers() -> None:
-    for name in _SECRET_LOGGERS:
-        logger = logging.getLogger(name)
-        if logger.getEffectiveLevel() < logging.INFO or logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)

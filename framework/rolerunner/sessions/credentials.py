@@ -12,8 +12,9 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from rolerunner.errors import RoleRefused
 from rolerunner.iam.aws_errors import EXPIRED_CODES
 from rolerunner.model import JOB, Role, RoleArn
-from rolerunner.sessions.keys import Unpicklable, freeze_keys
+from rolerunner.sessions.keys import freeze_keys
 from rolerunner.sessions.lease import LeaseRequest
+from rolerunner.sessions.unpicklable import Unpicklable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Optional
+from dataclasses import field
+from typing import TYPE_CHECKING, Optional
 
-from rolerunner.sessions.keys import Keys
+from rolerunner.lazy_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from rolerunner.sessions.keys import Keys
 
 _ASSUMED_ROLE_ARN = re.compile(r"arn:[^:]+:sts::(\d{12}):assumed-role/([^/]+)/")
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, Optional
+from typing import Optional
 
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from rolerunner.redaction.secrets import register_credential
-
-_NOT_PICKLED = "credentials are not pickled: ship the Role, and assume it where it is needed"
-
-
-class Unpicklable:
-    """Base class of objects that hold credentials and therefore refuse to be pickled."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(_NOT_PICKLED)
+from rolerunner.sessions.unpicklable import Unpicklable
 
 
 class Keys(Unpicklable):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Optional, Protocol
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.sessions.keys import freeze_keys
 
 if TYPE_CHECKING:

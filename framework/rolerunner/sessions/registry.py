@@ -12,22 +12,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
 from rolerunner.sessions.borrowed import BorrowedSessions
-from rolerunner.sessions.botocore_setup import BotocoreSessions
-from rolerunner.sessions.caller import CallerIdentity
-from rolerunner.sessions.clients import ClientCache
-from rolerunner.sessions.credentials import (
-    JobCredentials,
-    RenewableCredentials,
-    RoleCredentials,
-)
-from rolerunner.sessions.keys import Unpicklable
-from rolerunner.sessions.role_keys import RoleResolver
-from rolerunner.sessions.sts import StsClient
+from rolerunner.sessions.silencing import silence_botocore
+from rolerunner.sessions.unpicklable import Unpicklable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +24,8 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
 
+    from rolerunner.sessions.components import SessionComponents
+    from rolerunner.sessions.credentials import RenewableCredentials, RoleCredentials
     from rolerunner.sessions.identity import JobIdentity
     from rolerunner.sessions.lease import Lease, LeaseRequest, PortableLease, SessionSource
 
@@ -58,32 +49,39 @@ class Sessions(Unpicklable):
         session_name: str = "rolerunner",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._identity = identity
+        self._session_name = session_name
         self._clock = clock
-        self._botocore = BotocoreSessions(identity)
-        self._clients = ClientCache(self._botocore)
-        self._job = JobCredentials(self._botocore.load_job_credentials)
-        self._caller = CallerIdentity(self._job, self._clients, self.require_region)
-        self._roles = RoleResolver(self._caller)
-        self._sts = StsClient(
-            self._clients,
-            self._caller,
-            self.require_region,
-            session_name=session_name,
-            clock=clock,
-        )
-        self._source: SessionSource = self._sts
+        self._loaded: Optional[SessionComponents] = None
+        self._source: Optional[SessionSource] = None
+        """Provides sessions instead of STS."""
+        silence_botocore()
         self._lock = threading.RLock()
         self._credentials: dict[Role, RoleCredentials] = {}
         self.on_assume: Optional[AssumeCallback] = None
         """Called after each request for a session of this process."""
+
+    @property
+    def _components(self) -> SessionComponents:
+        """What talks to AWS, created at the first use: a run may need no session."""
+        if self._loaded is None:
+            # imports botocore, which takes a fifth of the start of a run
+            from rolerunner.sessions.components import create_components  # noqa: PLC0415
+
+            with self._lock:
+                if self._loaded is None:
+                    self._loaded = create_components(
+                        self._identity, self._session_name, self._clock
+                    )
+        return self._loaded
 
     def session(self, role: Role) -> boto3.Session:
         """Returns the role's boto3 session, which asks for credentials at its first request.
 
         Clients that it creates are not shared; they have the job's endpoints and role's region.
         """
-        region = role.region or self._botocore.find_region()
-        return self._clients.boto3_session(self.get_credentials(role), region)
+        region = role.region or self._components.botocore.find_region()
+        return self._components.clients.boto3_session(self.get_credentials(role), region)
 
     def client(
         self, role: Role, service: str, *, region: str = "", config: Optional[Config] = None
@@ -94,30 +92,29 @@ class Sessions(Unpicklable):
         """
         credentials = self.get_credentials(role)
         region = region or role.region or self.require_region()
-        return self._clients.client(credentials, service, region, config=config)
+        return self._components.clients.client(credentials, service, region, config=config)
 
     def get_credentials(self, role: Role) -> RenewableCredentials:
         """Returns the credentials that the role's requests are signed with.
 
         Call ``get_frozen_credentials()`` for each signature; it may raise RoleRefused.
         """
-        return self._get_credentials(self._roles.resolve(role))
+        return self._get_credentials(self._components.roles.resolve(role))
 
     def find_ca_bundle(self) -> Optional[str]:
         """Returns the path of the certificates to trust instead of botocore's own.
 
         AWS_CA_BUNDLE or a profile's ``ca_bundle`` sets it, else REQUESTS_CA_BUNDLE.
         """
-        return self._botocore.find_ca_bundle()
+        return self._components.botocore.find_ca_bundle()
 
     def export_lease(self, role: Role, expired_token: str = "") -> PortableLease:
         """Returns the role's session for a worker process. Raises RoleRefused.
 
         A session whose token is ``expired_token`` is renewed first.
         """
-        credentials = self.get_credentials(role)
         # the job's own credentials are loaded by each process itself
-        assert isinstance(credentials, RoleCredentials)  # noqa: S101
+        credentials = self._credentials[self.get_credentials(role).role]
         if expired_token:
             credentials.invalidate(expired_token)
         return credentials.acquire_valid_lease().to_portable()
@@ -128,47 +125,48 @@ class Sessions(Unpicklable):
 
     def close(self) -> None:
         """Closes the connections of all clients, which reopen them where they are used again."""
-        self._clients.close()
+        if self._loaded is not None:
+            self._loaded.clients.close()
 
     def assume(self, role: Role) -> None:
         """Assumes the role now, unless it has been assumed. Raises RoleRefused."""
-        role = self._roles.resolve(role)
+        role = self._components.roles.resolve(role)
         if role.is_job:
-            self._caller.find_arn()
+            self._components.caller.find_arn()
         else:
             self._get_credentials(role).get_frozen_credentials()
 
     def session_arn(self, role: Role) -> str:
         """Returns the session's ARN as CloudTrail shows it, empty while there is no session."""
-        role = self._roles.resolve_offline(role)
+        role = self._components.roles.resolve_offline(role)
         if role.is_job:
-            return self._caller.known_arn
+            return self._components.caller.known_arn
         credentials = self._credentials.get(role)
         return credentials.session_arn if credentials is not None else ""
 
     def count_assume_calls(self, role: Role) -> int:
         """Returns the number of AssumeRole requests that the role has cost so far."""
-        return self._sts.count_calls(self._roles.resolve_offline(role))
+        return self._components.sts.count_calls(self._components.roles.resolve_offline(role))
 
     def find_caller_arn(self) -> str:
         """Returns the ARN of the job's own identity, empty where STS does not know it."""
-        return self._caller.find_arn()
+        return self._components.caller.find_arn()
 
     def require_region(self) -> str:
         """Returns the job's region. Raises UsageError where none is configured."""
-        return self._botocore.require_region()
+        return self._components.botocore.require_region()
 
     def find_endpoint(self, service: str) -> str:
         """Returns the configured endpoint of a service; empty for the default of AWS."""
-        return self._botocore.find_endpoint(service)
+        return self._components.botocore.find_endpoint(service)
 
     def find_expiry(self, role: Role) -> Optional[float]:
         """Returns when the role's current session ends, in seconds since the epoch.
 
         None for the job's own role, and while there is no session.
         """
-        credentials = self.get_credentials(role)
-        return credentials.expires_at if isinstance(credentials, RoleCredentials) else None
+        credentials = self._credentials.get(self.get_credentials(role).role)
+        return credentials.expires_at if credentials is not None else None
 
     def find_bucket_region(self, role: Role, bucket: str) -> str:
         """Returns the region of a bucket, which S3 tells to roles that may not read it too.
@@ -176,36 +174,30 @@ class Sessions(Unpicklable):
         Where S3 does not tell it, this is the role's region, or else the job's.
         """
         region = role.region or self.require_region()
-        try:
-            response = self.client(role, "s3").head_bucket(Bucket=bucket)
-        except ClientError as error:
-            response = error.response
-        except (BotoCoreError, ValueError):
-            return region
-        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return str(headers.get("x-amz-bucket-region") or region)
+        return self._components.find_bucket_region(self.client(role, "s3"), bucket) or region
 
     def _get_credentials(self, role: Role) -> RenewableCredentials:
         if role.is_job:
-            return self._job
+            return self._components.job
         credentials = self._credentials.get(role)  # the usual case takes no lock
         if credentials is not None:
             return credentials
         with self._lock:
             if role not in self._credentials:
                 source = self._get_credentials(role.via or JOB)
-                self._credentials[role] = RoleCredentials(
+                self._credentials[role] = self._components.create_role_credentials(
                     role, source, self._acquire_lease, self._clock
                 )
             return self._credentials[role]
 
     def _acquire_lease(self, request: LeaseRequest) -> Lease:
         # credentials created before ``borrow_from`` use the other source too
+        source = self._source or self._components.sts
         if self.on_assume is None:
-            return self._source.assume(request)
+            return source.assume(request)
         started = time.monotonic()
         try:
-            lease = self._source.assume(request)
+            lease = source.assume(request)
         except RoleRefused as refusal:
             self.on_assume(request.role, "", time.monotonic() - started, refusal)
             raise

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.redaction.secrets import register_secret
 from rolerunner.spec.filters import ExpressionError, check_size, format_value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.values import parse_duration
 
 MAX_RESULT = 1 << 20

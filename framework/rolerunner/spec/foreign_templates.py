@@ -9,9 +9,9 @@ if an expression could read the name, and never in content.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from operator import itemgetter
 from typing import Any, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.expressions import Expression, Template
 from rolerunner.spec.filters import ExpressionError, check_size, format_value
 

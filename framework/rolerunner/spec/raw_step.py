@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pydantic import ValidationError
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec import validation
 from rolerunner.spec.expressions import Template, is_template
 from rolerunner.spec.misnomers import suggest_field

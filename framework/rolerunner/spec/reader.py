@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timezone
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rolerunner.common.failures import as_step_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec import validation
 from rolerunner.spec.expressions import Template, is_template, scan_template
 from rolerunner.spec.field_types import FOLDER, PACKAGES, PACKAGES_PRESENT, TEMPLATES_ALLOWED

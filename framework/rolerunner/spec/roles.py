@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import JOB, Role, RoleArn
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.reader import SpecReader, iter_templates

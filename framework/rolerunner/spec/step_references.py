@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.raw_step import accepts_secret

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from rolerunner.errors import Mark
+from rolerunner.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True)

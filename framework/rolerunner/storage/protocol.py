@@ -7,13 +7,15 @@ object is a value, so three failures of ten thousand leave the others done. What
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ else:
 
     def _frozen_for_mypy(*, frozen: bool) -> Any:
         """A dataclass frozen for the type checker alone; it is constructed 3 times faster."""
-        return dataclass(unsafe_hash=frozen)
+        return dataclasses.dataclass(unsafe_hash=frozen)
 
 
 Item = TypeVar("Item")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from typing import Optional
 
 import pytest
@@ -63,19 +62,3 @@ def test_a_session_has_the_given_credentials_and_no_others(monkeypatch: pytest.M
     assert sessions.load_job_credentials().access_key == "AKID-OF-THE-ENVIRONMENT"
     own = BotocoreSessions(JobIdentity("eu-west-1", keys=KEYS)).load_job_credentials()
     assert own.access_key == "AKID-OF-UNIT-TESTS"
-
-
-@pytest.mark.parametrize("name", ["botocore.parsers", "botocore.endpoint", "botocore.auth"])
-@pytest.mark.parametrize(
-    ("level", "expected"),
-    [(logging.NOTSET, logging.INFO), (logging.DEBUG, logging.INFO), (logging.ERROR, logging.ERROR)],
-)
-def test_loggers_that_print_secrets_are_silent(name: str, level: int, expected: int) -> None:
-    logger = logging.getLogger(name)
-    before = logger.level
-    try:
-        logger.setLevel(level)
-        BotocoreSessions(JobIdentity("eu-west-1", keys=KEYS))
-        assert logger.level == expected
-    finally:
-        logger.setLevel(before)

@@ -5,18 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Optional, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, InputPath, StepContext
-from rolerunner.actions.function_batches import (
-    FunctionBatches,
-    ListedLines,
-    StepDescription,
-    add_outputs,
-    divide_batches,
-)
 from rolerunner.actions.functions import call_function, load_function
 from rolerunner.actions.shared_fields import DistributionFields, ObjectsField
 from rolerunner.actions.signatures import find_call_errors
@@ -24,8 +17,11 @@ from rolerunner.events import StepProgress
 from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.field_types import DYNAMIC, FOLDER, PACKAGES, PACKAGES_PRESENT, json_form
-from rolerunner.storage.workers.distributed_tasks import TaskSizes
-from rolerunner.storage.workers.protocol import TaskRunner
+
+if TYPE_CHECKING:
+    from rolerunner.actions.function_batches import ListedLines
+    from rolerunner.storage.workers.distributed_tasks import TaskSizes
+    from rolerunner.storage.workers.protocol import TaskRunner
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _MAX_PATHS = 10_000
@@ -139,6 +135,9 @@ class PythonCall(DistributionFields, Action):
             return call_function(
                 self.function, load_function(self.function, context), self.arguments, context
             )
+        # calls for batches take 10 ms to import
+        from rolerunner.actions.function_batches import add_outputs  # noqa: PLC0415
+
         outputs: dict[str, Any] = {}
         done = 0
         for objects, returned in self._of_batches(context):
@@ -162,6 +161,13 @@ class PythonCall(DistributionFields, Action):
 
     def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yields the size of each batch and what the function returned. Raises StepError."""
+        from rolerunner.actions.function_batches import (  # noqa: PLC0415 - as above
+            FunctionBatches,
+            StepDescription,
+            divide_batches,
+        )
+        from rolerunner.storage.workers.distributed_tasks import TaskSizes  # noqa: PLC0415
+
         cluster = context.open_distribution(self.distribute)
         if cluster is None:
             function = load_function(self.function, context)
@@ -192,9 +198,11 @@ class PythonCall(DistributionFields, Action):
                 yield result.objects, result.returned
 
     def _divide_objects(
-        self, sizes: TaskSizes, pool: TaskRunner
-    ) -> Iterator[Union[ListedLines, Sequence[dict[str, Any]]]]:
+        self, sizes: "TaskSizes", pool: "TaskRunner"
+    ) -> Iterator[Union["ListedLines", Sequence[dict[str, Any]]]]:
         """Yields the objects of each task, whole batches of them."""
+        from rolerunner.actions.function_batches import ListedLines  # noqa: PLC0415 - as above
+
         listed = self.objects
         if not isinstance(listed, ObjectList):
             items = self._iterate_objects()

@@ -7,9 +7,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from rolerunner.model import Role
