@@ -53,14 +53,15 @@ class NameStore:
         work_out, write = self._namer.name, file.write
 
         def name(key: str, relative: str, size: int, modified: str, number: int) -> str:
-            found = ""
+            line = "\n"  # an object that has no name has its line too
             try:
                 found = work_out(key, relative, size, modified, number)
-            finally:  # an object that has no name has its line too
+                if "\n" not in found and "\n" not in relative:
+                    line = f"{relative}\0{found}\n"
+                return found
+            finally:
                 if self._passes == number_of_pass:
-                    line = f"{relative}\0{found}"
-                    _write(write, "\n" if "\n" in line else f"{line}\n")
-            return found
+                    _write(write, line)
 
         return name
 
