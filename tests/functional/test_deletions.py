@@ -523,7 +523,7 @@ def test_a_move_keeps_what_it_skips_unseen(run: Any, memory_aws: Store) -> None:
     )
 
 
-@pytest.mark.parametrize("compare", ["size", "size_mtime"])
+@pytest.mark.parametrize("compare", ["size", "size_mtime", "mtime"])
 def test_a_move_that_would_prove_nothing_is_refused(
     compare: str, run: Any, memory_aws: Store
 ) -> None:

@@ -95,8 +95,8 @@ STORED: Options = [
     },
 ]
 IF_EXISTS = [
-    *_each("if_exists", ["overwrite", "skip", "skip_same", "fail"]),
-    *_each("compare", ["checksum", "etag", "size", "size_mtime"], if_exists="skip_same"),
+    *_each("if_exists", ["overwrite", "skip", "skip_same", "fail", "fail_different"]),
+    *_each("compare", ["checksum", "etag", "size", "size_mtime", "mtime"], if_exists="skip_same"),
 ]
 ON_EMPTY = _each("on_empty", ["error", "warn", "ok"])
 BACKUP = {"backup": "s3://scratch-bucket/backup/"}

@@ -297,7 +297,9 @@ def test_what_a_file_that_is_there_means(step: Any, put: Any, tmp_path: Path) ->
     assert fetch(if_exists="skip_same") == (1, 1, "new content")
     assert fetch(if_exists="skip_same", compare="etag") == (1, 1, "new content")
     assert fetch(if_exists="skip_same", compare="size") == (0, 2, "old content")
+    assert fetch(if_exists="skip_same", compare="mtime") == (0, 2, "old content")
     assert fetch(if_exists="fail")[2] == "old content"
+    assert fetch(if_exists="fail_different")[2] == "old content"
     prepare()
     for path in out.iterdir():
         os.utime(path, (0, 0))
@@ -309,6 +311,36 @@ def test_what_a_file_that_is_there_means(step: Any, put: Any, tmp_path: Path) ->
         compare="size_mtime",
     )
     assert older.outputs["count"] == 2, "files older than the objects are fetched"
+
+
+@pytest.mark.parametrize("action", ["s3.copy", "s3.download", "s3.upload"])
+def test_what_differs_fails_and_the_rest_is_done(
+    action: str, step: Any, put: Any, tmp_path: Path, aws: sandbox.Sandbox
+) -> None:
+    for folder in ("from", "to"):
+        (tmp_path / folder).mkdir()
+    for name, there in {"same": "same", "other": "older", "new": None}.items():
+        put(f"im/{name}", name)
+        (tmp_path / "from" / name).write_text(name)
+        if there:
+            put(f"im-to/{name}", there)
+            (tmp_path / "to" / name).write_text(there)
+    source = f"{tmp_path}/from/" if action == "s3.upload" else "s3://ours/im/"
+    target = f"{tmp_path}/to/" if action == "s3.download" else "s3://ours/im-to/"
+    found = step(action, source=source, target=target, if_exists="fail_different", max_failures=1)
+    assert (found.status, found.outputs["count"], found.outputs["skipped"]) == ("warning", 1, 1)
+    s3 = aws.client("s3", HERE)
+
+    def read(name: str) -> bytes:
+        if action == "s3.download":
+            return (tmp_path / "to" / name).read_bytes()
+        return bytes(s3.get_object(Bucket="ours", Key=f"im-to/{name}")["Body"].read())
+
+    assert [read(each) for each in ("same", "other", "new")] == [b"same", b"older", b"new"]
+    assert (
+        "already exists and differs"
+        in error(step(action, source=source, target=target, if_exists="fail_different"))[1]
+    )
 
 
 def test_extra_files_are_deleted_within_bounds_only(step: Any, put: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Optional
 
 from pydantic import Field
 
+from rolerunner.actions.existing_objects import COMPARES
 from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import is_template
 from rolerunner.spec.field_types import DYNAMIC, Bytes, StrictModel
@@ -58,9 +59,10 @@ class CompressFields(StrictModel):
             low, high = (0, 9) if codec == "gzip" else (1, 22)
             if not low <= level <= high:
                 raise ValueError(f"'compress_level' of {codec} is {low} to {high}, not {level}")
-        if getattr(self, "if_exists", None) == "skip_same":
+        exists = getattr(self, "if_exists", None)
+        if exists in COMPARES:
             raise ValueError(
-                "'skip_same' cannot compare compressed objects with their sources:"
+                f"'{exists}' cannot compare compressed objects with their sources:"
                 " use 'if_exists: skip' or overwrite"
             )
         if getattr(self, "delete_extra", None) is True and self.compress_as != "content_encoding":
@@ -136,9 +138,10 @@ class DecompressFields(StrictModel):
             if self.max_bytes is not None or self.max_ratio is not None:
                 raise ValueError("'max_bytes' and 'max_ratio' need 'decompress'")
             return
-        if getattr(self, "if_exists", None) == "skip_same":
+        exists = getattr(self, "if_exists", None)
+        if exists in COMPARES:
             raise ValueError(
-                "'skip_same' cannot compare decompressed files: use 'if_exists: skip' or overwrite"
+                f"'{exists}' cannot compare decompressed files: use 'if_exists: skip' or overwrite"
             )
 
     def decompression(self, key: str) -> Optional[Decompression]:

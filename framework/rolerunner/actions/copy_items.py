@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.existing_objects import LOOKS, NEVER_OVERWRITES, require_same
 from rolerunner.actions.extra_objects import find_extra_objects
 from rolerunner.actions.name_store import NameStore
 from rolerunner.actions.object_names import is_folder_marker
@@ -101,7 +102,7 @@ class CopyItems:
         self.options = {
             **action.compression_options(),
             **action.put_options(),
-            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
+            **({"IfNoneMatch": "*"} if self.if_exists in NEVER_OVERWRITES else {}),
         }
         self.place = action.place()
         self.namer = action.namer()
@@ -119,7 +120,7 @@ class CopyItems:
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
-        looks = self.if_exists in ("skip", "skip_same")
+        looks = self.if_exists in LOOKS
         existing = (
             TargetIndex(
                 self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient
@@ -142,6 +143,8 @@ class CopyItems:
                 )  # without its source, which no move may delete
                 continue
             skip = None if there is None else partial(self.is_same, uri, info, target, there)
+            if skip is not None and self.if_exists == "fail_different":
+                skip = partial(require_same, skip, target)
             yield self.template.make(uri, target, info, skip, there)
 
     @property
@@ -245,6 +248,8 @@ class TargetComparison:
 
     def __call__(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
         """Returns True if the target already holds the source's content."""
+        if self.compare == "mtime":
+            return there.modified >= info.modified
         if info.size != there.size:
             return False
         if self.compare == "size":

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
+from rolerunner.actions.existing_objects import require_same
 from rolerunner.actions.name_store import NameStore
 from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.source_objects import SourceObjects
@@ -18,7 +19,7 @@ from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import fold_name, format_mtime
-from rolerunner.storage.integrity import is_same_file
+from rolerunner.storage.integrity import BY_TIME, is_same_file
 from rolerunner.storage.kept_times import find_mtime
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
 
@@ -148,12 +149,15 @@ class DownloadItems:
             return Outcome(uri, status="failed", error=error)
         if self.if_exists == "skip":
             return Outcome(uri, info.size, target, info.etag, status="skipped")
+        skip = partial(self._is_same, info, Path(target))
+        if self.if_exists == "fail_different":
+            skip = partial(require_same, skip, Path(target))
         return Get(
             uri,
             target,
             info,
             keep_time=self.action.keep_times,
-            skip=partial(self._is_same, info, Path(target)),
+            skip=skip,
             folder=self.folder,
         )
 
@@ -165,7 +169,7 @@ class DownloadItems:
         ):
             return False
         status = target.stat()
-        if self.compare != "size_mtime" or format_mtime(status.st_mtime) >= info.modified:
+        if self.compare not in BY_TIME or format_mtime(status.st_mtime) >= info.modified:
             return True
         return self.action.keep_times and find_mtime(head()) == status.st_mtime_ns
 

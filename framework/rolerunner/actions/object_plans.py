@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 
 from rolerunner.actions.backups import Backups, decide_skip, split_batches
 from rolerunner.actions.base import Action, StepContext, handle_empty_source
+from rolerunner.actions.existing_objects import LOOKS
 from rolerunner.actions.source_objects import OnLeftOut, SourceObjects, collect_source
 from rolerunner.model import S3Uri
 from rolerunner.selection.manifest import ObjectList
@@ -178,7 +179,7 @@ def _find_reason(item: Any, if_exists: str, *, is_there: bool, is_known: bool) -
         return "it exists and is overwritten"
     if if_exists == "fail":
         return "it fails if it exists"
-    is_absent = is_known or if_exists in ("skip", "skip_same")
+    is_absent = is_known or if_exists in LOOKS
     return "it does not exist" if is_absent else "'if_exists' is overwrite"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.existing_objects import LOOKS, NEVER_OVERWRITES, require_same
 from rolerunner.actions.name_store import NameOf, NameStore
 from rolerunner.actions.object_names import ObjectNamer
 from rolerunner.common.file_errors import translate_os_errors
@@ -24,7 +25,7 @@ from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.field_types import (
     MAX_KEY,
 )
-from rolerunner.storage.integrity import is_same_file
+from rolerunner.storage.integrity import BY_TIME, is_same_file
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, Storage
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class UploadItems:
         self.options = {
             **action.compression_options(),
             **action.put_options(),
-            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
+            **({"IfNoneMatch": "*"} if self.if_exists in NEVER_OVERWRITES else {}),
         }
         self.namer = action.namer()
         self._names = NameStore(self.namer)
@@ -128,7 +129,7 @@ class UploadItems:
             )
 
     def __iter__(self) -> Iterator[Union[Put, Outcome]]:
-        looks = self.if_exists in ("skip", "skip_same")
+        looks = self.if_exists in LOOKS
         existing = (
             TargetIndex(self.storage, self.place, self.count, self.cancel, lenient=self.lenient)
             if looks
@@ -149,6 +150,8 @@ class UploadItems:
                 yield Outcome(target, there.size, path, there.etag, status="skipped")
                 continue
             skip = None if there is None else partial(self._is_same, Path(path), target, there)
+            if skip is not None and self.if_exists == "fail_different":
+                skip = partial(require_same, skip, target)
             follow = self.action.symlinks == "follow"
             yield Put(
                 path,
@@ -185,7 +188,7 @@ class UploadItems:
                 return False
             raise
         return same and (
-            self.compare != "size_mtime" or there.modified >= format_mtime(path.stat().st_mtime)
+            self.compare not in BY_TIME or there.modified >= format_mtime(path.stat().st_mtime)
         )
 
 

@@ -30,7 +30,7 @@ _FORMS = {
     "steps": "steps, a list of mappings with id and action",
     "role": "role: an alias of 'roles', an ARN, or job",
     "roles": "roles: {ALIAS: ARN}",
-    "if_exists": "if_exists: overwrite, skip, skip_same or fail",
+    "if_exists": "if_exists: overwrite, skip, skip_same, fail or fail_different",
     "delete_extra": "delete_extra: true, with max_delete",
     "include": "include: ['**/*.csv']",
     "exclude": "exclude: ['**/*.tmp']",

@@ -379,6 +379,10 @@ def file_matches(
     return running.matches()
 
 
+BY_TIME = ("size_mtime", "mtime")
+"""Ways to compare that take a target for the same only if it is not older."""
+
+
 def is_same_file(
     path: Path,
     info: ObjectInfo,
@@ -386,10 +390,13 @@ def is_same_file(
     fetch_info: Callable[[], ObjectInfo],
     part_size: Callable[[], int],
 ) -> bool:
-    """Returns True if a file equals the object by size, size_mtime, etag or checksum.
+    """Returns True if a file equals the object by size, etag or checksum.
 
+    The caller compares times: by size_mtime the sizes must agree here, by mtime nothing must.
     ``fetch_info`` sends a HEAD request; it is called only if the listing's ETag does not decide.
     """
+    if compare == "mtime":
+        return True
     with translate_os_errors(path):
         if path.stat().st_size != info.size:
             return False

@@ -47,7 +47,11 @@ ENCRYPTION = "write encryption: {type: aws:kms, key: alias/NAME}"
         ("s3.upload", "destination", "write 'target'"),
         ("s3.upload", "sse", ENCRYPTION),
         ("s3.upload", "kms_key_id", ENCRYPTION),
-        ("s3.upload", "overwrite", "write if_exists: overwrite, skip, skip_same or fail"),
+        (
+            "s3.upload",
+            "overwrite",
+            "write if_exists: overwrite, skip, skip_same, fail or fail_different",
+        ),
         ("s3.upload", "StorageClass", "write 'storage_class'"),
         ("s3.upload", "content-type", "write 'content_type'"),
         ("s3.download", "key", IN_SOURCE),

@@ -189,6 +189,8 @@ def test_a_file_has_a_checksum(checksum: str, matches: Any, path: Path) -> None:
         (ObjectInfo("k", 1023), "size", False),
         (ObjectInfo("k", 1024), "size", True),
         (ObjectInfo("k", 1024, "other"), "size_mtime", True),
+        (ObjectInfo("k", 1023, "other"), "size_mtime", False),
+        (ObjectInfo("k", 1023, "other"), "mtime", True),
         (ObjectInfo("k", 1024, MD5), "etag", True),
         (ObjectInfo("k", 1024, "0" * 32), "etag", False),
         (ObjectInfo("k", 1024, "other"), "checksum", True),

@@ -13,6 +13,7 @@ from rolerunner.actions.base import Action, Field, StepContext, handle_empty_sou
 from rolerunner.actions.blocks import run_blocks
 from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.copy_items import CopyItems, CopyMirror
+from rolerunner.actions.existing_objects import COMPARES, LOOKS
 from rolerunner.actions.extra_objects import delete_extra_objects
 from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
 from rolerunner.actions.moves import delete_copied_sources
@@ -33,9 +34,9 @@ from rolerunner.actions.shared_fields import (
     Compare,
     DistributionFields,
     FilterFields,
-    IfExists,
     SourceFields,
     TransferFields,
+    TransferIfExists,
 )
 from rolerunner.actions.source_objects import (
     OnLeftOut,
@@ -130,14 +131,17 @@ class S3Copy(
         ),
         examples=[True],
     )
-    if_exists: IfExists = Field(
+    if_exists: TransferIfExists = Field(
         "overwrite",
-        description="What to do when the object exists; skip_same compares it as 'compare' says.",
+        description=(
+            "What to do when the object exists; skip_same and fail_different compare it"
+            " as 'compare' says."
+        ),
         examples=["skip_same"],
     )
     compare: Compare = Field(
         "checksum",
-        description="How objects are compared: checksum (or ETag), etag, size or size_mtime.",
+        description="How objects are compared: checksum (or ETag), etag, size, size_mtime, mtime.",
         examples=["size"],
     )
     multipart_above: Annotated[Bytes, Field(ge=5 * MIB, le=MAX_SINGLE)] = Field(
@@ -173,8 +177,8 @@ class S3Copy(
         self.check_times()
         if (
             self.move is True
-            and self.if_exists == "skip_same"
-            and self.compare in ("size", "size_mtime")
+            and self.if_exists in COMPARES
+            and self.compare in ("size", "size_mtime", "mtime")
         ):
             raise ValueError(
                 "'move' deletes only objects whose copy is verified, and"
@@ -291,7 +295,7 @@ class S3Copy(
     def _write_permissions(self, place: S3Uri) -> list[Permission]:
         written = self.put_permissions(place, copied=True)
         # 'distribute': what a machine copied before it died is looked up, not copied again
-        looks = self.move or self.distribute or self.if_exists in ("skip", "skip_same")
+        looks = self.move or self.distribute or self.if_exists in LOOKS
         if looks or self.delete_extra:
             written.append(list_permission(place))
         if looks:

@@ -26,9 +26,9 @@ from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.actions.shared_fields import (
     Compare,
     FilterFields,
-    IfExists,
     SourceFields,
     TransferFields,
+    TransferIfExists,
 )
 from rolerunner.actions.source_objects import (
     OnLeftOut,
@@ -97,14 +97,17 @@ class S3Download(
         ),
         examples=["/tmp/orders/"],
     )
-    if_exists: IfExists = Field(
+    if_exists: TransferIfExists = Field(
         "overwrite",
-        description="What to do when the file exists; skip_same compares it as 'compare' says.",
+        description=(
+            "What to do when the file exists; skip_same and fail_different compare it"
+            " as 'compare' says."
+        ),
         examples=["skip_same"],
     )
     compare: Compare = Field(
         "checksum",
-        description="How files are compared: checksum (or ETag), etag, size or size_mtime.",
+        description="How files are compared: checksum (or ETag), etag, size, size_mtime, mtime.",
         examples=["size"],
     )
     keep_times: Flag = Field(

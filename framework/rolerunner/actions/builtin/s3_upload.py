@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from rolerunner.actions.backups import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.compression_fields import CompressFields
+from rolerunner.actions.existing_objects import LOOKS
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.object_names import NameFields
@@ -20,9 +21,9 @@ from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.shared_fields import (
     Compare,
     FilterFields,
-    IfExists,
     OnEmpty,
     TransferFields,
+    TransferIfExists,
 )
 from rolerunner.actions.upload_items import UploadItems, target_of
 from rolerunner.common.file_paths import expand_path
@@ -108,9 +109,12 @@ class S3Upload(
         description="What to do with symbolic links: follow, skip or error.",
         examples=["skip"],
     )
-    if_exists: IfExists = Field(
+    if_exists: TransferIfExists = Field(
         "overwrite",
-        description="What to do when the object exists; skip_same compares it as 'compare' says.",
+        description=(
+            "What to do when the object exists; skip_same and fail_different compare it"
+            " as 'compare' says."
+        ),
         examples=["skip_same"],
     )
     if_none_match: Flag = Field(
@@ -120,7 +124,7 @@ class S3Upload(
     )
     compare: Compare = Field(
         "checksum",
-        description="How objects are compared: checksum (or ETag), etag, size or size_mtime.",
+        description="How objects are compared: checksum (or ETag), etag, size, size_mtime, mtime.",
         examples=["size"],
     )
     keep_times: Flag = Field(
@@ -208,7 +212,7 @@ class S3Upload(
 
     def _permissions_on(self, place: S3Uri) -> list[Permission]:
         wanted = self.put_permissions(place)
-        if self.if_exists in ("skip", "skip_same") or self.delete_extra:
+        if self.if_exists in LOOKS or self.delete_extra:
             wanted += [list_permission(place), object_permission("s3:GetObject", place)]
         if self.delete_extra:
             wanted.append(object_permission("s3:DeleteObject", place))
