@@ -15,6 +15,7 @@ import pytest
 from rolerunner import api, sandbox
 from rolerunner.spec_testing.load import load_cases
 from rolerunner.spec_testing.run import run_case
+from tests import coming_from
 from tests import memory_aws as memory_aws_module
 from tests.conftest import CONFIGS, ROOT
 
@@ -167,6 +168,20 @@ def test_progress_bars_leave_no_lines_in_the_picture() -> None:
 
     bar = "find ---\r\n\x1b[1A\r\x1b[2K"
     assert settle(f"\x1b[?25lfirst\r\n{bar}last\r\n\x1b[?25h") == "first\nlast"
+
+
+def test_the_steps_beside_other_tools_are_right(tmp_path: Path) -> None:
+    """test_coming_from.py runs them beside the commands."""
+    rows = [row.steps for row in coming_from.read_rows()]
+    tables = [steps for steps in rows if steps] + [coming_from.read_pattern_steps()]
+    assert len(tables) > 100
+    path = tmp_path / "job.yaml"
+    for steps in tables:
+        named = [{"id": f"step_{at}", "role": "job", **step} for at, step in enumerate(steps)]
+        params = {"key": {"type": "string", "secret": True, "default": "A" * 43 + "="}}
+        spec = {"version": 1, "name": "t", "params": params, "steps": named}
+        path.write_text(json.dumps(spec))
+        assert api.load(path, complete=False).steps
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
