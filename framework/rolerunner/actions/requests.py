@@ -13,7 +13,7 @@ from rolerunner.storage.concurrency import map_concurrently
 from rolerunner.storage.protocol import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import StepContext
     from rolerunner.actions.source_objects import SourceObjects
@@ -82,6 +82,25 @@ def translate_errors(
         raise FieldError(f"{request}: {error}") from None
     except BotoCoreError as error:
         raise ServiceFailed(f"{request}: {error}", type=type(error).__name__) from error
+
+
+def check_boto3_knows(
+    client: Any, operation: str, parameters: Iterable[str], fields: Mapping[str, str]
+) -> None:
+    """Raises FieldError for a parameter that the installed boto3 is too old for.
+
+    ``fields`` has the field of each parameter that is younger than some boto3.
+    """
+    from botocore import __version__  # noqa: PLC0415 - checking a spec needs no clients
+
+    known = client.meta.service_model.operation_model(operation).input_shape.members
+    unknown = [name for name in parameters if name not in known]
+    if unknown:
+        raise FieldError(
+            f"the installed botocore {__version__} is too old for"
+            f" '{fields.get(unknown[0], unknown[0])}'",
+            hint="install a newer boto3, in Glue by a newer runtime, or leave the field out",
+        )
 
 
 def request_each(

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 _PUT, _ABORT = "s3:PutObject", "s3:AbortMultipartUpload"
+_GLUE_READS = {
+    ("glue:GetDatabase", "database"): "get_database",
+    ("glue:GetTable", "table"): "get_table",
+    ("glue:GetJobRun", "job"): "get_job_run",
+}
+"""Action and kind of resource -> the request that reads one."""
 _PROBE_KEY = ".rolerunner-check"
 """The key under a prefix of the multipart upload that is created and aborted."""
 
@@ -154,7 +160,10 @@ class _Probe:
     def probe(self, permission: Permission) -> tuple[str, str]:
         """Returns yes, no or unknown, and the remedy."""
         place = _locate_object(permission)
+        read = _locate_glue_read(permission)
         try:
+            if read is not None:
+                return self._probe_glue(permission, *read)
             if place is not None and permission.action == "s3:ListBucket":
                 return self._probe_list(place)
             if place is not None and permission.action == "s3:ListBucketMultipartUploads":
@@ -251,6 +260,21 @@ class _Probe:
             return self._judge_denial(error, place)
         return YES, ""
 
+    def _probe_glue(
+        self, permission: Permission, method: str, parameters: dict[str, str]
+    ) -> tuple[str, str]:
+        """Reads a database, a table, or a run that does not exist."""
+        try:
+            getattr(self.sessions.client(self.role, "glue"), method)(**parameters)
+        except ClientError as error:
+            taken = AwsError.from_client_error(error)
+            if taken.code == "EntityNotFoundException":
+                return YES, ""  # allowed, but it does not exist
+            failed = explain_error(taken, self.role, caller=self.caller, needed=[permission])
+            answer = NO if taken.code in DENIED_CODES else UNKNOWN
+            return answer, f"{failed.message}\n{failed.hint}".strip()
+        return YES, ""
+
     def _simulate_policies(self, permission: Permission) -> tuple[str, str]:
         """Simulates the policies if the job can, without bucket policies: no is uncertain."""
         if self.role.is_job:
@@ -280,6 +304,24 @@ class _Probe:
         except (BotoCoreError, ClientError, StepError):
             return None
         return str(results[0]["EvalDecision"]) if results else None
+
+
+def _locate_glue_read(permission: Permission) -> Optional[tuple[str, dict[str, str]]]:
+    """Returns the request that reads what a permission of Glue names, and its parameters.
+
+    None for all other permissions, and for a resource that is not one alone.
+    """
+    parts = permission.resource.split(":", 5)
+    kind, *names = parts[-1].split("/")
+    method = _GLUE_READS.get((permission.action, kind))
+    if method is None or "*" in parts[-1]:
+        return None
+    if kind == "job":
+        return method, {"JobName": "/".join(names), "RunId": "jr_rolerunner_check"}
+    catalog = {"CatalogId": parts[4]} if parts[4].isdigit() else {}
+    if kind == "table":
+        return method, {**catalog, "DatabaseName": names[0], "Name": names[-1]}
+    return method, {**catalog, "Name": names[0]}
 
 
 def _locate_object(permission: Permission) -> Optional[S3Uri]:

@@ -6,16 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from rolerunner.actions.requests import request_each
+from rolerunner.actions.requests import check_boto3_knows, request_each
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import NotFound, StepError
+from rolerunner.errors import FieldError, NotFound, StepError
 from rolerunner.model import Role, S3Uri
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import ObjectInfo, Outcome
+from tests.unit.actions.stubbed import StubbedService
 
 
 def collect(folder: Path, *keys: str) -> SourceObjects:
@@ -63,3 +65,11 @@ def test_a_lost_connection_is_the_failure_of_its_object(tmp_path: Path) -> None:
     assert isinstance(error, StepError)
     assert error.type == "EndpointConnectionError"
     assert error.message.startswith("s3://bucket/b: ")
+
+
+def test_a_parameter_that_boto3_is_too_old_for_is_a_mistake_of_its_field() -> None:
+    client = StubbedService("glue").client()
+    check_boto3_knows(client, "StartJobRun", ["JobName", "Arguments"], {})
+    with pytest.raises(FieldError, match="is too old for 'young'") as failed:
+        check_boto3_knows(client, "StartJobRun", ["JobName", "Young"], {"Young": "young"})
+    assert "newer boto3" in failed.value.hint

@@ -252,3 +252,43 @@ def test_all_refused_roles_are_listed() -> None:
     assert found == [refusals["a"], refusals["c"]]
     with pytest.raises(StepError, match="the job itself"):
         list_refused_roles(plan, FakeAws(job=StepError("the job itself")))  # type: ignore[arg-type]
+
+
+GLUE = "arn:aws:glue:*:111122223333"
+
+
+def test_what_glue_has_is_read() -> None:
+    aws = FakeAws(get_job_run=refuse("EntityNotFoundException", "GetJobRun"))
+    needed = (
+        Permission("glue:GetTable", f"{GLUE}:table/sales/orders"),
+        Permission("glue:GetDatabase", f"{GLUE}:database/sales"),
+        Permission("glue:GetJobRun", f"{GLUE}:job/load"),
+    )
+    assert probe(aws, *needed) == [("yes", "")] * 3
+    catalog = {"CatalogId": "111122223333"}
+    assert aws.requests == [
+        ("reader", "get_table", {**catalog, "DatabaseName": "sales", "Name": "orders"}),
+        ("reader", "get_database", {**catalog, "Name": "sales"}),
+        ("reader", "get_job_run", {"JobName": "load", "RunId": "jr_rolerunner_check"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "answer", "remedy"),
+    [
+        (refuse("AccessDeniedException", "GetTable"), "no", "may not glue:GetTable on"),
+        (refuse("InternalServiceException", "GetTable"), "unknown", "GetTable: m"),
+        (LOST, "unknown", "Could not connect"),
+    ],
+)
+def test_a_refusal_of_glue_is_explained(error: Exception, answer: str, remedy: str) -> None:
+    needed = Permission("glue:GetTable", f"{GLUE}:table/sales/orders")
+    ((found, told),) = probe(FakeAws(get_table=error), needed)
+    assert (found, remedy in told) == (answer, True)
+
+
+def test_tables_that_are_not_one_are_not_read() -> None:
+    aws = FakeAws(simulate_principal_policy={"EvaluationResults": []})
+    probe(aws, Permission("glue:GetTable", f"{GLUE}:table/sales/*"))
+    probe(aws, Permission("glue:GetTable", f"{GLUE}:catalog"))
+    assert {method for _, method, _ in aws.requests} == {"simulate_principal_policy"}

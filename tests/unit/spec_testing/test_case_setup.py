@@ -81,3 +81,14 @@ def test_the_working_folder_has_the_files(tmp_path: Path) -> None:
     } == {"a": b"x", "d/e/b": b"\xff", "c": b"01"}
     with pytest.raises(FileExistsError):
         write_files(case)
+
+
+def test_a_case_describes_queries_and_jobs(tmp_path: Path) -> None:
+    account = '"444455556666"'
+    world = built(
+        tmp_path,
+        f"query_results: [{{query: SELECT 1, account: {account}}}],"
+        f" jobs: [{{name: load, account: {account}, state: FAILED}}]",
+    )
+    assert [each.query for each in world.query_results] == ["SELECT 1"]
+    assert [(each.name, each.state) for each in world.jobs] == [("load", "FAILED")]

@@ -11,7 +11,13 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rolerunner.model import S3Uri
-from rolerunner.spec_testing.contents import Content, UnreadableObject, read_file, read_object
+from rolerunner.spec_testing.contents import (
+    Content,
+    UnreadableObject,
+    read_file,
+    read_object,
+    read_partitions,
+)
 
 
 class FakeS3:
@@ -113,3 +119,35 @@ def test_files_and_folders(tmp_path: Path) -> None:
 )
 def test_a_summary_is_short(content: Content, summary: str) -> None:
     assert content.summary() == summary
+
+
+class FakeGlue:
+    """A catalog with one table, in the second of two accounts."""
+
+    accounts = ("111122223333", "444455556666")
+
+    def __init__(self) -> None:
+        self.account = ""
+
+    def client(self, service: str, account: str) -> FakeGlue:
+        assert service == "glue"
+        self.account = account
+        return self
+
+    def get_table(self, **names: str) -> None:
+        if self.account != "444455556666" or names != {"DatabaseName": "sales", "Name": "orders"}:
+            raise refused("EntityNotFoundException")
+
+    def get_paginator(self, name: str) -> FakeGlue:
+        assert name == "get_partitions"
+        return self
+
+    def paginate(self, **_: str) -> Iterator[dict[str, Any]]:
+        yield {"Partitions": [{"Values": ["b"]}]}
+        yield {"Partitions": [{"Values": ["a"]}]}
+
+
+def test_partitions_of_a_table_in_any_account() -> None:
+    aws: Any = FakeGlue()
+    assert read_partitions("sales.orders", aws) == [["a"], ["b"]]
+    assert read_partitions("sales.none", aws) is None

@@ -27,7 +27,7 @@ from rolerunner.actions.remote_work import (
     stop_unless_done,
     wait_error,
 )
-from rolerunner.actions.requests import open_client, translate_errors
+from rolerunner.actions.requests import check_boto3_knows, open_client, translate_errors
 from rolerunner.actions.service_api import to_method_name
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
@@ -46,6 +46,11 @@ from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, S3Location, Sec
 
 _GLUE_CATALOG = "AwsDataCatalog"
 """The catalog of Athena that is the Glue Data Catalog of the account."""
+_YOUNG_PARAMETERS = {
+    "ExecutionParameters": "parameters",
+    "ResultReuseConfiguration": "reuse_results",
+}
+"""Parameter of StartQueryExecution that some boto3 of Glue does not know -> its field."""
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 _READS_TABLES = (
     "glue:GetTable",
@@ -330,9 +335,11 @@ class _Query:
         # a token that was noted without an id may have started a query, which it finds again
         token = "" if query_id else earlier.get("token", "")
         token = token or uuid.uuid4().hex
+        options = self._options()
+        check_boto3_knows(self._client, "StartQueryExecution", options, _YOUNG_PARAMETERS)
         note_started_work(self.context, json.dumps({"token": token}))
         answer = self._call(
-            "StartQueryExecution", QueryString=text, ClientRequestToken=token, **self._options()
+            "StartQueryExecution", QueryString=text, ClientRequestToken=token, **options
         )
         query_id = str(answer["QueryExecutionId"])
         note = json.dumps({"token": token, "query_id": query_id})

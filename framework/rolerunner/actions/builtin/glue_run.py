@@ -16,7 +16,7 @@ from rolerunner.actions.remote_work import (
     stop_unless_done,
     wait_error,
 )
-from rolerunner.actions.requests import open_client, translate_errors
+from rolerunner.actions.requests import check_boto3_knows, open_client, translate_errors
 from rolerunner.actions.service_api import to_method_name
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
@@ -28,6 +28,8 @@ from rolerunner.spec.field_types import DYNAMIC, Flag, Seconds, Text
 _RUNNING = frozenset({"STARTING", "RUNNING", "STOPPING", "WAITING"})
 _BUSY = frozenset({"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"})
 """Errors of a job, or of an account, that has as many runs as it may have."""
+_YOUNG_PARAMETERS = {"ExecutionClass": "execution_class", "JobRunQueuingEnabled": "run_queuing"}
+"""Parameter of StartJobRun that some boto3 of Glue does not know -> its field."""
 _MINUTE = 60
 
 
@@ -202,7 +204,7 @@ class _JobRun:
             except StepError as error:
                 is_busy = error.type in _BUSY and action.when_busy == "wait"
                 if not is_busy and not is_throttling_failure(error):
-                    raise self._explain(error) from error
+                    raise self._explain(error) from None
                 if refused != error.message:
                     refused = error.message
                     self.context.note("info", f"waits to start: {refused}", {})
@@ -262,6 +264,7 @@ class _JobRun:
             "SecurityConfiguration": action.security_configuration,
         }
         given = {name: value for name, value in options.items() if value not in (None, {})}
+        check_boto3_knows(self._starter, "StartJobRun", given, _YOUNG_PARAMETERS)
         answer = self._call("StartJobRun", self._starter, JobName=action.job, **given)
         return str(answer["JobRunId"])
 
