@@ -25,7 +25,7 @@ LINEAGE = [
     "openlineage-python>=1.31"
 ]  # the last that takes the requests of Glue 4.0, 5.0 and Python Shell
 TRACES = ["opentelemetry-sdk>=1.30", "opentelemetry-exporter-otlp-proto-http>=1.30"]
-SFTP = ["paramiko>=3.4"]
+SFTP = ["paramiko>=4.0"]
 ZSTD = ['backports.zstd>=1.0; python_version < "3.14"']  # Python 3.14 has it itself
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 SANDBOX_SQL = [*SANDBOX, 'duckdb>=1; python_version >= "3.10"']

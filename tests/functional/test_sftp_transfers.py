@@ -430,3 +430,73 @@ def test_modes_of_files_are_the_servers_own(
     status = (folder / "a").stat()
     assert not status.st_mode & (stat.S_ISUID | stat.S_IWOTH)
     assert abs(status.st_mtime - time.time()) < 600
+
+
+def test_a_server_that_lets_no_user_set_times_gets_the_files(
+    memory_aws: Store, tmp_path: Path
+) -> None:
+    memory_aws.put("lake", "in/a", "x")
+    with start_openssh(subsystem="internal-sftp -P setstat,fsetstat") as server:
+        fields = {"source": "s3://lake/in/", "target": f"{server.files}/"}
+        done = run_sftp_step(tmp_path, "sftp.upload", server, **fields)
+        assert done.status == "succeeded", done.error
+        assert read_all(server.files) == {"a": b"x"}
+
+
+def test_another_attempt_skips_what_the_first_one_copied(
+    run: Callable[..., StepResult],
+    memory_aws: Store,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(folder, {"a": b"one", "b": b"two"})
+    read_at, changed = reading.read_at, []
+
+    def read_and_change_once(opened: Any, start: int, length: int) -> bytes:
+        data = read_at(opened, start, length)
+        if data == b"two" and not changed:
+            changed.append(True)
+            (folder / "b").write_bytes(b"newer")
+        return data
+
+    monkeypatch.setattr(reading, "read_at", read_and_change_once)
+    again = {"retry": {"attempts": 2, "delay": 0}}
+    done = run("sftp.download", source=f"{folder}/", target="s3://lake/in/", **again)
+    assert done.status == "succeeded", done.error
+    assert done.attempts == 2
+    assert (done.outputs["count"], done.outputs["skipped"]) == (1, 1)
+    assert stored(memory_aws) == {"a": b"one", "b": b"newer"}
+
+
+STORED: dict[str, Any] = {
+    "encryption": {"type": "AES256"}, "storage_class": "STANDARD_IA", "checksum": "CRC32",
+    "acl": "bucket-owner-full-control", "content_type": "text/plain", "cache_control": "no-store",
+    "content_encoding": "gzip", "content_disposition": "inline", "content_language": "en",
+    "expires": "2027-01-31", "website_redirect": "/x", "metadata": {"a": "b"}, "tags": {"t": "1"},
+}  # fmt: skip
+
+
+def test_each_option_of_stored_objects_is_carried_out(
+    run: Callable[..., StepResult], memory_aws: Store, folder: Path
+) -> None:
+    fill(folder, {"small": b"one", "large": b"x" * 2 * MIB})
+    more = {
+        "connect_timeout": "20s", "response_timeout": "90s", "keepalive": 0, "sessions": 1,
+        "min_age": 0, "max_age": "1d", "max_size": "1GB", "bandwidth": "500MB/s",
+        "max_requests_per_second": 500, "max_failures": "1%",
+    }  # fmt: skip
+    done = run("sftp.download", source=f"{folder}/", target="s3://lake/in/", **STORED, **more)
+    assert done.status == "succeeded", done.error
+    for name in ("small", "large"):
+        headers = memory_aws.objects["lake", f"in/{name}"].headers
+        assert headers["content-type"] == "text/plain"
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-amz-meta-a"] == "b"
+        assert headers["x-amz-meta-mtime"]
+    key = {"customer_key": "${{ params.customer }}"}
+    params = {"customer": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
+    back = run(
+        "sftp.upload", source="s3://lake/in/", target=f"{folder}/up/", **key, params=params, **more
+    )
+    assert back.status == "succeeded", back.error
+    assert read_all(folder / "up") == {"small": b"one", "large": b"x" * 2 * MIB}

@@ -78,12 +78,24 @@ _CONNECTION_ERRORS = frozenset(
     }
 )
 _CHANGED_OBJECT = frozenset({"IntegrityFailed", "ObjectChanged", "PreconditionFailed", "412"})
+_SFTP_ERRORS = frozenset(
+    {
+        "ConnectionLost",
+        "ConnectionRefused",
+        "ConnectTimeout",
+        "SourceChanged",
+        "SshHandshakeFailed",
+        "Unreachable",
+    }
+)
+"""Failures of SFTP servers; one that refuses a user or whose key is wrong stays so."""
 _RETRYABLE = (
     _THROTTLING_CODES
     | CONFLICT_CODES
     | _SERVER_CODES
     | _CONNECTION_ERRORS
     | _CHANGED_OBJECT
+    | _SFTP_ERRORS
     | {TRAILER_REFUSED, TEMPORARY_FAILURE}
 )
 

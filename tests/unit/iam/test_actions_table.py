@@ -34,6 +34,10 @@ from tests.conftest import CONFIGS
 
 pytestmark = pytest.mark.once
 ROLE = "arn:aws:iam::111122223333:role/r"
+SFTP = {
+    "host": "h", "user": "u", "password": "${{ params.secret }}",
+    "host_key": "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+}  # fmt: skip
 ALL_FIELDS: dict[str, dict[str, Any]] = {
     "list": {"action": "s3.list", "source": "s3://bucket/in/"},
     "versions": {"action": "s3.list", "source": "s3://bucket/in/", "versions": True},
@@ -95,6 +99,15 @@ ALL_FIELDS: dict[str, dict[str, Any]] = {
         "table": "orders", "catalog_id": "444455556666", "if_exists": "update",
     },
     "job": {"action": "glue.run", "job": "load"},
+    "bring": {
+        "action": "sftp.download", **SFTP, "source": "out/", "target": "s3://bucket/out/",
+        "if_exists": "skip_same", "tags": {"a": "b"},
+        "encryption": {"type": "aws:kms", "key": "alias/a"},
+    },
+    "send": {
+        "action": "sftp.upload", **SFTP, "source": "s3://bucket/in/", "target": "in/",
+        "move": True,
+    },
     "express": {"action": "s3.list", "source": "s3://zone--euw1-az1--x-s3/in/"},
 }  # fmt: skip
 
@@ -248,7 +261,8 @@ def needed(tmp_path: Path, partition: str = "aws") -> list[Permission]:
     ]
     path = tmp_path / "all.yaml"
     path.write_text(
-        "version: 1\nname: t\nsteps:\n" + "".join(f"  - {json.dumps(step)}\n" for step in steps)
+        "version: 1\nname: t\nparams: {secret: {type: string, secret: true, default: some}}\n"
+        "steps:\n" + "".join(f"  - {json.dumps(step)}\n" for step in steps)
     )
     return [
         each

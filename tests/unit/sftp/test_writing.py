@@ -1,0 +1,74 @@
+"""New files on a server: temporary names, and renaming on servers that can do less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rolerunner.errors import StepError
+from rolerunner.sftp.writing import NewFile, rename_file
+
+
+class OldServer:
+    """The disk, as a server without posix-rename@openssh.com shows it."""
+
+    def posix_rename(self, old: str, new: str) -> None:
+        raise OSError("Operation unsupported")
+
+    def rename(self, old: str, new: str) -> None:
+        if Path(new).exists():
+            raise OSError("Failure")
+        Path(old).rename(new)
+
+    def remove(self, path: str) -> None:
+        Path(path).unlink()
+
+    def lstat(self, path: str) -> Any:
+        return Path(path).lstat()
+
+
+def make_file(folder: Path, *, replaces: bool = True) -> NewFile:
+    new = NewFile(str(folder / "a"), "s3://b/a", 3, replaces=replaces)
+    Path(new.temporary).write_text("new")
+    return new
+
+
+def test_an_unfinished_file_has_the_same_name_for_the_same_content_only() -> None:
+    one = NewFile("/in/a.csv", "s3://b/a etag", 3)
+    assert one.temporary == NewFile("/in/a.csv", "s3://b/a etag", 3).temporary
+    assert one.temporary != NewFile("/in/a.csv", "s3://b/a other", 3).temporary
+    assert one.temporary.startswith("/in/.a.csv.")
+    assert one.temporary.endswith(".part")
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u4e2d" * 85, "a"])
+def test_its_name_is_not_too_long(name: str) -> None:
+    temporary = NewFile(f"in/{name}", "s", 1).temporary
+    assert temporary.startswith("in/.")
+    assert len(temporary.partition("/")[2].encode()) <= 255
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_server_without_the_extension_replaces_a_file(is_there: bool, tmp_path: Path) -> None:
+    new = make_file(tmp_path)
+    if is_there:
+        (tmp_path / "a").write_text("old")
+    rename_file(OldServer(), new)
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "new"
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(StepError, match="is a folder on the server"):
+        rename_file(OldServer(), make_file(tmp_path))
+    assert (tmp_path / "a").is_dir()
+
+
+def test_a_file_that_must_be_new_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(StepError, match="already exists"):
+        rename_file(OldServer(), make_file(tmp_path, replaces=False))
+    assert (tmp_path / "a").read_text() == "old"
