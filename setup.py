@@ -19,6 +19,7 @@ DOCS = ["mkdocs==1.6.1", "mkdocs-material==9.8.2", "pymdown-extensions==13.1.2"]
 CLI = ["click>=8.1", "rich>=13"]
 CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
+FAST = ["isal>=1.5"]
 GLUE_LOCAL = ["awsglue-local-stubs>=0.1,<1"]  # stubs/awsglue-local-stubs of this repository
 METRICS = ["aws-embedded-metrics>=3.2"]
 LINEAGE = [
@@ -30,6 +31,7 @@ ZSTD = ['backports.zstd>=1.0; python_version < "3.14"']  # Python 3.14 has it it
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 SANDBOX_SQL = [*SANDBOX, 'duckdb>=1; python_version >= "3.10"']
 TEST = [
+    *FAST,
     *METRICS,
     *LINEAGE,
     *TRACES,
@@ -111,6 +113,7 @@ setup(
         "cli": CLI,
         "crt": CRT,
         "deploy": DEPLOY,
+        "fast": FAST,
         "glue-local": GLUE_LOCAL,
         "metrics": METRICS,
         "lineage": LINEAGE,

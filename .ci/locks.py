@@ -1,5 +1,6 @@
 """Pins rolerunner's dependencies for each interpreter that Glue has: `make locks`.
 
+Those of the extra ``fast`` are among them, since every bundle has it.
 Writes the files of framework/rolerunner/glue/bundle/locks.
 """
 
@@ -12,6 +13,7 @@ import tempfile
 from importlib.metadata import requires
 from pathlib import Path
 
+from rolerunner.common.extras import read_requirements
 from rolerunner.glue.bundle import wheels
 from rolerunner.glue.bundle.runtime_packages import BOTO3_PACKAGES
 from rolerunner.glue.launch.runtime import RUNTIMES
@@ -26,7 +28,8 @@ def format_pin(wheel: Path) -> str:
 
 def main() -> None:
     """Writes one file for each interpreter."""
-    wanted = [
+    wanted = list(read_requirements("fast"))
+    wanted += [
         each
         for each in requires("rolerunner") or ()
         if "extra ==" not in each

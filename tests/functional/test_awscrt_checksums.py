@@ -77,6 +77,7 @@ def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
 def old_zlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So that awscrt computes the CRC32, too."""
     monkeypatch.setattr(integrity, "zlib_version", lambda: (1, 2, 11))
+    monkeypatch.setattr(integrity, "find_crc32", lambda: zlib.crc32)
     integrity._find_factory.cache_clear()
     yield
     integrity._find_factory.cache_clear()

@@ -1,7 +1,8 @@
 """Computes and verifies S3's checksums, of a whole object or of the checksums of its parts.
 
 Algorithms: S3 user guide, "Checking object integrity". CRC32, SHA and MD5 come with Python; CRC32C
-and CRC64NVME need awscrt (the extra ``crt``). A checksum that cannot be computed proves nothing.
+and CRC64NVME need awscrt (the extra ``crt``). isal (the extra ``fast``) computes CRC32 faster. A
+checksum that cannot be computed proves nothing.
 """
 
 from __future__ import annotations
@@ -64,9 +65,23 @@ class _Crc:
         return copied
 
 
+@cache
+def find_crc32() -> Callable[[Any, int], int]:
+    """Returns the CRC32 of isal, which is four times as fast as zlib's; zlib's where it is absent.
+
+    isal is imported on first use, since that takes 4 ms.
+    """
+    try:
+        from isal import isal_zlib  # noqa: PLC0415 - optional
+    except ImportError:
+        return zlib.crc32
+    function: Callable[[Any, int], int] = isal_zlib.crc32
+    return function
+
+
 _PYTHON_HASHES: Mapping[str, Callable[[], Hash]] = {
     "MD5": lambda: hashlib.md5(usedforsecurity=False),
-    "CRC32": lambda: _Crc(zlib.crc32, 4),
+    "CRC32": lambda: _Crc(find_crc32(), 4),
     "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
     "SHA256": hashlib.sha256,
 }
@@ -87,7 +102,7 @@ def _find_factory(algorithm: str) -> Optional[Callable[[], Hash]]:
     """
     plain = _PYTHON_HASHES.get(algorithm)
     if algorithm not in _AWSCRT_FUNCTIONS or (
-        algorithm == "CRC32" and zlib_version() >= _FAST_ZLIB
+        algorithm == "CRC32" and (find_crc32() is not zlib.crc32 or zlib_version() >= _FAST_ZLIB)
     ):
         return plain
     name, width = _AWSCRT_FUNCTIONS[algorithm]
@@ -107,7 +122,7 @@ def zlib_version() -> tuple[int, ...]:
 def compute_digest(algorithm: str, data: bytes) -> str:
     """Returns the checksum of some bytes in base64. Raises KeyError if it cannot be computed."""
     if algorithm == "CRC32":
-        return encode_base64(zlib.crc32(data).to_bytes(4, "big"))
+        return encode_base64(find_crc32()(data, 0).to_bytes(4, "big"))
     copied = create_hash(algorithm)
     copied.update(data)
     return encode_base64(copied.digest())

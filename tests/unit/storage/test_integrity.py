@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import sys
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolerunner.storage import integrity
 from rolerunner.storage.integrity import (
     CrcCombiner,
     ExpectedChecksum,
@@ -200,3 +202,26 @@ def test_a_file_has_a_checksum(checksum: str, matches: Any, path: Path) -> None:
 def test_a_file_equals_an_object(info: ObjectInfo, compare: str, is_same: bool, path: Path) -> None:
     found = ObjectInfo("k", 1024, checksum=f"SHA256:{SHA256}")
     assert is_same_file(path, info, compare, lambda: found, lambda: 100) is is_same
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_crc32_is_that_of_zlib_with_isal_and_without(
+    is_installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_installed:
+        pytest.importorskip("isal")
+    else:
+        monkeypatch.setitem(sys.modules, "isal", None)
+    integrity.find_crc32.cache_clear()
+    integrity._find_factory.cache_clear()
+    try:
+        assert (integrity.find_crc32() is zlib.crc32) is not is_installed
+        for data in (b"", DATA, memoryview(DATA)[3:777], bytearray(DATA * 999)):
+            running = integrity.create_hash("CRC32")
+            for start in range(0, len(data), 4099):
+                running.update(data[start : start + 4099])
+            assert int.from_bytes(running.digest(), "big") == zlib.crc32(data)
+            assert integrity.find_crc32()(data, 7) == zlib.crc32(data, 7)
+    finally:
+        integrity.find_crc32.cache_clear()
+        integrity._find_factory.cache_clear()
