@@ -62,6 +62,8 @@ NEVER = {
     "rolerunner.spec.notify_fields",
     "rolerunner.policies.least_privilege",
     "rolerunner.iam.policy",
+    "rolerunner.observers.matrix",
+    "rolerunner.run.group",
     "rolerunner.run.state.run_state",
     "rolerunner.sandbox",
     "rolerunner.spark.session",
@@ -83,7 +85,6 @@ OFFLINE = {
     "urllib3",
     "ssl",
     "http.client",
-    "rolerunner.run.group",
     "rolerunner.sessions.components",
     "rolerunner.storage.workers.distributed_listing",
 }
