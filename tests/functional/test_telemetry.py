@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from openlineage.client.generated import base as lineage_model
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from rolerunner import api
@@ -22,6 +21,7 @@ from rolerunner.observers.telemetry.background import BackgroundSender
 from rolerunner.redaction.secrets import register_secret
 from tests.conftest import identity_of
 from tests.emf_schema import read_emf_line
+from tests.lineage_model import check_run_event
 from tests.telemetry_server import serve_telemetry
 
 if TYPE_CHECKING:
@@ -168,21 +168,12 @@ class Lineage:
 
 
 def read_lineage(received: list[tuple[str, bytes]]) -> Lineage:
-    """Returns the events, each built again by OpenLineage's model, which checks it."""
+    """Returns the events, each checked by OpenLineage's model."""
     events = [json.loads(body) for _, body in received]
     assert {path for path, _ in received} == {"/api/v1/lineage"}
     for event in events:
         uuid.UUID(event["run"]["runId"])
-        lineage_model.RunEvent(
-            eventType=lineage_model.EventType(event["eventType"]),
-            eventTime=event["eventTime"],
-            run=lineage_model.Run(event["run"]["runId"]),
-            job=lineage_model.Job(event["job"]["namespace"], event["job"]["name"]),
-            producer=event["producer"],
-        )
-        facets = event["run"].get("facets", {})
-        assert all({"_producer", "_schemaURL"} <= set(facet) for facet in facets.values())
-        assert event["schemaURL"].endswith("#/$defs/RunEvent")
+        check_run_event(event)
     return Lineage(events)
 
 
