@@ -244,3 +244,31 @@ def test_distribution_is_noted_where_it_is_not_possible(tmp_path: Path) -> None:
     assert note.message == (
         "'distribute' is ignored, the step runs in this process: there is no Java"
     )
+
+
+def test_started_work_is_noted_for_each_place(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def work(context: StepContext) -> Mapping[str, Any]:
+        assert context.started_work is not None
+        seen.append(context.started_work.read())
+        context.started_work.write(f"query {len(seen)}")
+        if len(seen) == 1:
+            raise StepError("slow down", type="SlowDown")
+        return {}
+
+    bench = Bench(tmp_path, work)
+
+    def attempt(**fields: Any) -> None:
+        attempts = replace(bench.attempts(), scope={"params": {}, "run": {}})
+        attempts.step = replace(attempts.step, fields=fields)
+        attempts.execute()
+
+    attempt()
+    assert seen == ["", "query 1"]  # an attempt finds the work of the one before it
+    bench.workdir = tmp_path / "it.items" / "1"
+    attempt()
+    assert seen[2:] == [""]
+    assert sorted(bench.run.work_notes.notes) == ["it.items/1/it", "lists/it"]
+    attempt(text="other")
+    assert seen[3:] == [""]  # started with other inputs

@@ -88,7 +88,7 @@ class AthenaQuery(Action):
 
     The query is cancelled when the step is stopped, fails or takes too long. A retry of a lost
     request starts no second query, and a resumed run waits for the query that an earlier one
-    started. Values belong into ``parameters``, for each ``?`` in the query: they are passed as
+    started. Values belong in ``parameters``, for each ``?`` in the query: they are passed as
     literals, so that no value can change the query. ``objects`` has the result file of a SELECT,
     and the files that INSERT INTO, CREATE TABLE AS or UNLOAD wrote.
     """
