@@ -113,7 +113,7 @@ def _peers(binaries: Path) -> tuple[Tool, ...]:
         Tool(
             "rclone", _version(binaries / "rclone", "version"), _rclone(binaries),
             "64 transfers, 64 checkers, unsigned payloads, no HEAD after an upload, target not "
-            "listed; large objects in 4 streams, parts of 16 MiB",
+            "listed, listings sorted in memory; large objects in 4 streams, parts of 16 MiB",
         ),
         Tool(
             "aws-cli", _version(binaries / "aws", "--version"), _aws(binaries),
@@ -293,6 +293,8 @@ def _rclone(binaries: Path) -> Callable[[Work, Place], Command | None]:
             "64", "--no-check-dest", "--s3-no-head",
             "--s3-use-unsigned-payload", "true", "--s3-upload-concurrency", "4", "--s3-chunk-size",
             "16M", "--multi-thread-streams", "4",
+            # above the cutoff, a million by default, each listed object is looked up by a HEAD
+            "--list-cutoff", "10000000",
         ]  # fmt: skip
         source = f"A:{work.bucket}/data"
         what = {
