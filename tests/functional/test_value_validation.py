@@ -41,7 +41,7 @@ REFUSED = {
     f"metadata: {{run: {'x' * 2000}, other: {'y' * 50}}}": (
         "'metadata' must have at most 2,048 bytes in all names and values, not 2,058"
     ),
-    f"tags: {{{', '.join(f't{n}: x' for n in range(11))}}}": "'tags' must be at most 10, not 11",
+    f"tags: {{{', '.join(f't{n}: x' for n in range(11))}}}": "must have at most 10 tags, not 11",
     f"tags: {{{'k' * 129}: x}}": "must have 1 to 128 characters as the key of a tag, not 129",
     'tags: {"": x}': "must have 1 to 128 characters as the key of a tag",
     f"tags: {{team: {'v' * 257}}}": (

@@ -87,6 +87,10 @@ def describe_differences(found: Differences, one: str, other: str, report: str) 
         )
     if report:
         hints.append(f"{report} has a line for each difference")
+    else:
+        hints.append(
+            "'report: FILE' writes a line for each, 'on_difference: warn' lets the run go on"
+        )
     message = f"{one} and {other} differ: {found.describe()}"
     return Failure("Difference", message, "\n".join(hints))
 

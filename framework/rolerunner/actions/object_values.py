@@ -114,7 +114,7 @@ def _tag_value(value: Any, info: ValidationInfo) -> Any:
 
 def _all_tags(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(value) > MAX_TAGS:
-        raise ValueError(f"must be at most {MAX_TAGS}, not {len(value)}")
+        raise ValueError(f"must have at most {MAX_TAGS} tags, not {len(value)}")
     return value
 
 

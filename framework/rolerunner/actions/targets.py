@@ -167,16 +167,26 @@ def claim_targets(objects: ObjectList, targets: Targets, context: StepContext) -
 
     Only the list is read.
     """
+    claim_names(((str(uri), _describe_origin(info, objects)) for info, uri in targets()), context)
+
+
+def claim_target(target: S3Uri, noun: str, context: StepContext) -> None:
+    """Raises UnsafeKey if another item of the step's for_each makes the same object."""
+    claim_names([(str(target), f"{noun} of item {context.workdir.name}")], context)
+
+
+def claim_names(names: Iterable[tuple[str, str]], context: StepContext) -> None:
+    """Raises UnsafeKey if another item of the step's for_each makes a file or object of that name.
+
+    ``names`` are read only inside for_each; each comes with what it is made of.
+    """
     if context.target_claims is None:
         return
-    found = context.target_claims.claim(
-        str(context.workdir),
-        ((str(uri), _describe_origin(info, objects)) for info, uri in targets()),
-    )
+    found = context.target_claims.claim(str(context.workdir), names)
     if found is not None:
         hint = (
-            "nothing of this item was moved; move the items in one step with 'objects',"
-            " or to different targets"
+            "nothing of this item was stored there; give each item its own target, such as one"
+            " with ${{ item }}, or pass all to one step with 'objects'"
         )
         raise UnsafeKey(
             f"{found.one} and {found.other} would both be {found.name}", hint=hint, type="SameKey"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Optional, Union
 
 from rolerunner.actions.archive_formats import FORMATS, find_format, find_name_problem
 from rolerunner.actions.archive_reading import PackedArchive, PackedMember
+from rolerunner.actions.targets import claim_names
 from rolerunner.actions.upload_items import guess_content_type
 from rolerunner.errors import StepError, UnsafeKey
 from rolerunner.model import S3Uri
@@ -114,7 +115,16 @@ class Unpacking:
             else:
                 if not self._action.check_first:
                     seen.add(each.target.key)
-                yield self._plan(each, existing)
+                yield self._claim_and_plan(each, existing)
+
+    def _claim_and_plan(
+        self, chosen: _Chosen, existing: Optional[TargetIndex]
+    ) -> Union[Store, Outcome]:
+        try:
+            claim_names([(str(chosen.target), str(chosen))], self._context)
+        except UnsafeKey as error:
+            return Outcome(chosen.target, status="failed", error=error)
+        return self._plan(chosen, existing)
 
     def _plan(self, chosen: _Chosen, existing: Optional[TargetIndex]) -> Union[Store, Outcome]:
         target, member = chosen.target, chosen.member

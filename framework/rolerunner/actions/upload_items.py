@@ -14,6 +14,7 @@ from rolerunner.actions.base import StepContext
 from rolerunner.actions.existing_objects import LOOKS, NEVER_OVERWRITES, require_same
 from rolerunner.actions.name_store import NameOf, NameStore
 from rolerunner.actions.object_names import ObjectNamer
+from rolerunner.actions.targets import claim_names
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.file_paths import expand_path
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
@@ -104,6 +105,14 @@ class UploadItems:
         self.namer = action.namer()
         self._names = NameStore(self.namer)
         self._check_keys()
+        claim_names(
+            (
+                (str(target), file.path)
+                for file, target in self._find_targets()
+                if not isinstance(target, StepError)
+            ),
+            context,
+        )
 
     def _check_keys(self) -> None:
         """Raises UnsafeKey, before anything is stored, if two files map to one key.

@@ -45,6 +45,8 @@ NOT_FOUND_CODES = {
     "404": "there is no object {uri}",
     "NotFound": "there is no object {uri}",
 }
+_NO_BUCKET_HINT = "check its name, and that nobody has deleted it"
+_NO_OBJECT_HINT = "check the key, and that what stores it has run; s3.wait waits for objects"
 _FORBIDDEN = 403
 _UNKNOWN_KEY = "<the ARN of the KMS key>"
 _READ_ACTIONS = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
@@ -99,7 +101,9 @@ def _explain_not_found(error: AwsError, uri: S3Uri) -> NotFound:
     # HEAD of a bucket returns no code but its status
     code = error.code if uri.key else "NoSuchBucket"
     message = NOT_FOUND_CODES[code].format(bucket=error.bucket or uri.bucket, uri=uri)
-    return NotFound(message, type="NoSuchBucket" if code == "NoSuchBucket" else "NoSuchKey")
+    if code == "NoSuchBucket":
+        return NotFound(message, hint=_NO_BUCKET_HINT, type=code)
+    return NotFound(message, hint=_NO_OBJECT_HINT, type="NoSuchKey")
 
 
 def _derive_needed(

@@ -119,7 +119,7 @@ def _validate_minutes(value: Any) -> Any:
 
 def _validate_tags(value: Any) -> Any:
     if isinstance(value, dict) and len(value) > _MAX_TAGS:
-        raise ValueError(f"must be at most {_MAX_TAGS}, not {len(value)}")
+        raise ValueError(f"must have at most {_MAX_TAGS} tags, not {len(value)}")
     return value
 
 

@@ -80,7 +80,7 @@ def _validate_tags(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) > MAX_TAGS:
-        raise ValueError(f"must be at most {MAX_TAGS}, not {len(value)}")
+        raise ValueError(f"must have at most {MAX_TAGS} tags, not {len(value)}")
     seen: dict[str, str] = {}
     for key, text in value.items():
         if not 1 <= len(key) <= MAX_TAG_KEY or (

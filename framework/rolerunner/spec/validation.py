@@ -41,6 +41,8 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
 }
 _LONGEST_SHOWN = 60
+_TIME_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+"""Seconds of the units of durations, the longest first."""
 
 
 def validate_document(model: type[M], document: Document) -> M:
@@ -170,7 +172,8 @@ def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         value = describe_value(detail["input"])
-        return f"{_name_field(location)} must be {words} {context[bound]}, not {value}", ""
+        limit = _format_limit(context[bound], detail["input"])
+        return f"{_name_field(location)} must be {words} {limit}, not {value}", ""
     if kind in ("too_long", "too_short"):
         at_most = kind == "too_long"
         words, bound = ("at most", "max_length") if at_most else ("at least", "min_length")
@@ -179,12 +182,14 @@ def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str
     if kind == "value_error":
         error = context.get("error")
         text = str(error)
-        return (text if text.startswith("'") else f"{_name_field(location)} {text}"), getattr(
-            error, "hint", ""
-        )
+        is_whole = text.startswith("'") or _is_step(location)
+        return text if is_whole else f"{_name_field(location)} {text}", getattr(error, "hint", "")
     if kind in _EXPECTED:
         value = describe_value(detail["input"])
-        message = f"{_name_field(location)} must be {_EXPECTED[kind]}, not {value}"
+        expected = _EXPECTED[kind]
+        if context.get("class_name") == "S3Uri":
+            expected = "an s3:// URI"
+        message = f"{_name_field(location)} must be {expected}, not {value}"
         return message, _suggest_quotes(kind, detail["input"])
     text = str(detail["msg"])
     return f"{_name_field(location)}: {text[:1].lower()}{text[1:]}", ""
@@ -196,6 +201,21 @@ def _describe_choice(location: Path, expected: str, value: Any) -> tuple[str, st
     quoted = str(value) in choices and not isinstance(value, bool)
     hint = "write it without quotes" if quoted else suggest_name(str(value), choices)
     return f"{_name_field(location)} must be {one_of}{expected}, not {describe_value(value)}", hint
+
+
+def _is_step(location: Path) -> bool:
+    return location[-2:-1] == ("steps",) and isinstance(location[-1], int)
+
+
+def _format_limit(limit: Any, given: Any) -> str:
+    """Returns a limit in the form of the value: ``7d`` where that is a duration such as ``90d``."""
+    if not isinstance(given, str) or not isinstance(limit, (int, float)):
+        return str(limit)
+    units = [unit for unit in _TIME_UNITS if given.endswith(unit)]
+    fitting = [unit for unit in _TIME_UNITS if limit and not limit % _TIME_UNITS[unit]]
+    if not units or not fitting:
+        return str(limit)
+    return f"{limit / _TIME_UNITS[fitting[0]]:g}{fitting[0]}"
 
 
 def _name_field(location: Path) -> str:

@@ -77,7 +77,7 @@ def test_metadata(value: dict[str, str], message: str) -> None:
         ({"k" * 128: "v" * 256}, ""),
         ({"k": ""}, ""),
         ({f"k{n}": "v" for n in range(10)}, ""),
-        ({f"k{n}": "v" for n in range(11)}, "must be at most 10, not 11"),
+        ({f"k{n}": "v" for n in range(11)}, "must have at most 10 tags, not 11"),
         ({"k" * 129: "v"}, "must have 1 to 128 characters as the key of a tag, not 129"),
         ({"": "v"}, "must have 1 to 128 characters as the key of a tag, not 0"),
         ({"k": "v" * 257}, "must have at most 256 characters as the value of a tag, not 257"),

@@ -77,7 +77,10 @@ def test_values_at_their_limits(fields: dict[str, Any]) -> None:
         ({"timeout": "10081m"}, "must be a whole number of minutes, 1m to 7d"),
         ({"max_concurrent_runs": 0}, "Input should be greater than or equal to 1"),
         ({"max_concurrent_runs": 1001}, "Input should be less than or equal to 1000"),
-        ({"tags": {f"k{number}": "v" for number in range(51)}}, "must be at most 50, not 51"),
+        (
+            {"tags": {f"k{number}": "v" for number in range(51)}},
+            "must have at most 50 tags, not 51",
+        ),
         (
             {"params": {"a": 1}, "fixed_params": {"a": 2}},
             "'a' is in both 'params' and 'fixed_params'",

@@ -81,7 +81,10 @@ def test_values_at_their_limits(fields: dict[str, Any]) -> None:
         ({"source_identity": "a"}, "must be 2 to 64 letters, digits and _+=,.@-, and cannot begin"),
         ({"source_identity": "a" * 65}, "must be 2 to 64 letters"),
         ({"source_identity": "aws:x"}, "must be 2 to 64 letters"),
-        ({"tags": {f"k{number}": "v" for number in range(51)}}, "must be at most 50, not 51"),
+        (
+            {"tags": {f"k{number}": "v" for number in range(51)}},
+            "must have at most 50 tags, not 51",
+        ),
         ({"tags": {"": "v"}}, "must have keys of 1 to 128 and values of up to 256 characters, unl"),
         ({"tags": {"k" * 129: "v"}}, "must have keys of 1 to 128 and values of up to 256"),
         ({"tags": {"k": "v" * 257}}, "must have keys of 1 to 128 and values of up to 256"),

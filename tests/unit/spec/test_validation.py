@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import pytest
 from pydantic import Field, ValidationError
 
+from rolerunner import api
 from rolerunner.errors import SpecError
 from rolerunner.redaction.secrets import register_secret
 from rolerunner.spec.document import parse_document
 from rolerunner.spec.field_types import StrictModel
 from rolerunner.spec.validation import (
+    _format_limit,
     describe_value,
     list_keys,
     list_messages,
     suggest_key,
     validate_document,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Inner(StrictModel):
@@ -139,3 +144,43 @@ def test_keys_are_suggested_from_the_model_and_more() -> None:
     assert list_keys(Outer)[-1] == "by-name"
     assert suggest_key("rolle", Inner, ["role"]) == "did you mean 'role'?"
     assert suggest_key("zzz", Inner, ["role"]) == "known: count, above, role"
+
+
+@pytest.mark.parametrize(
+    ("limit", "given", "text"),
+    [
+        (604800, "90d", "7d"),
+        (604800, 700000, "604800"),
+        (5400.0, "2h", "90m"),
+        (0, "5s", "0"),
+        (10, "many", "10"),
+    ],
+)
+def test_limits_have_the_form_of_the_value(limit: float, given: object, text: str) -> None:
+    assert _format_limit(limit, given) == text
+
+
+def test_a_mistake_of_a_whole_step_names_no_field(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "{version: 1, name: t, roles: {r: 'arn:aws:iam::111122223333:role/r'}, steps: [{id: a,"
+        " action: s3.verify, role: r, source: 's3://in/a/', target: 's3://in/b'}]}"
+    )
+    with pytest.raises(SpecError) as caught:
+        api.load(path)
+    assert [each.message for each in caught.value.problems] == [
+        "compare an object with an object, or a prefix with a prefix or folder"
+    ]
+
+
+def test_what_is_no_uri_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "{version: 1, name: t, roles: {r: 'arn:aws:iam::111122223333:role/r'}, steps: [{id: a,"
+        " action: s3.unpack, role: r, source: 's3://in/a.tar', target: [x]}]}"
+    )
+    with pytest.raises(SpecError) as caught:
+        api.load(path)
+    assert [each.message for each in caught.value.problems] == [
+        "'target' must be an s3:// URI, not a list"
+    ]

@@ -13,6 +13,7 @@ from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.shared_fields import FilterFields, ObjectsField, OnEmpty, RequestFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
+from rolerunner.actions.targets import claim_target
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import ObjectList
@@ -130,6 +131,7 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
             within_s3=context.roles["source_role"] == context.roles["target_role"],
             repeated=context.is_retry or context.is_resumed,
         )
+        claim_target(self.target, "the object", context)
         pacer.on_bytes = ByteProgress(context, 1, item.size).add_bytes
         info = target.concatenate(item, source, context.cancel)
         return {

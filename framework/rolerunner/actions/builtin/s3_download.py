@@ -36,6 +36,7 @@ from rolerunner.actions.source_objects import (
     check_one_source,
     collect_source,
 )
+from rolerunner.actions.targets import claim_names
 from rolerunner.common.descriptors import remove_file_below
 from rolerunner.common.file_paths import expand_path
 from rolerunner.common.files import count_free_bytes, is_case_insensitive
@@ -152,6 +153,9 @@ class S3Download(
             outputs_changed=context.outputs_changed,
         )
         gets.check_files()
+        claim_names(
+            ((str(path), str(gathered.objects.uri(info))) for info, path in gets.targets()), context
+        )
         self._check_disk(gets, gathered.objects)
         extra = self._find_extra_files(gets, had) if self.delete_extra else []
         with context.target_folder(target.parent if gets.to_file else target) as gets.folder:

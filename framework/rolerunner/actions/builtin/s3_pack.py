@@ -20,6 +20,7 @@ from rolerunner.actions.permissions import list_permission, object_permission, s
 from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.shared_fields import FilterFields, IfExists, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
+from rolerunner.actions.targets import claim_target
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, CustomerKey, S3Object
@@ -184,6 +185,7 @@ class S3Pack(FilterFields, PutFields, TransferFields, SourceFields, Action):
             return {"objects": placeholder_list(self.target), **empty}
         packing = Packing(self, gathered, source, target, context)
         packing.check_names()
+        claim_target(self.target, "the archive", context)
         with context.manifest() as archives:
             done = record_outcomes(
                 packing.pack(archives), context, gathered.objects.prefix, self, pacer, gathered,
