@@ -272,7 +272,10 @@ _S5CMD_FLAGS = {"overwrite": [], "skip": ["-n"], "size": ["-s"], "newer": ["-u"]
 
 
 def _build_s5cmd(case: Case, places: Places) -> list[str]:
-    source, target = _uri(places.source) + "*", _uri(places.target)
+    # of a pattern's own matches it follows links, also with --no-follow-symlinks
+    is_folder = case.work == "upload" and not case.flatten
+    source = _uri(places.source) + ("" if is_folder else "*")
+    target = _uri(places.target)
     options = [word for each in case.include for glob in each.aws for word in ("--include", glob)]
     options += [word for each in case.exclude for glob in each.aws for word in ("--exclude", glob)]
     if case.work == "list":

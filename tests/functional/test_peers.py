@@ -269,6 +269,18 @@ def test_what_differs_by_design(bench: Bench, name: str) -> None:
     assert found == (difference.own, difference.theirs)
 
 
+def test_a_limit_holds_for_the_sources_object(bench: Bench) -> None:
+    source, target = {"grown": File(b"1")}, {"grown": File(BIG)}
+    case = describe_case("verify", "rclone", source, target, seed=-5, max_size=10)
+    own, theirs = (locate(case, who, bench.folder) for who in ("own", case.peer))
+    for places in (own, theirs):
+        prepare(bench, case, places, is_peer=places is theirs)
+    found = count_differences(bench.run_step(case, build_step(case, own)))
+    bench.peers.run(*build_command(case, theirs))
+    assert (found["differ"], found["missing-on-dst"]) == (1, 0)
+    assert (read_check(theirs)["differ"], read_check(theirs)["missing-on-dst"]) == (0, 1)
+
+
 def test_a_limit_of_deletions_stops_before_the_first(bench: Bench) -> None:
     target = {name: File(b"2") for name in ("x", "y", "z")}
     case = describe_case("copy", "rclone", {"a": File(b"1")}, target, seed=-4, delete_extra=True)
