@@ -31,6 +31,17 @@ def test_a_client_is_created_once_for_its_settings(cache: ClientCache) -> None:
     assert cache.sts_client(job, "eu-west-1").meta.config.read_timeout == 10
 
 
+def test_clients_sign_with_their_own_credentials(cache: ClientCache) -> None:
+    clients = {}
+    for name in ("first", "second", "third"):
+        keys = Keys(f"AKID-OF-{name}", f"key-of-{name}")
+        clients[name] = cache.client(JobCredentials(keys.to_credentials), "s3", "eu-west-1")
+    for name, client in clients.items():
+        url = client.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
+        assert f"AKID-OF-{name}" in url
+        assert hasattr(client, "upload_file")
+
+
 def test_an_unknown_service_is_a_failure_of_the_step(cache: ClientCache) -> None:
     with pytest.raises(StepError, match="no client for 's4' in eu-west-1") as failed:
         cache.client(JobCredentials(KEYS.to_credentials), "s4", "eu-west-1")
