@@ -450,7 +450,8 @@ def test_another_attempt_skips_what_the_first_one_copied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(folder, {"a": b"one", "b": b"two"})
-    read_at, changed = reading.read_at, []
+    read_at = reading.read_at
+    changed: list[bool] = []
 
     def read_and_change_once(opened: Any, start: int, length: int) -> bytes:
         data = read_at(opened, start, length)
