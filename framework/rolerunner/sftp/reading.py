@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 SEGMENT = 4 * MIB
 """Bytes that are read by one session at a time, and again if its connection is lost."""
-_SEGMENTS_AT_ONCE = 3
+_SEGMENTS_AT_ONCE = 2
+"""Segments that are being read; one more waits to be used. Each takes its size three times."""
 CHUNK = 1 << 15
 """Bytes of one request; every server answers that much (draft-ietf-secsh-filexfer-02, section 3).
 """

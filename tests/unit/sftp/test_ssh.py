@@ -107,7 +107,7 @@ def test_private_keys_of_every_form(kind: str, form: str, openssh: OpenSsh, tmp_
         pytest.skip("ssh-keygen writes no PEM of this type")
     make_key(tmp_path / "key", kind, SECRET)
     if form == "PEM":
-        rewrite = ("ssh-keygen", "-q", "-p", "-m", "PEM", "-P", SECRET, "-N", SECRET)
+        rewrite = ("ssh-keygen", "-q", "-p", "-m", "PEM", "-P", SECRET, "-N", SECRET, "-a", "1")
         subprocess.run((*rewrite, "-f", str(tmp_path / "key")), check=True, capture_output=True)
     with (openssh.folder / "authorized_keys").open("a") as file:
         file.write((tmp_path / "key.pub").read_text())
@@ -154,7 +154,7 @@ def test_a_server_that_refuses_is_silent_or_speaks_something_else() -> None:
         port = listener.getsockname()[1]
         error = refuse(make_server(port, trusted, password=SECRET, connect_timeout=0.3))
         assert error.type == "SshHandshakeFailed"
-    error = refuse(make_server(port, trusted, password=SECRET))
+    error = refuse(make_server(1, trusted, password=SECRET))
     assert error.type == "ConnectionRefused"
     unknown = SftpServer("no.such.host.invalid", 22, "u", TrustedKeys(()), password=SECRET)
     assert refuse(unknown).type in ("HostNotFound", "Unreachable")

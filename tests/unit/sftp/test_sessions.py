@@ -1,0 +1,134 @@
+"""Sessions are lent to one thread at a time, opened again when lost, and fewer where refused."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import StepError
+from rolerunner.sftp import sessions as module
+from rolerunner.sftp import ssh
+from rolerunner.sftp.host_keys import TrustedKeys
+from rolerunner.sftp.server import SftpServer
+from rolerunner.sftp.sessions import SftpSessions, wait_for
+
+SERVER = SftpServer("h", 22, "u", TrustedKeys(()))
+
+
+class Transport:
+    """A connection that is up until it is closed."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+
+    def is_active(self) -> bool:
+        return self.is_up
+
+    def close(self) -> None:
+        self.is_up = False
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Transport]:
+    """The connections that were opened."""
+    found: list[Transport] = []
+
+    def connect(server: SftpServer) -> Transport:
+        del server
+        found.append(Transport())
+        return found[-1]
+
+    monkeypatch.setattr(ssh, "connect", connect)
+    monkeypatch.setattr(ssh, "open_channel", lambda *_: Transport())
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.0, 0.0))
+    return found
+
+
+def test_a_session_is_used_again(opened: list[Transport]) -> None:
+    with SftpSessions(SERVER, 2, Cancel()) as sessions:
+        one = sessions.run(lambda client: client, "/a", "read it")
+        assert sessions.run(lambda client: client, "/a", "read it") is one
+    assert [each.is_up for each in opened] == [False]
+
+
+def test_a_lost_connection_is_opened_again(opened: list[Transport]) -> None:
+    def fail_twice(client: Any) -> str:
+        del client
+        if len(opened) < 3:
+            opened[-1].is_up = False
+            raise EOFError
+        return "done"
+
+    with SftpSessions(SERVER, 2, Cancel()) as sessions:
+        assert sessions.run(fail_twice, "/a", "read it") == "done"
+    assert len(opened) == 3
+
+
+@pytest.mark.parametrize("advances", [False, True])
+def test_attempts_count_from_the_last_progress(advances: bool, opened: list[Transport]) -> None:
+    done = 0
+
+    def lose(client: Any) -> None:
+        nonlocal done
+        del client
+        done += 1
+        if done < 8 or not advances:
+            raise ConnectionResetError
+
+    with SftpSessions(SERVER, 1, Cancel()) as sessions:
+        if advances:
+            sessions.run(lose, "/a", "read it", lambda: done)
+        else:
+            with pytest.raises(ssh.ConnectionLost):
+                sessions.run(lose, "/a", "read it")
+    assert done == (8 if advances else 3)
+    assert opened
+
+
+def test_an_answer_of_the_server_is_not_tried_again(opened: list[Transport]) -> None:
+    calls = []
+
+    def refuse(client: Any) -> None:
+        calls.append(client)
+        raise PermissionError(13, "Permission denied")
+
+    with SftpSessions(SERVER, 1, Cancel()) as sessions, pytest.raises(StepError, match="allow"):
+        sessions.run(refuse, "/a", "read it")
+    assert len(calls) == len(opened) == 1
+
+
+def test_a_connection_that_was_never_made_is_not_tried_again(
+    opened: list[Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def refuse(server: SftpServer) -> None:
+        calls.append(server)
+        raise ssh.ConnectionLost("refused", type="ConnectionRefused")
+
+    monkeypatch.setattr(ssh, "connect", refuse)
+    with SftpSessions(SERVER, 1, Cancel()) as sessions, pytest.raises(StepError, match="refused"):
+        sessions.run(lambda _: None, "/a", "read it")
+    assert len(calls) == 1
+    assert not opened
+
+
+def test_after_the_end_nothing_is_lent(opened: list[Transport]) -> None:
+    sessions = SftpSessions(SERVER, 1, Cancel())
+    sessions.close()
+    with pytest.raises(StepError) as caught:
+        sessions.run(lambda _: None, "/a", "read it")
+    assert caught.value.type == "Stopped"
+    assert not opened
+
+
+def test_waiting_ends_when_the_operation_has_to_stop() -> None:
+    cancel = Cancel()
+    cancel.set()
+    with pytest.raises(StepError, match="stopped"):
+        wait_for(Future(), cancel)
+    with ThreadPoolExecutor(1) as pool:
+        assert wait_for(pool.submit(lambda: 1), Cancel()) == 1
