@@ -60,6 +60,8 @@ class SftpSessions:
         self._transport: Optional[Any] = None
         self._free: list[_Session] = []
         self._used = 0
+        self._opened = 0
+        self._opened_any = False
         self._closed = False
         self._was_connected = False
 
@@ -132,6 +134,8 @@ class SftpSessions:
         except (OSError, StepError) as error:
             is_lost = isinstance(error, ConnectionLost) or ssh.is_connection_error(error)
             keeps = keeps_after_errors and not is_lost
+            if is_lost:  # a connection that is silent may seem to be up
+                ssh.close_quietly(session.transport)
             if keeps and not session.transport.is_active():
                 keeps = False
                 raise ConnectionResetError(str(error)) from None
@@ -140,6 +144,18 @@ class SftpSessions:
             self._release(session, keeps=keeps)
 
     def _acquire(self) -> _Session:
+        while True:
+            free = self._take_free()
+            if free is not None:
+                return free
+            try:
+                return self._open()
+            except BaseException as error:
+                if not self._give_back(error):
+                    raise
+
+    def _take_free(self) -> Optional[_Session]:
+        """Waits until a session may be used; returns it, or None if it is to be opened."""
         with self._changed:
             while self._used >= self.limit and not self._closed:
                 self._changed.wait(0.5)
@@ -151,25 +167,22 @@ class SftpSessions:
                 session = self._free.pop()
                 if session.transport.is_active():
                     return session
-        try:
-            return self._open()
-        except BaseException as error:
-            if self._give_back(error):
-                raise ConnectionResetError("the server opens no more sessions") from None
-            raise
+                self._opened -= 1
+            return None
 
     def _give_back(self, error: BaseException) -> bool:
-        """Returns True if others have sessions, which are all that the server allows."""
+        """Returns True if there are other sessions, which are all that the server allows."""
         with self._changed:
             self._used -= 1
-            others = self._used + len(self._free)
             is_refused = isinstance(error, StepError) and error.type == "ChannelRefused"
-            if is_refused and others:
-                self.limit = max(1, min(self.limit, others))
+            has_others = is_refused and self._opened > 0
+            if has_others:
+                self.limit = max(1, min(self.limit, self._opened))
             self._changed.notify_all()
-        return is_refused and others > 0
+        return has_others
 
     def _open(self) -> _Session:
+        """Opens a session, one at a time, so that a refusal shows how many are allowed."""
         with self._connecting:
             transport = self._transport
             if transport is None or not transport.is_active():
@@ -179,28 +192,36 @@ class SftpSessions:
                         ssh.close_quietly(transport)
                     self._transport = transport
                     self._was_connected = True
-        try:
-            return _Session(ssh.open_channel(transport, self.server), transport)
-        except Exception as error:
-            if ssh.is_channel_refused(error):
-                raise StepError(
-                    f"{self.server.address} opens no SFTP session: {error}",
-                    hint="the user may have no access by SFTP; ask the server's operator",
-                    type="ChannelRefused",
-                ) from None
-            if transport.is_active() and ssh.is_connection_error(error):
-                raise StepError(
-                    f"{self.server.address} does not start SFTP for the user: {error}",
-                    hint="the user may have no access by SFTP; ask the server's operator",
-                    type="NoSftp",
-                ) from None
-            raise
+            try:
+                session = _Session(ssh.open_channel(transport, self.server), transport)
+            except Exception as error:
+                if ssh.is_channel_refused(error):
+                    raise StepError(
+                        f"{self.server.address} opens no SFTP session: {error}",
+                        hint="the user may have no access by SFTP; ask the server's operator",
+                        type="ChannelRefused",
+                    ) from None
+                is_first = not self._opened_any
+                if is_first and transport.is_active() and ssh.is_connection_error(error):
+                    raise StepError(
+                        f"{self.server.address} does not start SFTP for the user: {error}",
+                        hint="the user may have no access by SFTP; ask the server's operator",
+                        type="NoSftp",
+                    ) from None
+                ssh.close_quietly(transport)
+                raise
+            with self._changed:
+                self._opened += 1
+                self._opened_any = True
+            return session
 
     def _release(self, session: _Session, *, keeps: bool) -> None:
         with self._changed:
             self._used -= 1
             if keeps and not self._closed:
                 self._free.append(session)
+            else:
+                self._opened -= 1
             self._changed.notify_all()
         if not keeps:
             ssh.close_quietly(session.client)
