@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Optional
 
@@ -33,10 +34,17 @@ def _find_or_create() -> Optional[Path]:
         if base is None:
             return None
         shutil.rmtree(VENV, ignore_errors=True)
-        create_venv(VENV, base, "-r", str(PINS))
+        create_venv(VENV, base)
+        _install_pins(python)
         Path(_find_packages(python), "checkout.pth").write_text(str(ROOT / "framework"))
         done.touch()
     return python
+
+
+def _install_pins(python: Path) -> None:
+    """Installs the pinned packages; most modules are never imported, so none is compiled."""
+    install = [sys.executable, "-m", "uv", "--quiet", "pip", "install", "--python", str(python)]
+    subprocess.run([*install, "-r", str(PINS)], check=True)
 
 
 def _find_packages(python: Path) -> str:
