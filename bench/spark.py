@@ -11,15 +11,17 @@ python bench/spark.py [--objects 50000] [--large 4] [--delays 0 20] [--works cop
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,20 +56,28 @@ WARM = (
 WARM_RELAY = (
     f"action: s3.copy, source: 's3://b-100-16384/', {BETWEEN}, target: 's3://target-bucket/warm/'"
 )
+WARM_CALL = (
+    "action: python.call, function: 'own.py:measure_named', role: job, "
+    "objects: ['s3://b-1-1/a', 's3://b-1-1/b', 's3://b-1-1/c', 's3://b-1-1/d'], batch: 1"
+)
 FIND = "action: s3.list, source: 's3://b-{objects}-16384/', role: job"
 OWN = """
 def measure(context, objects):
     return {"objects": len(objects), "bytes": sum(each["size"] for each in objects)}
+
+def measure_named(context, objects):
+    return {"objects": len(objects)}
 """
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """Wall and CPU time of a step, in seconds."""
+    """Wall and CPU time of a step, in seconds; ``java`` is that part of the CPU time."""
 
     wall: float
     cpu: float
+    java: float
 
 
 def build_spec(works: Sequence[str], sizes: Mapping[str, int], distribute: str) -> str:
@@ -81,15 +91,19 @@ def build_spec(works: Sequence[str], sizes: Mapping[str, int], distribute: str) 
         f"  - {{id: warm, {WARM}{distribute}}}",
         f"  - {{id: warm2, {WARM_RELAY}{distribute}}}",
         f"  - {{id: find, {FIND.format(**sizes)}}}",
+        f"  - {{id: warm3, {WARM_CALL}{distribute}}}",
     ]
     lines += [f"  - {{id: {work}, {WORKS[work].format(**sizes)}{distribute}}}" for work in works]
     return "\n".join(lines) + "\n"
 
 
 def measure_run(
-    python: Path, server: str, spec: str, executors: int, framework: str
+    python: Path, server: str, spec: str, executors: int, framework: str, counts: Mapping[str, int]
 ) -> dict[str, StepCost]:
-    """Returns the costs of the steps of one run. Ends the program if the run fails."""
+    """Returns the costs of the steps of one run.
+
+    Ends the program if the run fails, or if a step has another count than ``counts`` says.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "job.yaml").write_text(spec)
@@ -111,15 +125,21 @@ def measure_run(
                 command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
             meter = _SessionMeter(process.pid)
-            status = process.wait()
-            meter.stop()
+            try:
+                status = process.wait()
+            finally:
+                meter.stop()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         text = (folder / "log").read_text()
         if status:
             raise SystemExit(text[-3000:])
-        return dict(_read_costs(text, meter))
+        return dict(_read_costs(text, meter, counts))
 
 
-def _read_costs(log: str, meter: _SessionMeter) -> Iterator[tuple[str, StepCost]]:
+def _read_costs(
+    log: str, meter: _SessionMeter, counts: Mapping[str, int]
+) -> Iterator[tuple[str, StepCost]]:
     starts: dict[str, float] = {}
     for line in log.splitlines():
         event = json.loads(line) if line.startswith("{") else {}
@@ -127,7 +147,13 @@ def _read_costs(log: str, meter: _SessionMeter) -> Iterator[tuple[str, StepCost]
             starts[event["step"]] = _parse_time(event["timestamp"])
         elif event.get("event") == "step_finished":
             start, end = starts[event["step"]], _parse_time(event["timestamp"])
-            yield event["step"], StepCost(event["seconds"], meter.cpu_at(end) - meter.cpu_at(start))
+            outputs = event["outputs"]
+            count = outputs.get("count", outputs.get("objects"))
+            if count != counts.get(event["step"], count):
+                raise SystemExit(f"{event['step']}: {outputs}")
+            before, after = meter.cpu_at(start), meter.cpu_at(end)
+            cost = StepCost(event["seconds"], after[0] - before[0], after[1] - before[1])
+            yield event["step"], cost
 
 
 def _parse_time(text: str) -> float:
@@ -141,7 +167,7 @@ class _SessionMeter(threading.Thread):
         super().__init__(daemon=True)
         self._session = str(session)
         self._over = threading.Event()
-        self._samples = [(0.0, 0.0)]
+        self._samples = [(0.0, (0.0, 0.0))]
         self.start()
 
     def run(self) -> None:
@@ -152,21 +178,24 @@ class _SessionMeter(threading.Thread):
         self._over.set()
         self.join()
 
-    def cpu_at(self, moment: float) -> float:
-        """Returns the CPU seconds of the first sample after a moment."""
+    def cpu_at(self, moment: float) -> tuple[float, float]:
+        """Returns the CPU seconds of the first sample after a moment: all, and those of Java."""
         return next((cpu for time_, cpu in self._samples if time_ >= moment), self._samples[-1][1])
 
-    def _read_total(self) -> float:
+    def _read_total(self) -> tuple[float, float]:
         """Returns the CPU time of all processes, and of those that they have waited for."""
-        ticks = 0
+        ticks = java = 0
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
-                fields = stat.read_text().rpartition(")")[2].split()
+                name, _, rest = stat.read_text().rpartition(")")
             except OSError:
                 continue
+            fields = rest.split()
             if fields[3] == self._session:
-                ticks += sum(map(int, fields[11:15]))
-        return ticks / _TICKS
+                used = sum(map(int, fields[11:15]))
+                ticks += used
+                java += used if name.endswith("(java") else 0
+        return ticks / _TICKS, java / _TICKS
 
 
 def main() -> None:
@@ -180,6 +209,7 @@ def main() -> None:
     parser.add_argument("--delays", type=int, nargs="+", default=[0, 20], help="ms an answer")
     parser.add_argument("--framework", default="", help="folder of another rolerunner to measure")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run is ended, too
     python = python_with_spark()
     if python is None:
         raise SystemExit("Python 3.11 and Java are needed")
@@ -189,8 +219,14 @@ def main() -> None:
         "list": options.list,
         "large": int(options.large * (1 << 30)),
     }
+    counts = {
+        "list": options.list,
+        "relay": sizes["relay"],
+        "large": 1,
+        **dict.fromkeys(("copy", "delete", "call"), options.objects),
+    }
     print(f"{sizes}; {os.cpu_count()} cores for all\n")
-    print("| ms | work | no Spark, s (CPU) | executors | with Spark, s (CPU) | wall | CPU |")
+    print("| ms | work | no Spark, s (CPU) | executors | Spark, s (CPU, Java's) | wall | CPU |")
     print("|---:|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
         null_server.build(Path(name))
@@ -202,7 +238,7 @@ def main() -> None:
                     distribute = ", distribute: spark" if count else ""
                     spec = build_spec(options.works, sizes, distribute)
                     runs.setdefault(count, []).append(
-                        measure_run(python, server.url, spec, count or 1, options.framework)
+                        measure_run(python, server.url, spec, count or 1, options.framework, counts)
                     )
             for work in options.works:
                 plain = _find_median(runs[0], work)
@@ -212,17 +248,15 @@ def main() -> None:
 
 def _find_median(runs: Sequence[Mapping[str, StepCost]], work: str) -> StepCost:
     costs = [run[work] for run in runs]
-    return StepCost(
-        statistics.median(each.wall for each in costs),
-        statistics.median(each.cpu for each in costs),
-    )
+    return StepCost(*(statistics.median(values) for values in zip(*map(astuple, costs))))
 
 
 def _format_row(delay: int, work: str, plain: StepCost, count: int, spark: StepCost) -> str:
+    ratios = spark.wall / max(plain.wall, 0.001), spark.cpu / max(plain.cpu, 0.01)
     return (
         f"| {delay} | {work} | {plain.wall:.2f} ({plain.cpu:.1f}) | {count} "
-        f"| {spark.wall:.2f} ({spark.cpu:.1f}) | {spark.wall / max(plain.wall, 0.001):.2f} "
-        f"| {spark.cpu / max(plain.cpu, 0.01):.1f} |"
+        f"| {spark.wall:.2f} ({spark.cpu:.1f}, {spark.java:.1f}) "
+        f"| {ratios[0]:.2f} | {ratios[1]:.1f} |"
     )
 
 

@@ -7,28 +7,28 @@ import pickle
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rolerunner import api, sandbox, wiring
-from rolerunner.errors import RoleRefused
+from rolerunner.errors import RoleRefused, StepError
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.spark import requirements
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo
-from rolerunner.storage.workers import distributed_listing, distributed_tasks
+from rolerunner.storage.workers import distributed_listing, distributed_parts, distributed_tasks
 from rolerunner.storage.workers.distributed import Distribution
 from rolerunner.storage.workers.worker_setup import WorkerSetup
 from tests.conftest import identity_of
 from tests.workers import InProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from rolerunner.model import StepResult
 
@@ -438,3 +438,97 @@ def test_requests_for_each_object_are_sent_by_workers(
     found = s3["theirs"].get_object_tagging(Bucket="theirs", Key="in/007.csv")["TagSet"]
     assert found == [{"Key": "a", "Value": "b"}]
     assert pool.parts > 1
+
+
+LARGE = 18 << 20
+
+
+@pytest.fixture
+def large(s3: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[bytes]:
+    """One object among small ones, of which each part is a task."""
+    monkeypatch.setattr(distributed_parts, "SPREAD_BYTES", LARGE)
+    monkeypatch.setattr(distributed_parts, "PARTS_PER_TASK", 1)
+    body = bytes(range(256)) * (LARGE >> 8) + b"end"
+    s3["theirs"].put_object(Bucket="theirs", Key="in/large", Body=body, ContentType="text/x")
+    yield body
+    s3["theirs"].delete_object(Bucket="theirs", Key="in/large")
+
+
+@pytest.mark.parametrize("filtered", [{}, {"include": ["large", "00*"]}], ids=["blocks", "items"])
+def test_a_large_object_is_spread_by_parts(
+    filtered: Any,
+    large: bytes,
+    s3: dict[str, Any],
+    pool: InProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if filtered:  # the bytes of all objects are not known then
+        monkeypatch.setattr(distributed_parts, "SPREAD_BYTES", LARGE // 4)
+    fields = {"source": "s3://theirs/in/", "distribute": "spark", **filtered}
+    before = pool.parts
+    result, told = run(
+        tmp_path,
+        "s3.copy",
+        target="s3://ours/in/",
+        source_role=READER,
+        target_role="job",
+        if_exists="skip" if filtered else "overwrite",
+        **fields,
+    )
+    assert result.status == "succeeded", result.error
+    assert result.outputs["bytes"] == len(large) + sum(range(10 if filtered else COUNT))
+    found = s3["ours"].get_object(Bucket="ours", Key="in/large")
+    assert (found["ContentType"], found["Body"].read()) == ("text/x", large)
+    assert found["ETag"].endswith('-2"')
+    assert pool.parts - before >= 3  # two parts beside the small objects
+    assert max(event.bytes for event in told if isinstance(event, StepProgress)) > 0
+    lines = Path(str(result.outputs["objects"].path)).read_text().splitlines()
+    assert sum('"in/large"' in line for line in lines) == 1
+
+
+def test_a_large_object_within_one_role_is_copied_by_ranges(
+    large: bytes, s3: dict[str, Any], step: Any
+) -> None:
+    s3["ours"].put_object(Bucket="ours", Key="from/large", Body=large)
+    copied = step(
+        "s3.copy",
+        role="job",
+        source="s3://ours/from/",
+        target="s3://kept/in/",
+        multipart_above=5 << 20,
+        part_size=5 << 20,
+        distribute="spark",
+    )
+    assert copied.status == "succeeded", copied.error
+    found = s3["kept"].get_object(Bucket="kept", Key="in/large")
+    assert found["Body"].read() == large
+    assert found["ETag"].endswith('-4"')
+
+
+def test_nothing_is_left_of_a_large_object_whose_part_fails(
+    large: bytes, s3: dict[str, Any], step: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    run_call = distributed_parts.PartTask._run_call
+
+    def fail_second(task: Any, call: Any) -> Any:
+        calls.append(call.name)
+        if len(calls) == 2:
+            return distributed_parts.PartResult(error=StepError("no such part", type="Broken"))
+        return run_call(task, call)
+
+    monkeypatch.setattr(distributed_parts.PartTask, "_run_call", fail_second)
+    s3["ours"].put_object(Bucket="ours", Key="from/large", Body=large)
+    failed = step(
+        "s3.copy",
+        role="job",
+        source="s3://ours/from/",
+        target="s3://kept/in/",
+        multipart_above=5 << 20,
+        part_size=5 << 20,
+        distribute="spark",
+    )
+    assert (failed.status, failed.error.type) == ("failed", "Broken")
+    assert "Uploads" not in s3["kept"].list_multipart_uploads(Bucket="kept")
+    assert keys(s3, "kept") == []

@@ -56,5 +56,5 @@ def run_blocks(
 
     if not isinstance(storage, DistributedStorage):
         return None
-    blocks = ItemBlocks(objects.path, objects.count, make_items, bucket)
+    blocks = ItemBlocks(objects.path, objects.count, objects.bytes, make_items, bucket)
     return storage.run_blocks(method, blocks, arguments, context.cancel)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+from typing import Any, Optional, Protocol, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
@@ -18,9 +18,6 @@ from rolerunner.storage.protocol import ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.thread_pool import ThreadPool
 from rolerunner.storage.tuning import KEYS_PER_DELETE, Tuning
 from rolerunner.storage.workers.pool import NoWorkerAvailable
-
-if TYPE_CHECKING:
-    from rolerunner.storage.workers.pool import WorkerPool
 
 T = TypeVar("T")
 
@@ -49,13 +46,31 @@ def map_concurrently(
             yield done.get().result()
 
 
+class PartCaller(Protocol):
+    """Workers that call a method of a storage's transport."""
+
+    def call(self, name: str, *arguments: Any, here: int) -> Any:
+        """Returns what the method returns. ``here`` is the number of calls in this process.
+
+        Raises NoWorkerAvailable, and what the method raises.
+        """
+
+
 class PartExecutor:
     """Runs the parts of all large objects of one operation, within its threads and memory."""
 
-    def __init__(self, cancel: Cancel, tuning: Tuning, pool: Optional[WorkerPool] = None) -> None:
-        """``pool``: workers that may run some of them."""
+    def __init__(
+        self,
+        cancel: Cancel,
+        tuning: Tuning,
+        pool: Optional[PartCaller] = None,
+        *,
+        is_remote: bool = False,
+    ) -> None:
+        """``pool``: workers that may run some of them, or all if ``is_remote``."""
         self.cancel = cancel
         self.pool = pool
+        self.is_remote = is_remote
         self._local_calls: set[object] = set()
         self.memory = ByteBudget(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2

@@ -155,6 +155,8 @@ class ItemBlocks:
 
     path: Path
     count: int
+    size: int
+    """The bytes of all objects."""
     make_items: MakeItems
     bucket: str
     """The bucket that lines of outcomes leave out."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rolerunner.common.new_files import TargetFolder
     from rolerunner.storage.compression import Compression
     from rolerunner.storage.concatenation import Concatenation
+    from rolerunner.storage.concurrency import PartExecutor
     from rolerunner.storage.decompression import Decompression
     from rolerunner.storage.parts import ObjectRange
 else:
@@ -367,6 +368,12 @@ class TransferStorage(Protocol):
         """Copies what ``source`` reads to where this role writes, and verifies its checksum.
 
         The objects pass through this process in bounded memory.
+        """
+
+    def copy_in_parts(self, item: Copy, source: Optional[Storage], parts: PartExecutor) -> Outcome:
+        """Copies one large object, whose parts ``parts`` runs; a failure is a value.
+
+        ``source`` reads it if that is another role than this one.
         """
 
     def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:

@@ -64,6 +64,6 @@ def test_a_block_of_outcomes_counts_each_kind_and_names_three_failures() -> None
 def test_lines_of_a_manifest_come_with_the_sizes_of_their_objects(tmp_path: Path) -> None:
     path = tmp_path / "list.jsonl"
     path.write_text("".join(map(object_line, OBJECTS)))
-    lines = list(ItemBlocks(path, 4, iter, "b").read_lines())
+    lines = list(ItemBlocks(path, 4, 356, iter, "b").read_lines())
     assert [size for _, size in lines] == [1, 22, 333, 0]
     assert b"".join(line for line, _ in lines) == path.read_bytes()

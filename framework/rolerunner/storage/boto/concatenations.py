@@ -90,7 +90,6 @@ class Concatenations:
         )
 
     def _copy_part(self, segment: Segment, upload: PartUpload, cancel: Cancel) -> dict[str, Any]:
-        cancel.stop_if_set()
         uri, info = segment.uri, segment.info
         assert uri is not None  # noqa: S101 - only objects are copied
         assert info is not None  # noqa: S101
@@ -101,9 +100,12 @@ class Concatenations:
         ):
             completed = self.boto_transport.copy_part(
                 upload,
-                CopySource=build_copy_source(uri, info),
-                CopySourceIfMatch=source.if_match,
-                CopySourceRange=source.byte_range,
+                {
+                    "CopySource": build_copy_source(uri, info),
+                    "CopySourceIfMatch": source.if_match,
+                    "CopySourceRange": source.byte_range,
+                },
+                cancel,
             )
         self.requests.pacer.pace_bytes(segment.length, cancel)
         return completed

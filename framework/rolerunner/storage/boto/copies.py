@@ -87,7 +87,7 @@ class Copies:
         options = {name: value for name, value in merged.items() if value}
 
         def send(part: PartUpload) -> dict[str, Any]:
-            return self._copy_part(item, info, part, parts.cancel)
+            return self._copy_part(item, info, part, parts)
 
         return self.multipart.upload(
             item.target,
@@ -101,21 +101,20 @@ class Copies:
         )
 
     def _copy_part(
-        self, item: Copy, info: ObjectInfo, part: PartUpload, cancel: Cancel
+        self, item: Copy, info: ObjectInfo, part: PartUpload, parts: PartExecutor
     ) -> dict[str, Any]:
-        cancel.stop_if_set()
         source = ObjectRange(item.source, info, part.start, part.length)
+        parameters = {
+            "CopySource": build_copy_source(item.source, info),
+            "CopySourceIfMatch": source.if_match,
+            "CopySourceRange": source.byte_range,
+        }
         with (
             self.requests.translate_errors(item.target, item.source, info.version),
             self.reader.explain_if_match(item.source, info),
         ):
-            completed = self.transport.copy_part(
-                part,
-                CopySource=build_copy_source(item.source, info),
-                CopySourceIfMatch=source.if_match,
-                CopySourceRange=source.byte_range,
-            )
-        self.requests.pacer.pace_bytes(part.length, cancel)
+            completed: dict[str, Any] = parts.submit(self.transport.copy_part, part, parameters)
+        self.requests.pacer.pace_bytes(part.length, parts.cancel)
         return completed
 
 

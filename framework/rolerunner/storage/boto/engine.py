@@ -287,6 +287,16 @@ class BotoEngine:
 
             yield from map_concurrently(items, work, cancel, self.tuning.workers)
 
+    def copy_in_parts(self, item: Copy, source: Optional[Storage], parts: PartExecutor) -> Outcome:
+        """Copies one large object, which ``source`` reads if it is another role's."""
+
+        def transfer(each: Copy) -> Outcome:
+            if source is None:
+                return self.copies.copy(each, parts)
+            return self.relays.relay(each, source, parts)
+
+        return self._retry_transfer(item.target, retryable_work(item, transfer), parts.cancel)
+
     def _retry_transfer(
         self, uri: S3Uri, attempt: Callable[[], Outcome], cancel: Cancel
     ) -> Outcome:

@@ -147,8 +147,11 @@ class BotoTransport:
         )
         return _make_completed_part(part, response)
 
-    def copy_part(self, part: PartUpload, **source: Any) -> dict[str, Any]:
-        """Copies a range of an object within S3 as a part."""
+    def copy_part(
+        self, part: PartUpload, source: Mapping[str, Any], cancel: Cancel
+    ) -> dict[str, Any]:
+        """Copies a range of an object within S3 as a part; ``source`` has its parameters."""
+        cancel.stop_if_set()
         options = _select_part_options(self.requests, "upload_part_copy", part.options)
         response = self.requests.call("upload_part_copy", **_locate_part(part), **options, **source)
         return _make_completed_part(part, response.get("CopyPartResult", {}))

@@ -277,6 +277,11 @@ class NativeEngine:
         ):
             yield from loop.run(pool.dispatch(items, begin, name_item))
 
+    def copy_in_parts(self, item: Copy, source: Optional[Storage], parts: PartExecutor) -> Outcome:
+        """Copies one large object, which ``source`` reads if it is another role's."""
+        with closing(self.client.connections):
+            return self.fallback.copy_in_parts(item, source, parts)
+
     def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:
         """Stores one object made of many that ``source`` reads."""
         with closing(self.client.connections):

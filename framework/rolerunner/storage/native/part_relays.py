@@ -80,8 +80,8 @@ class NativeRelay:
         self._sequencer = PartSequencer()
 
     def count_memory(self, length: int) -> int:
-        """Returns the bytes of memory of a part; none if it is sent in blocks."""
-        return 0 if self._in_blocks else length
+        """Returns the bytes of memory of a part; none if it is sent in blocks, or elsewhere."""
+        return 0 if self._in_blocks or self._parts.is_remote else length
 
     def send(self, part: PartUpload) -> dict[str, Any]:
         """Sends a part, in its turn if the checksum needs the parts in order."""

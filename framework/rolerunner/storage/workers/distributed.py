@@ -10,14 +10,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.keyspace import KeyRange
 from rolerunner.model import S3Uri
-from rolerunner.storage.object_lines import ItemBlocks, ListedBlock, OutcomeBlock
+from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.object_lines import (
+    ItemBlocks,
+    ListedBlock,
+    OutcomeBlock,
+    pack_outcomes,
+    parse_object_lines,
+)
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import (
     Access,
@@ -32,7 +39,9 @@ from rolerunner.storage.protocol import (
     UnfinishedUpload,
     UploadStream,
 )
+from rolerunner.storage.tuning import Tuning
 from rolerunner.storage.workers import distributed_listing
+from rolerunner.storage.workers import distributed_parts as parts
 from rolerunner.storage.workers import distributed_tasks as tasks
 from rolerunner.storage.workers.distributed_listing import DistributedListing, split_rest
 from rolerunner.storage.workers.distributed_tasks import BlockTask, DistributedTask, OperationTask
@@ -50,6 +59,10 @@ if TYPE_CHECKING:
     from rolerunner.storage.workers.protocol import TaskRunner
 
 
+_FEW = 4
+"""Where the bytes of all objects are not known, objects are spread from this many times as many
+bytes on.
+"""
 _SAMPLED_KEYS = 50
 """Of so many keys one shows which characters keys are made of."""
 
@@ -199,6 +212,10 @@ class DistributedStorage:
         """Copies objects that another role reads."""
         return self._distribute_items("relay", items, (source,), cancel)
 
+    def copy_in_parts(self, item: Copy, source: Optional[Storage], parts: PartExecutor) -> Outcome:
+        """Copies one large object, whose parts ``parts`` runs."""
+        return self.local.copy_in_parts(item, source, parts)
+
     def concatenate(self, item: Concatenation, source: Storage, cancel: Cancel) -> ObjectInfo:
         """Stores one object made of many that ``source`` reads."""
         return self.local.concatenate(item, source, cancel)
@@ -230,6 +247,9 @@ class DistributedStorage:
         def create_task(chosen: Sequence[Any]) -> DistributedTask:
             return OperationTask(self, method, chosen, arguments, options, started_at)
 
+        large: deque[Copy] = deque()
+        if method in ("copy", "relay"):
+            items = self._set_apart(items, method, parts.SPREAD_BYTES * _FEW, large)
         task_size = tasks.KEYS_PER_DELETION if method == "delete" else tasks.OBJECTS_PER_TASK
         waves = self._create_waves(iter(items), outcomes, create_task, task_size)
         is_copy = method in ("copy", "relay")
@@ -240,6 +260,30 @@ class DistributedStorage:
                 if is_copy and outcome.status == "done":
                     self.pacer.report_bytes(outcome.size)
                 yield outcome
+        for item in large:
+            yield self._copy_spread(item, arguments, cancel)
+
+    def _set_apart(
+        self, items: Iterable[Any], method: str, least: int, large: deque[Copy]
+    ) -> Iterator[Any]:
+        """Yields the items but for copies of large objects, which go to ``large``."""
+        for item in items:
+            if parts.is_spread(item, method, least):
+                large.append(item)
+            else:
+                yield item
+
+    def _copy_spread(self, item: Copy, arguments: tuple[Any, ...], cancel: Cancel) -> Outcome:
+        """Copies one large object, whose parts the cluster sends."""
+        self.pacer.shares = self.pool.slots()
+        sources = [each.local for each in arguments if isinstance(each, DistributedStorage)]
+        what = f"rolerunner: parts of {item.target} as {self.role}"
+        with parts.DistributedParts(
+            self.pool, (self, *arguments), what, cancel, self.pacer.report_bytes
+        ) as pool:
+            tuning = replace(Tuning(), parts_at_once=pool.parts_at_once)
+            with PartExecutor(cancel, tuning, pool, is_remote=True) as executor:
+                return self.local.copy_in_parts(item, next(iter(sources), None), executor)
 
     def _create_waves(
         self,
@@ -277,13 +321,17 @@ class DistributedStorage:
         sizes = tasks.TaskSizes(blocks.count, multiple)
         started_at = _format_now()
 
+        least = parts.choose_spread_size(blocks.size, self.pool.slots())
+        large: deque[Copy] = deque()
+
         def create_task(lines: bytes) -> DistributedTask:
             return BlockTask(
                 self, method, lines, blocks.make_items, blocks.bucket, arguments, options,
                 started_at,
             )  # fmt: skip
 
-        waves = self._create_block_waves(blocks, sizes, create_task)
+        lines = self._set_lines_apart(blocks, method, least, large)
+        waves = self._create_block_waves(lines, sizes, create_task)
         is_copy = method in ("copy", "relay")
         for results in self.pool.run(waves, cancel, f"rolerunner: {method} as {self.role}"):
             for result in results:
@@ -291,16 +339,31 @@ class DistributedStorage:
                 if is_copy:
                     self.pacer.report_bytes(result.block.bytes)
                 yield result.block
+        for item in large:
+            yield pack_outcomes([self._copy_spread(item, arguments, cancel)], blocks.bucket)
+
+    def _set_lines_apart(
+        self, blocks: ItemBlocks, method: str, least: int, large: deque[Copy]
+    ) -> Iterator[tuple[bytes, int]]:
+        """Yields the lines but for those of large objects, whose copies go to ``large``."""
+        for line, size in blocks.read_lines():
+            if size < least or method not in ("copy", "relay"):
+                yield line, size
+                continue
+            items = tuple(blocks.make_items(parse_object_lines([line.decode("ascii")])))
+            if items and all(parts.is_spread(item, method, least) for item in items):
+                large.extend(items)
+            else:
+                yield line, size
 
     def _create_block_waves(
         self,
-        blocks: ItemBlocks,
+        lines: Iterator[tuple[bytes, int]],
         sizes: tasks.TaskSizes,
         create_task: Callable[[bytes], DistributedTask],
     ) -> Iterator[Sequence[bytes]]:
         """Yields small waves of pickled tasks, several of which run at once."""
         held: list[tuple[bytes, int]] = []
-        lines = blocks.read_lines()
         while True:
             slots = self.pacer.shares = self.pool.slots()
             wave: list[DistributedTask] = []

@@ -1,0 +1,102 @@
+"""Parts of a large object as tasks: which objects, and how results and errors come back."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import StepError
+from rolerunner.model import S3Uri
+from rolerunner.storage.parts import PartUpload
+from rolerunner.storage.protocol import Copy, ObjectInfo
+from rolerunner.storage.workers.distributed_parts import (
+    SPREAD_BYTES,
+    DistributedParts,
+    choose_spread_size,
+    is_spread,
+)
+from tests.workers import InProcess
+
+
+class Unpicklable(Exception):
+    """An error with a lock inside."""
+
+    def __init__(self) -> None:
+        super().__init__("broken")
+        self.lock = threading.Lock()
+
+
+class Transport:
+    """Sends parts; it pickles as itself."""
+
+    def relay_part(self, source: str, part: PartUpload, cancel: Cancel) -> Any:
+        assert not cancel.is_set()
+        if part.number == 3:
+            raise StepError("refused", type="AccessDenied")
+        if part.number == 4:
+            raise Unpicklable
+        return source, part.number
+
+
+class Target(Transport):
+    """An engine whose transport is itself."""
+
+    def __reduce__(self) -> Any:
+        return Target, ()
+
+
+def make_part(number: int) -> PartUpload:
+    return PartUpload(S3Uri("b", "k"), "id", number, 0, 100)
+
+
+def test_each_caller_gets_the_result_or_the_error_of_its_part() -> None:
+    moved: list[int] = []
+    pool = InProcess(2)
+    target: Any = Target()
+    source: Any = "reader"
+    with (
+        DistributedParts(pool, (target, source), "rolerunner: x", Cancel(), moved.append) as parts,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        futures = [
+            threads.submit(parts.call, "relay_part", make_part(number), here=0)
+            for number in range(1, 9)
+        ]
+        errors = [future.exception() for future in futures]
+        assert futures[0].result() == ("reader", 1)
+        assert [bool(error) for error in errors] == [number in (3, 4) for number in range(1, 9)]
+        assert isinstance(errors[2], StepError)
+        assert errors[2].type == "AccessDenied"
+        assert isinstance(errors[3], StepError)
+        assert (errors[3].type, errors[3].message) == ("Unpicklable", "broken")
+    assert sum(moved) == 600
+    assert pool.parts <= 8
+
+
+def test_a_stop_ends_all_callers() -> None:
+    cancel = Cancel()
+    cancel.set()
+    target: Any = Target()
+    with (
+        DistributedParts(InProcess(2), (target,), "rolerunner: x", cancel, lambda _: None) as parts,
+        pytest.raises(StepError, match="stopped"),
+    ):
+        parts.call("relay_part", make_part(1), here=0)
+
+
+def test_copies_are_spread_that_are_large_and_go_in_parts() -> None:
+    copy = Copy(S3Uri("a", "k"), S3Uri("b", "k"), ObjectInfo("k", 6 << 30, "e"))
+    small = replace(copy, info=ObjectInfo("k", 1 << 30, "e"))
+    assert is_spread(copy, "copy", SPREAD_BYTES)
+    assert not is_spread(small, "copy", SPREAD_BYTES)  # one CopyObject
+    assert is_spread(small, "relay", SPREAD_BYTES)
+    assert not is_spread(small, "relay", 2 << 30)
+    assert not is_spread(replace(copy, info=None), "relay", 0)
+    assert not is_spread(ObjectInfo("k", 6 << 30), "delete", 0)
+    assert choose_spread_size(0, 4) == SPREAD_BYTES
+    assert choose_spread_size(160 << 30, 4) == 10 << 30
