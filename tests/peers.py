@@ -151,7 +151,8 @@ def serve_folder(root: Path, keys: str) -> Iterator[str]:
         port = free.getsockname()[1]
     program = str(find_peers() / "rclone")
     address = ["--addr", f"127.0.0.1:{port}", "--config", os.devnull]
-    command = [program, "serve", "s3", "--auth-key", keys, *address, str(root)]
+    cache = ["--dir-cache-time", "0s"]  # tests write into the folders themselves
+    command = [program, "serve", "s3", "--auth-key", keys, *cache, *address, str(root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
