@@ -12,6 +12,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import ServiceFailed
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.unfinished_uploads import UploadLister
 from rolerunner.storage.protocol import ObjectInfo
 from tests import object_steps
 from tests.fake_s3 import Request, Response, start_fake_s3
@@ -140,3 +141,11 @@ def test_parts_are_added_up_over_pages_that_end() -> None:
     endless = Response(part_page(5, truncated="true", following=1))
     with pytest.raises(ServiceFailed, match="does not end"):
         send_abort(lambda _: endless)
+
+
+def test_the_page_of_a_proxy_is_not_an_empty_listing() -> None:
+    page = Response(b"<html><body>sign in</body></html>", 200)
+    with start_fake_s3(lambda _: page) as (client, _):
+        lister = UploadLister(BotoRequests(client, JOB, lambda: ""))
+        with pytest.raises(ServiceFailed, match="not a listing of uploads"):
+            list(lister.list(S3Uri("bucket", "a/"), Cancel()))

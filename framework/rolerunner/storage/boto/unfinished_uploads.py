@@ -16,6 +16,9 @@ from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.protocol import UnfinishedUpload
 from rolerunner.storage.responses import PaginationGuard, format_timestamp
 
+_PAGE_FIELDS = frozenset({"Bucket", "IsTruncated", "Uploads"})
+"""Fields of which S3 sends one at least."""
+
 
 @dataclass(frozen=True)
 class UploadLister:
@@ -52,6 +55,11 @@ class UploadLister:
 
 
 def _parse_page(page: Mapping[str, Any], prefix: S3Uri) -> list[UnfinishedUpload]:
+    # botocore takes any XML, such as the page of a proxy, for a listing without uploads
+    if not _PAGE_FIELDS & page.keys():
+        message = f"{prefix}: the response cannot be parsed: it is not a listing of uploads"
+        hint = "a proxy may have answered in place of S3; check the endpoint"
+        raise ServiceFailed(message, hint=hint, type="InternalError")
     decode = _decoder(page)
     now = _server_time(page)
     uploads = []
