@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -87,9 +87,13 @@ class Bench:
     folder: Path
     _before: dict[str, Any] = field(default_factory=dict)
     _now: dict[str, Any] = field(default_factory=dict)
+    _listed: dict[str, Any] = field(default_factory=dict)
+    _sets_tags: bool = False
+    """True if the work changes objects without a change of their listing."""
 
     def reset(self, command: str) -> None:
         """Restores the files and those buckets that have changed."""
+        self._sets_tags = "tagging" in command
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         for name, data in FILES.items():
             path = self.folder / "tmp" / name
@@ -102,7 +106,7 @@ class Bench:
         for name in {each["Name"] for each in found} | {*OBJECTS}:
             if name not in self._before or self._before[name] != self._now.get(name):
                 self._restore_bucket(name)
-                self._before[name] = self._read_bucket(name)
+                self._before[name] = self._read_bucket(name) if name in OBJECTS else None
         self._now = dict(self._before)
         if "--update" in command:  # the target is the younger one, for certain
             time.sleep(1.1)
@@ -110,6 +114,7 @@ class Bench:
                 self.s3.put_object(Bucket="archive", Key=key, Body=data)
 
     def _restore_bucket(self, name: str) -> None:
+        self._listed.pop(name, None)
         if name in self.list_buckets():
             for each in self._list_versions(name):
                 version = {"VersionId": each["VersionId"]}
@@ -132,13 +137,16 @@ class Bench:
         found = self.s3.list_object_versions(Bucket=bucket)
         return [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
 
-    def _read_bucket(self, name: str) -> Optional[dict[str, Any]]:
-        if name not in self.list_buckets():
-            return None
+    def _read_bucket(self, name: str) -> dict[str, Any]:
         status = self.s3.get_bucket_versioning(Bucket=name).get("Status", "")
+        listed = self._list_versions(name)
+        is_known = self._listed.get(name) == listed and not self._sets_tags
+        if is_known and self._now.get(name):  # the objects are as before
+            return {**self._now[name], "versioning": status}
+        self._listed[name] = listed
         objects = {
             f"{each['Key']} {'Size' not in each} {each['IsLatest']}": self._read_object(name, each)
-            for each in self._list_versions(name)
+            for each in listed
         }
         return {"versioning": status, **objects}
 
