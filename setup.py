@@ -106,6 +106,7 @@ setup(
         "jmespath>=0.7.1",
         "pydantic>=2.5",
         "PyYAML>=5.4",
+        "structlog>=22.1",
         "tenacity>=8.2",
         "wcmatch>=8.4",
     ],

@@ -1,16 +1,13 @@
-"""Writes events as log lines: one JSON object each."""
+"""Writes events as log lines: one JSON object each. The only importer of structlog."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-import threading
-import traceback
 from contextlib import suppress
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
 
+from rolerunner.common.deferred_imports import defer_import, hide_package
 from rolerunner.common.json_values import json_value
 from rolerunner.events import (
     AssumeRoleCalled,
@@ -34,9 +31,13 @@ from rolerunner.redaction.tracebacks import format_message
 from rolerunner.step_ids import StepId, is_inside_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import MutableMapping
 
     from rolerunner.observers.transfer_rate import ProgressMeter
+
+# structlog uses asyncio in loggers that are awaited, and rich in tracebacks: 40 ms for nothing here
+with defer_import("asyncio"), hide_package("rich"):
+    import structlog
 
 _PROGRESS_SECONDS = 60.0
 """Seconds between two lines on the progress of a step, unless all are asked for."""
@@ -46,11 +47,18 @@ class Log:
     """Writes each event of at least ``level``, a lower-case level, as a line."""
 
     def __init__(self, stream: TextIO, *, level: str = "info") -> None:
-        self._stream = stream
-        self._level = _get_level_number(level)
-        self._lock = threading.Lock()
-        _redirect_logging(self, level)
-
+        self._log = structlog.wrap_logger(
+            structlog.WriteLogger(stream),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                _redact_values,
+                structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(_get_level_number(level)),
+        )
+        _redirect_logging(self._log, level)
         self._progress = SparseProgress(_PROGRESS_SECONDS)
 
     def notify(self, event: Event) -> None:
@@ -65,23 +73,7 @@ class Log:
             if meter is not None:
                 level, values = "info", {**values, **_describe_rate(meter)}
         if name:
-            self.write(level, name, values)
-
-    def write(self, level: str, name: str, values: Mapping[str, Any]) -> None:
-        """Writes a line, with secrets redacted, unless its level is too low."""
-        if _get_level_number(level) < self._level:
-            return
-        line: dict[str, Any] = {
-            **values,
-            "event": name,
-            "level": level,
-            "timestamp": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ}",
-        }
-        shown = redact({key: json_value(value) for key, value in line.items()})
-        text = json.dumps(shown, default=str, ensure_ascii=False)
-        with self._lock:
-            self._stream.write(f"{text}\n")
-            self._stream.flush()
+            getattr(self._log, level)(name, **values)
 
 
 def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
@@ -228,23 +220,32 @@ def _format_run_event(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     )
 
 
+def _redact_values(
+    _logger: Any, _method: str, values: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    shown: dict[str, Any] = redact({key: json_value(value) for key, value in values.items()})
+    return shown
+
+
 class _ForwardingHandler(logging.Handler):
     """Forwards records of the standard library's loggers to the same stream."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Any) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        values = {"logger": record.name}
+        exception = {"exc_info": record.exc_info} if record.exc_info else {}
         with suppress(Exception):  # a record that cannot be written must not fail its caller
-            if record.exc_info and record.exc_info[0] is not None:
-                values["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-            level = _name_level(record.levelno)
-            self._log.write(level, format_message(record), values)
+            self._log.log(
+                max(record.levelno, logging.DEBUG),
+                format_message(record),
+                logger=record.name,
+                **exception,
+            )
 
 
-def _redirect_logging(log: Log, level: str) -> None:
+def _redirect_logging(log: Any, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [
         handler for handler in root.handlers if not isinstance(handler, _ForwardingHandler)
@@ -253,12 +254,6 @@ def _redirect_logging(log: Log, level: str) -> None:
     root.setLevel(
         max(_get_level_number(level), logging.WARNING) if level != "debug" else logging.DEBUG
     )
-
-
-def _name_level(number: int) -> str:
-    """Returns the name of the highest standard level that is not above ``number``."""
-    names = ("debug", "info", "warning", "error", "critical")
-    return names[min(max(number // 10, 1), len(names)) - 1]
 
 
 def _get_level_number(level: str) -> int:

@@ -1,0 +1,53 @@
+"""Lets a library be imported without the packages that it imports and hardly uses."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _DeferredModule(ModuleType):
+    """Stands for a module, which is imported when an attribute is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what the import system looks at, such as __spec__
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def defer_import(name: str) -> Iterator[None]:
+    """Lets ``import NAME`` inside the block import the module when it is first used.
+
+    After the block, other importers get the module itself.
+    """
+    if name in sys.modules:
+        yield
+        return
+    deferred = sys.modules[name] = _DeferredModule(name)
+    try:
+        yield
+    finally:
+        if sys.modules.get(name) is deferred:
+            del sys.modules[name]
+
+
+@contextmanager
+def hide_package(name: str) -> Iterator[None]:
+    """Makes a package look absent inside the block (Python reference, "The module cache")."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # typeshed leaves this out
+    try:
+        yield
+    finally:
+        del sys.modules[name]
