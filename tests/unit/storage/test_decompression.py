@@ -39,6 +39,7 @@ def test_members_that_follow_one_another_are_one_content(codec: str, compress: o
         (gzip.compress(TEXT)[:-4], "it is cut short"),
         (gzip.compress(TEXT) + b"other", "other data follows it"),
     ],
+    ids=["empty", "cut", "followed"],  # those of the data would have the time in them
 )
 def test_a_damaged_stream_is_an_error(data: bytes, reason: str) -> None:
     with pytest.raises(IntegrityFailed, match=f"it: cannot be decompressed as gzip: {reason}"):
