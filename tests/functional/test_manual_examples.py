@@ -42,6 +42,13 @@ def find_blocks(page: Path, language: str) -> list[str]:
     return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
+def test_no_table_is_interrupted() -> None:
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+        assert all(re.match(r".*\n\|[ :|-]+\|\n", each) for each in tables), page
+
+
 def normalize_line(line: str) -> str:
     return re.sub(r"\s+", " ", VARYING.sub("~", line.rstrip()))
 

@@ -114,7 +114,8 @@ def _render_default(field: FieldInfo) -> str:
 
 
 def _shorten_value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    is_plain = isinstance(value, str) and value.isprintable() and value != ""
+    return str(value) if is_plain else json.dumps(value)
 
 
 def _escape_cell(text: str) -> str:
