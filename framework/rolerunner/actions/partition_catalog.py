@@ -109,10 +109,11 @@ class PartitionCatalog:
                     "BatchGetPartition",
                     {**self._names, "PartitionsToGet": [{"Values": list(each)} for each in wanted]},
                 )
-                there.update({tuple(each["Values"]): each for each in told.get("Partitions", ())})
-                left = {tuple(each["Values"]) for each in told.get("UnprocessedKeys", ())}
+                found = {tuple(each["Values"]): each for each in told.get("Partitions") or ()}
+                there.update(found)
+                left = {tuple(each["Values"]) for each in told.get("UnprocessedKeys") or ()}
                 # what is not there may be told as unprocessed: it is asked for while others come
-                wanted = [each for each in left if each not in there] if told["Partitions"] else []
+                wanted = [each for each in left if each not in there] if found else []
             yield from ((each, there.get(each.values)) for each in batch)
 
     def add(

@@ -95,12 +95,17 @@ def _make_folder(client: Any, folder: str) -> None:
 
 def write_whole(sessions: SftpSessions, new: NewFile, data: bytes) -> None:
     """Writes a small file. Raises StepError; nothing of it is left then."""
+    was_complete = False
 
     def write(client: Any) -> None:
+        nonlocal was_complete
+        if was_complete and _is_renamed(client, new):
+            return
         try:
             with client.open(new.temporary, "wb") as opened:
                 _write_blocks(opened, iter([data]))
                 finish_file(opened, new)
+            was_complete = True
             rename_file(client, new)
         except (OSError, StepError) as error:
             if not isinstance(translate_error(error, "", ""), ConnectionLost):
@@ -144,7 +149,7 @@ class LargeFile:
 
     def _attempt(self, client: Any) -> None:
         new = self._new
-        if self._written == new.size and self._is_renamed(client):
+        if self._written == new.size and _is_renamed(client, new):
             return
         start = self._find_start(client)
         if not self._written:
@@ -156,12 +161,6 @@ class LargeFile:
             _write_blocks(opened, self._counted(start))
             finish_file(opened, new)
         rename_file(client, new)
-
-    def _is_renamed(self, client: Any) -> bool:
-        """Returns True if the connection broke after the server had renamed the file."""
-        there = lstat_or_none(client, self._new.path)
-        is_left = lstat_or_none(client, self._new.temporary) is not None
-        return not is_left and there is not None and there.st_size == self._new.size
 
     def _counted(self, start: int) -> Iterator[bytes]:
         at = start
@@ -235,6 +234,13 @@ def rename_file(client: Any, new: NewFile) -> None:
         if error.errno is not None or isinstance(translate_error(error, "", ""), ConnectionLost):
             raise
         _rename_without_extension(client, new)
+
+
+def _is_renamed(client: Any, new: NewFile) -> bool:
+    """Returns True if the connection broke after the server had renamed a complete file."""
+    there = lstat_or_none(client, new.path)
+    is_left = lstat_or_none(client, new.temporary) is not None
+    return not is_left and there is not None and there.st_size == new.size
 
 
 def _rename_new(client: Any, new: NewFile) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from rolerunner.errors import StepError
-from rolerunner.sftp.writing import NewFile, rename_file
+from rolerunner.sftp.writing import NewFile, rename_file, write_whole
 
 
 class OldServer:
@@ -72,3 +74,57 @@ def test_a_file_that_must_be_new_replaces_nothing(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="already exists"):
         rename_file(OldServer(), make_file(tmp_path, replaces=False))
     assert (tmp_path / "a").read_text() == "old"
+
+
+class OpenFile:
+    """An open file of the disk, with the methods of a remote one."""
+
+    def __init__(self, opened: IO[bytes]) -> None:
+        self._opened = opened
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def set_pipelined(self, _: bool) -> None:
+        """Writes nothing in advance."""
+
+    def write(self, data: bytes) -> None:
+        self._opened.write(data)
+        self._opened.flush()
+
+    def stat(self) -> Any:
+        return os.fstat(self._opened.fileno())
+
+
+class LosingServer(OldServer):
+    """Loses the connection once, after a file was renamed and before that is confirmed."""
+
+    def __init__(self) -> None:
+        self.renamed = 0
+
+    def open(self, path: str, mode: str) -> OpenFile:
+        return OpenFile(Path(path).open(mode))
+
+    def rename(self, old: str, new: str) -> None:
+        super().rename(old, new)
+        self.renamed += 1
+        if self.renamed == 1:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    def run(self, work: Any, *_: str) -> None:
+        """Stands for the sessions, which repeat what was lost."""
+        try:
+            work(self)
+        except ConnectionResetError:
+            work(self)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_rename_whose_answer_was_lost_is_recognised(replaces: bool, tmp_path: Path) -> None:
+    server: Any = LosingServer()
+    write_whole(server, NewFile(str(tmp_path / "a"), "s", 3, replaces=replaces), b"new")
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("a", b"new")]
+    assert server.renamed == 1

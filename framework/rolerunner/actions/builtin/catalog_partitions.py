@@ -1,6 +1,6 @@
 """Defines the action ``catalog.partitions``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
@@ -8,6 +8,7 @@ from pydantic import AfterValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.partition_catalog import (
+    EXISTS,
     MAX_WRITTEN,
     PartitionCatalog,
     TableDescription,
@@ -29,6 +30,7 @@ _SHOWN = 1000
 """Maximum number of partitions in the outputs."""
 _NAMED = 3
 """Number of wrong objects that an error names."""
+_UNREADABLE = {"ErrorCode": EXISTS, "ErrorMessage": "it was added meanwhile, and cannot be read"}
 Layout = Annotated[str, AfterValidator(check_layout), DYNAMIC]
 
 
@@ -247,8 +249,16 @@ class _PartitionWork:
         for batch in split_batches(missing, MAX_WRITTEN):
             added, raced = self.catalog.add(self.table, batch, self.errors)
             self._count("added", added)
-            existing += [each for each in self.catalog.find(raced) if each[1] is not None]
+            existing += self._find_again(raced)
         self._write_existing(existing)
+
+    def _find_again(self, raced: Sequence[Partition]) -> Iterator[tuple[Partition, Any]]:
+        """Yields partitions that others added meanwhile; one that cannot be read is an error."""
+        for partition, there in self.catalog.find(raced):
+            if there is None:
+                self.errors.add(partition.values, _UNREADABLE)
+            else:
+                yield partition, there
 
     def _write_existing(self, existing: Sequence[tuple[Partition, Any]]) -> None:
         if self.action.if_exists == "keep":

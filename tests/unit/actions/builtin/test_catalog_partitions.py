@@ -112,6 +112,22 @@ def test_a_partition_that_another_job_adds_meanwhile(glue: StubbedService, tmp_p
     assert (outputs["added"], outputs["updated"], outputs["unchanged"]) == (0, 0, 1)
 
 
+def test_an_added_partition_that_cannot_be_read_is_told(
+    glue: StubbedService, tmp_path: Path
+) -> None:
+    raced = {"ErrorCode": "AlreadyExistsException"}
+    add_table(glue)
+    # the catalog is busy: it gives nothing, and leaves out empty lists
+    busy = {"UnprocessedKeys": [{"Values": ["a"]}]}
+    glue.stub.add_response("batch_get_partition", busy)
+    glue.stub.add_response(
+        "batch_create_partition", {"Errors": [{"PartitionValues": ["a"], "ErrorDetail": raced}]}
+    )
+    glue.stub.add_response("batch_get_partition", busy)
+    with pytest.raises(StepError, match=r"1 partition of 1 failed: a: Already.*cannot be read"):
+        run(glue, tmp_path, "orders/day=a/x", if_exists="update")
+
+
 def test_errors_are_told_for_each_partition(glue: StubbedService, tmp_path: Path) -> None:
     refused = {"ErrorCode": "InternalServiceException", "ErrorMessage": "try again"}
     add_table(glue)
