@@ -347,7 +347,7 @@ def test_notes_on_many_items_are_few(tmp_path: Path) -> None:
     notes = derive_partners(tmp_path, "glue").notes
     sample = "s3://landing/one/2026-01-31/sample.txt"
     assert notes[2:] == (
-        f"bucket landing has 10 sample objects, such as {sample}; replace it with --put URI=FILE",
+        f"bucket landing has 10 sample objects, such as {sample}; replace them with --put URI=FILE",
         (
             "each.find: source: s3://landing/${{ item }}/${{ params.run_date }}/ is known only "
             "during the run; permissions are for s3://landing/one/*/, and for 4 more"

@@ -134,7 +134,8 @@ def _list_sample_notes(made_up: Iterable[S3Uri]) -> Iterator[str]:
     for bucket, uris in by_bucket.items():
         if len(uris) > _MOST_NOTES:
             count = format_count(len(uris), "sample object")
-            yield f"bucket {bucket} has {count}, such as {uris[0]}; replace it with --put URI=FILE"
+            example = f"bucket {bucket} has {count}, such as {uris[0]}"
+            yield f"{example}; replace them with --put URI=FILE"
         else:
             for uri in uris:
                 yield f"{uri} is a sample object; replace it with --put {uri}=FILE"

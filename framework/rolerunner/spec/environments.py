@@ -48,6 +48,15 @@ class Environment:
         """Returns the names of all environments of the spec."""
         return list_environments(self.document)
 
+    def find_setting(self, param: str) -> tuple[str, ...]:
+        """Returns the names of the environments that set a param, if none is chosen yet."""
+        every = self.document.data.get(KEY) if not self.name else None
+        return tuple(
+            name
+            for name, changes in (every.items() if isinstance(every, dict) else ())
+            if isinstance(changes, dict) and _sets_param(changes.get("params"), param)
+        )
+
     def apply_to_spec(self, reader: SpecReader) -> SpecReader:
         """Returns a reader of the spec with the changes; reports those that cannot be made."""
         data = {key: value for key, value in self.document.data.items() if key != KEY}
@@ -165,6 +174,13 @@ class _Merge:
             values.pop(key, None)
         else:
             values[key] = _drop_nulls(change)
+
+
+def _sets_param(changes: Any, name: str) -> bool:
+    change = changes.get(name) if isinstance(changes, dict) else None
+    if isinstance(change, dict):
+        return any(change.get(key) is not None for key in ("default", "from"))
+    return change is not None
 
 
 def list_environments(document: Document) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ def load_spec(
             complete=complete,
             more_names=more_names,
             ignored_names=ignored_names,
+            find_environments=environment.find_setting if environment is not None else None,
         )
     except UsageError as error:
         wrong_params = error  # mistakes of the spec come first

@@ -46,11 +46,13 @@ def parse_params(
     complete: bool,
     more_names: Iterable[str] = (),
     ignored_names: Collection[str] = (),
+    find_environments: Optional[Callable[[str], Sequence[str]]] = None,
 ) -> None:
     """Parses the params of a run into the reader's context; adds mistakes of the spec.
 
     ``more_names`` are valid names that are not params, to suggest them for misspelt ones.
     ``ignored_names`` are ignored if they are no params, not even in another spelling.
+    ``find_environments`` returns the environments that would set a param.
     Raises UsageError with all mistakes in the given values.
     """
     right = (*declared, *more_names)
@@ -66,7 +68,8 @@ def parse_params(
             reader.known.undecided.add(name)
             continue
         try:
-            _parse_one(name, fields, given, reader, complete=complete)
+            if not _parse_one(name, fields, given, reader) and complete:
+                wrong.append(_describe_missing_param(name, fields, find_environments))
         except ValueError as error:
             wrong.append(str(error))
             reader.known.undecided.add(name)
@@ -85,9 +88,26 @@ def _describe_unknown_param(name: str, value: Any, right: Iterable[str]) -> str:
     return f"there is no param '{name}'{format_suggestion(name, right)}"
 
 
+def _describe_missing_param(
+    name: str,
+    fields: ParamFields,
+    find_environments: Optional[Callable[[str], Sequence[str]]],
+) -> str:
+    how = (
+        f"-p {name}=@FILE or --params FILE"
+        if fields.secret
+        else f"-p {name}=VALUE (in Glue: --{name} VALUE)"
+    )
+    environments = find_environments(name) if find_environments is not None else ()
+    if environments:
+        how += f", or choose {' or '.join(f'--env {each}' for each in environments)}"
+    return f"the param '{name}' is required; set it with {how}"
+
+
 def _parse_one(
-    name: str, fields: ParamFields, given: Mapping[str, Any], reader: SpecReader, *, complete: bool
-) -> None:
+    name: str, fields: ParamFields, given: Mapping[str, Any], reader: SpecReader
+) -> bool:
+    """Parses a param; returns False if it is required and missing. Raises ValueError."""
     known = reader.known
     if name in given:
         try:
@@ -102,13 +122,8 @@ def _parse_one(
         known.params[name] = None
     else:
         known.undecided.add(name)
-        if complete:
-            how = (
-                f"-p {name}=@FILE or --params FILE"
-                if fields.secret
-                else f"-p {name}=VALUE (in Glue: --{name} VALUE)"
-            )
-            raise ValueError(f"the param '{name}' is required; set it with {how}")
+        return False
+    return True
 
 
 def _parse_given(name: str, fields: ParamFields, given: Any) -> Any:

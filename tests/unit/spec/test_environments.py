@@ -152,6 +152,15 @@ def test_roles_of_included_files_can_be_changed(tmp_path: Path, change: str) -> 
     assert job.roles["shared"].arn == f"{ARN}/dev-shared"
 
 
+def test_a_missing_param_names_the_environments_that_set_it(tmp_path: Path) -> None:
+    changes = "  dev: {params: {stage: dev}}\n  test: {params: {days: 1}}\n"
+    changes += "  prod: {params: {stage: {default: prod}}}\n  bare: {params: {stage: null}}"
+    with pytest.raises(UsageError, match=r"stage VALUE\), or choose --env dev or --env prod$"):
+        api.load(write(tmp_path, changes))
+    with pytest.raises(UsageError, match=r"stage VALUE\)$"):
+        api.load(write(tmp_path, changes), env="bare")
+
+
 def test_a_param_can_become_required(tmp_path: Path) -> None:
     path = write(tmp_path, "  dev: {params: {days: {required: true, default: null}, stage: dev}}")
     with pytest.raises(UsageError, match="the param 'days' is required"):
