@@ -290,12 +290,15 @@ def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     (tmp_path / "files/f.txt").write_text("f")
 
 
-def _fill_in(step: str, aws: sandbox.Sandbox, tmp_path: Path) -> str:
+def build_step(name: str, aws: sandbox.Sandbox, tmp_path: Path) -> dict[str, Any]:
+    """Returns a step of STEPS with the folder, version and moment of this test."""
     kept = aws.client("s3", ACCOUNT).head_object(Bucket="kept-bucket", Key="in/a.txt")
     moment = (kept["LastModified"] + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     values = {"{tmp}": str(tmp_path), "{version}": kept["VersionId"], "{now}": moment}
-    for name, value in values.items():
-        step = step.replace(name, value)
+    text = json.dumps(STEPS[name])
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
+    step: dict[str, Any] = json.loads(text)
     return step
 
 
@@ -343,7 +346,7 @@ def test_declared_permissions_suffice_and_each_is_needed(
     step = {
         "id": "it",
         "role": READER,
-        **json.loads(_fill_in(json.dumps(STEPS[name]), aws, tmp_path)),
+        **build_step(name, aws, tmp_path),
     }
     if "source_role" in step:
         del step["role"]

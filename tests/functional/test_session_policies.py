@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from rolerunner import api, sandbox
 from rolerunner.cli import main
 from tests.conftest import identity_of
-from tests.functional.test_least_privilege import STEPS, prepare
+from tests.functional.test_least_privilege import STEPS, build_step, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,10 +84,12 @@ def test_every_action_works_in_a_session_of_its_own_permissions(
     step = {
         "id": "it",
         "role": "writer",
-        **json.loads(json.dumps(STEPS[name]).replace("{tmp}", str(tmp_path))),
+        **build_step(name, aws, tmp_path),
     }
     if "source_role" in step:
         step |= {"source_role": "reader", "target_role": "writer"}
+    if "from" in step.get("objects", {}):
+        step["objects"] |= {"role": "writer"}
     result = run(aws, tmp_path, mode, step)
     assert result.status == "succeeded", result.steps[0].error
     assert {use.role: use.assume_calls for use in result.roles} == {
