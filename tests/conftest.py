@@ -187,6 +187,16 @@ def _restore_garbage_collector() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _forget_modules(tmp_path: Path) -> Iterator[None]:
+    """Forgets modules imported from the test's folder: others have modules of the same name."""
+    yield
+    folder = f"{tmp_path}{os.sep}"
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(folder):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
 def _restore_signal_handlers() -> Iterator[None]:
     """Restores what a command in the process of the tests does at Ctrl-C and SIGTERM."""
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
