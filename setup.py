@@ -19,7 +19,7 @@ DOCS = ["mkdocs==1.6.1", "mkdocs-material==9.8.2", "pymdown-extensions==13.1.2"]
 CLI = ["click>=8.1", "rich>=13"]
 CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
-FAST = ["isal>=1.5"]
+FAST = ["isal>=1.5", "zlib-ng>=1.0"]
 GLUE_LOCAL = ["awsglue-local-stubs>=0.1,<1"]  # stubs/awsglue-local-stubs of this repository
 METRICS = ["aws-embedded-metrics>=3.2"]
 LINEAGE = [

@@ -14,7 +14,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
-from rolerunner.storage.codecs import DEFAULT_LEVELS, import_zstd
+from rolerunner.storage.codecs import DEFAULT_LEVELS, find_deflater, import_zstd
+from rolerunner.storage.integrity import find_crc32
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _PIECE = MIB
 """Bytes of a gzip stream that one thread compresses at a time."""
 _WINDOW = 1 << 15
 """Bytes before a piece that it may refer to (RFC 1951)."""
+_MAX_THREADS = 4
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """No name, no time, an unknown operating system (RFC 1952)."""
 
@@ -67,7 +69,7 @@ def open_compressor(compression: Compression, *, in_threads: bool = True) -> Com
             parameters.compression_level: compression.level,
             parameters.checksum_flag: 1,
             # with workers, whatever their number, the bytes are the same
-            parameters.nb_workers: max(2, min(count_cpus(), 4)) if in_threads else 1,
+            parameters.nb_workers: min(count_cpus(), _MAX_THREADS) if in_threads else 1,
         }
     )
     return compressor
@@ -101,7 +103,8 @@ class _GzipCompressor:
 
     def __init__(self, level: int, *, in_threads: bool) -> None:
         self._level = level
-        self._threads = min(count_cpus(), 4) if in_threads else 0
+        cpus = count_cpus()
+        self._threads = min(cpus, _MAX_THREADS) if in_threads and cpus > 1 else 0
         self._buffer = bytearray()
         self._window = b""
         self._crc = self._size = 0
@@ -111,7 +114,7 @@ class _GzipCompressor:
 
     def compress(self, data: Any) -> bytes:
         """Adds bytes; returns the pieces that are ready, in their order."""
-        self._crc = zlib.crc32(data, self._crc)
+        self._crc = find_crc32()(data, self._crc)
         self._size += len(data)
         self._buffer += data
         ready = bytearray(self._take_header())
@@ -157,6 +160,8 @@ class _GzipCompressor:
 
 def _deflate(piece: bytes, level: int, window: bytes, end: int) -> bytes:
     """Compresses a piece that may refer to the bytes before it."""
+    open_stream = find_deflater(level).compressobj
     options = (level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY)
-    compressor = zlib.compressobj(*options, window) if window else zlib.compressobj(*options)
-    return compressor.compress(piece) + compressor.flush(end)
+    compressor = open_stream(*options, window) if window else open_stream(*options)
+    packed: bytes = compressor.compress(piece) + compressor.flush(end)
+    return packed

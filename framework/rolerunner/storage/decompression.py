@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from rolerunner.errors import IntegrityFailed, StepError
-from rolerunner.storage.codecs import DEFAULT_LEVELS, import_zstd
+from rolerunner.storage.codecs import DEFAULT_LEVELS, find_inflater, import_zstd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -102,19 +102,20 @@ class _Inflater:
     """zlib's decompressor of one stream, with the interface of bz2's."""
 
     def __init__(self, window_bits: int) -> None:
-        self._inflater = zlib.decompressobj(window_bits)
+        self._inflater = find_inflater().decompressobj(window_bits)
         self.needs_input = True
 
     @property
     def eof(self) -> bool:
-        return self._inflater.eof
+        return bool(self._inflater.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return self._inflater.unused_data
+        unused: bytes = self._inflater.unused_data
+        return unused
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        found = self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
+        found: bytes = self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
         self.needs_input = not self._inflater.unconsumed_tail and len(found) < max_length
         return found
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zlib
 
 import pytest
 
 from rolerunner.errors import IntegrityFailed
+from rolerunner.storage import decompression
+from rolerunner.storage.codecs import find_inflater
 from rolerunner.storage.decompression import (
     Decompression,
     DecompressionBounds,
@@ -44,6 +47,38 @@ def test_members_that_follow_one_another_are_one_content(codec: str, compress: o
 def test_a_damaged_stream_is_an_error(data: bytes, reason: str) -> None:
     with pytest.raises(IntegrityFailed, match=f"it: cannot be decompressed as gzip: {reason}"):
         decompress(data, "gzip")
+
+
+PACKED = gzip.compress(TEXT, mtime=0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"this is no gzip",
+        PACKED[:-3],
+        PACKED[:20],
+        PACKED[:5],
+        PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:],
+        PACKED[:-4] + b"\0\0\0\1",
+        PACKED[:2] + b"\t" + PACKED[3:],
+        PACKED[:3] + b"\xe0" + PACKED[4:],
+        PACKED[:10] + b"\xff" * 10 + PACKED[20:],
+        PACKED[:14] + b"\0\x55\xaa" + PACKED[17:],
+        PACKED + PACKED[:-1],
+        PACKED + b"\0" * 100 + b"other",
+    ],
+)
+def test_damaged_gzip_has_the_same_error_without_the_extra_fast(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_inflater() is not zlib
+    with pytest.raises(IntegrityFailed) as fast:
+        decompress(data, "gzip")
+    monkeypatch.setattr(decompression, "find_inflater", lambda: zlib)
+    with pytest.raises(IntegrityFailed) as plain:
+        decompress(data, "gzip")
+    assert str(fast.value) == str(plain.value)
 
 
 def test_a_stream_may_become_so_many_bytes() -> None:
