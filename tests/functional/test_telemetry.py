@@ -156,7 +156,7 @@ def test_metrics_stand_among_lines_of_json(rolerunner: Callable[..., Any], tmp_p
         assert completed.returncode == 0, completed.stderr
         lines = [line for line in completed.stdout.splitlines() if '"_aws"' in line]
         assert len(lines) == 2
-        assert [read_emf_line(line)["Objects"] for line in lines] == [3, 0]
+        assert [read_emf_line(line)["Objects"] for line in lines] == [3, 3]
 
 
 @dataclass

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import StepError
 from rolerunner.sftp.sessions import wait_for
+from rolerunner.sftp.ssh import list_remote_errors
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
@@ -73,8 +75,23 @@ def read_at(opened: Any, start: int, length: int) -> bytes:
     if length <= CHUNK:
         opened.seek(start)
         return bytes(opened.read(length)) if length else b""
+    _end_requests_quietly(opened)
     chunks = [(at, min(CHUNK, start + length - at)) for at in range(start, start + length, CHUNK)]
     return b"".join(opened.readv(chunks))
+
+
+def _end_requests_quietly(opened: Any) -> None:
+    """Lets the thread of paramiko that sends requests end without a traceback.
+
+    If the connection is lost, whoever reads the answers gets the error.
+    """
+    send = opened._prefetch_thread  # noqa: SLF001 - paramiko offers nothing else
+
+    def send_quietly(*arguments: Any) -> None:
+        with suppress(*list_remote_errors()):
+            send(*arguments)
+
+    opened._prefetch_thread = send_quietly  # noqa: SLF001
 
 
 def check_unchanged(file: RemoteFile, now: Any) -> None:

@@ -155,6 +155,10 @@ def _negotiate(paramiko: Any, server: SftpServer, key_types: Sequence[str]) -> O
         if isinstance(error, paramiko.SSHException) and "host key" in str(error):
             return None
         raise _handshake_error(server, error) from None
+    if not transport.initial_kex_done:  # start_client returns as well when the time is over
+        transport.close()
+        silence = TimeoutError(f"no answer within {server.connect_timeout:g} s")
+        raise _handshake_error(server, silence)
     return transport
 
 
