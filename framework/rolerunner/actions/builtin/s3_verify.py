@@ -33,7 +33,7 @@ from rolerunner.actions.differences import (
     describe_failures,
 )
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
-from rolerunner.actions.shared_fields import FilterFields, ObjectsField, OnEmpty, TransferFields
+from rolerunner.actions.shared_fields import FilterFields, OnEmpty, SourceFields, TransferFields
 from rolerunner.actions.source_objects import check_one_source, collect_source
 from rolerunner.actions.verification import (
     Comparer,
@@ -70,7 +70,7 @@ def _validate_place(value: Any) -> Any:
 FileOrObject = Annotated[str, BeforeValidator(_validate_place), json_form(type="string"), DYNAMIC]
 
 
-class S3Verify(FilterFields, TransferFields, Action):
+class S3Verify(SourceFields, FilterFields, TransferFields, Action):
     """Compare the objects of a prefix with another prefix, a folder, or a list of checksums.
 
     Nothing is copied. Both sides are listed in the order of keys and walked together, so memory
@@ -111,19 +111,6 @@ class S3Verify(FilterFields, TransferFields, Action):
         **dict.fromkeys(DIFFERENCES, EMPTY_LIST),
     }
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="An object, or a prefix that ends with '/'.",
-        examples=["s3://landing/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description=(
-            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
-            "objects; instead of source."
-        ),
-        examples=["${{ steps.find.objects }}"],
-    )
     target: Optional[S3Location] = Field(
         None,
         description="What to compare with: an object, or a prefix that ends with '/'.",

@@ -20,8 +20,7 @@ from rolerunner.actions.sftp_uploads import SftpUploads
 from rolerunner.actions.shared_fields import (
     FilterFields,
     IfExists,
-    ObjectsField,
-    OnEmpty,
+    SourceFields,
     TransferFields,
 )
 from rolerunner.actions.source_objects import (
@@ -31,11 +30,11 @@ from rolerunner.actions.source_objects import (
     collect_source,
 )
 from rolerunner.model import Permission
-from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, S3Location
+from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag
 from rolerunner.storage.protocol import Storage
 
 
-class SftpUpload(SftpFields, FilterFields, NameFields, TransferFields, Action):
+class SftpUpload(SftpFields, SourceFields, FilterFields, NameFields, TransferFields, Action):
     """Copy objects of S3 to an SFTP server under a role.
 
     The server's key is verified before the user is authenticated. Objects are streamed: the disk is
@@ -66,19 +65,6 @@ class SftpUpload(SftpFields, FilterFields, NameFields, TransferFields, Action):
         "skipped": 1,
     }
 
-    source: Optional[S3Location] = Field(
-        None,
-        description="An object, or a prefix that ends with '/'.",
-        examples=["s3://publish/orders/"],
-    )
-    objects: ObjectsField = Field(
-        None,
-        description=(
-            "Objects that another step listed, a list of s3:// URIs, or a file that lists "
-            "objects; instead of source."
-        ),
-        examples=["${{ steps.find.objects }}"],
-    )
     target: RemotePath = Field(
         description=(
             "The folder on the server to write to, which ends with '/'; for a single object also"
@@ -119,9 +105,6 @@ class SftpUpload(SftpFields, FilterFields, NameFields, TransferFields, Action):
         None,
         description="The SSE-C key of the objects in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
-    )
-    on_empty: OnEmpty = Field(
-        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
 
     @model_validator(mode="after")
