@@ -51,6 +51,8 @@ NEVER = {
     "tenacity",
     "wcmatch",
     "multiprocessing",
+    "importlib.metadata",
+    "email",
     "jinja2",
     "rich.console",
     "rich.pretty",
@@ -95,11 +97,11 @@ HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "
 @pytest.mark.parametrize(
     ("arguments", "most", "unwanted"),
     [
-        (["--version"], 165, HELP),
-        (["--help"], 170, HELP),
-        (["validate", "job.yaml"], 365, CHECKING),
-        (["plan", "job.yaml"], 380, CHECKING - {"rolerunner.iam.policy"}),
-        (["run", "job.yaml"], 440, OFFLINE),
+        (["--version"], 145, HELP),
+        (["--help"], 152, HELP),
+        (["validate", "job.yaml"], 318, CHECKING),
+        (["plan", "job.yaml"], 332, CHECKING - {"rolerunner.iam.policy"}),
+        (["run", "job.yaml"], 412, OFFLINE),
     ],
     ids=["version", "help", "validate", "plan", "run"],
 )

@@ -5,34 +5,51 @@ from __future__ import annotations
 import importlib
 import sys
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 
 class _DeferredModule(ModuleType):
-    """Stands for a module, which is imported when an attribute is used."""
+    """Stands for a module, which is imported when an attribute is used.
+
+    Each of ``functions`` is imported when it is called.
+    """
+
+    def __init__(self, name: str, functions: Collection[str]) -> None:
+        super().__init__(name)
+        self._functions = functions
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what the import system looks at, such as __spec__
             raise AttributeError(name)
+        if name in self._functions:
+            return partial(self._call, name)
+        return self._import_attribute(name)
+
+    def _call(self, function: str, *args: Any, **kwargs: Any) -> Any:
+        return self._import_attribute(function)(*args, **kwargs)
+
+    def _import_attribute(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(importlib.import_module(self.__name__), name)
 
 
 @contextmanager
-def defer_import(name: str) -> Iterator[None]:
+def defer_import(name: str, functions: Collection[str] = ()) -> Iterator[None]:
     """Lets ``import NAME`` inside the block import the module when it is first used.
 
+    ``from NAME import FUNCTION`` uses it, unless ``functions`` has the function's name.
     After the block, other importers get the module itself.
     """
     if name in sys.modules:
         yield
         return
-    deferred = sys.modules[name] = _DeferredModule(name)
+    deferred = sys.modules[name] = _DeferredModule(name, functions)
     try:
         yield
     finally:

@@ -30,6 +30,7 @@ from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import SecretValue, register_secret
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import check_duration, parse_duration, parse_size
+from rolerunner.spec.without_plugins import plugins_disabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,12 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True
     )
+
+    @classmethod
+    def model_rebuild(cls, **options: Any) -> Any:
+        """Builds the model, which pydantic calls when it is first used."""
+        with plugins_disabled():
+            return super().model_rebuild(**options)
 
     @field_validator("*", mode="wrap")
     @classmethod

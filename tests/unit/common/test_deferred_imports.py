@@ -39,6 +39,18 @@ def test_a_deferred_module_is_imported_by_its_first_use() -> None:
     assert printed == "False\n(0.0, 0.0, 0) True\nFalse True\n"
 
 
+def test_a_deferred_function_is_imported_when_it_is_called() -> None:
+    printed = run_python(
+        "import sys",
+        "from rolerunner.common.deferred_imports import defer_import",
+        "with defer_import('colorsys', functions=('rgb_to_hsv',)):",
+        "    from colorsys import rgb_to_hsv",
+        "print('colorsys' in sys.modules)",
+        "print(rgb_to_hsv(0, 0, b=0), 'colorsys' in sys.modules)",
+    )
+    assert printed == "False\n(0.0, 0.0, 0) True\n"
+
+
 def test_what_is_imported_already_stays() -> None:
     printed = run_python(
         "import sys, colorsys",
