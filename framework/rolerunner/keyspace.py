@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import takewhile
 from typing import Generic, Optional, Protocol, TypeVar
+
+from rolerunner.lazy_dataclass import dataclass
 
 FindNextKey = Callable[[str], Optional[str]]
 """Returns the first key of a range that follows a text, or None."""

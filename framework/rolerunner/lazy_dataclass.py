@@ -1,7 +1,8 @@
-"""Frozen dataclasses that generate their methods when they are first used.
+"""Dataclasses that compile their methods when they are used often.
 
-``dataclasses`` compiles six methods for each frozen class, which took a fifth of the time of a
-start: a command imports more than a hundred of these classes, and uses some of them.
+``dataclasses`` compiles up to six methods for each class, which took a fifth of the time of a
+start: a command imports more than a hundred of these classes, uses some of them, and most of those
+for a few values. The first calls of a method are interpreted from the fields; then it is compiled.
 """
 
 from __future__ import annotations
@@ -12,35 +13,71 @@ from typing import TYPE_CHECKING, Any, Optional
 __all__ = ["dataclass"]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from dataclasses import dataclass
 else:
 
     def dataclass(cls: Optional[type] = None, /, **options: bool) -> Any:
-        """Replaces ``dataclasses.dataclass``, which builds classes that are not plainly frozen."""
-        if options.keys() <= {"frozen", "eq"} and options.get("frozen"):
-            return lambda cls: _build_class(cls, eq=options.get("eq", True))
-        return dataclasses.dataclass(cls, **options)
+        """Replaces ``dataclasses.dataclass``, which builds classes with other options."""
+        if not options.keys() <= {"frozen", "eq", "order", "unsafe_hash"}:
+            return dataclasses.dataclass(cls, **options)
+        return _build_class(cls, **options) if cls else lambda cls: _build_class(cls, **options)
 
 
-def _build_class(cls: type, *, eq: bool) -> type:
+_INTERPRETED_CALLS = 32
+"""Calls of a method before it is compiled, which takes as long as some seventy of them."""
+_ORDER = ("__lt__", "__le__", "__gt__", "__ge__")
+
+
+def _build_class(
+    cls: type,
+    *,
+    frozen: bool = False,
+    eq: bool = True,
+    order: bool = False,
+    unsafe_hash: bool = False,
+) -> type:
+    options = {"frozen": frozen, "eq": eq, "order": order, "unsafe_hash": unsafe_hash}
     if any(dataclasses.is_dataclass(base) for base in cls.__mro__[1:]):
-        return dataclasses.dataclass(frozen=True, eq=eq)(cls)
+        return dataclasses.dataclass(**options)(cls)
+    if not cls.__doc__:
+        cls.__doc__ = cls.__name__  # dataclasses would add the signature, which takes long
     dataclasses.dataclass(init=False, repr=False, eq=False)(cls)  # collects the fields
     params = vars(cls)["__dataclass_params__"]
-    params.init = params.repr = params.frozen = True
-    params.eq = eq
-    for name in ("__init__", "__repr__", *(("__eq__", "__hash__") if eq else ())):
+    for name, value in {**options, "init": True, "repr": True}.items():
+        setattr(params, name, value)
+    is_hashable = unsafe_hash or (frozen and eq)
+    if eq and not is_hashable and "__hash__" not in vars(cls):
+        cls.__hash__ = None  # type: ignore[assignment]  # as in any class with __eq__ alone
+    for name in _list_methods(eq=eq, order=order, is_hashable=is_hashable):
         if vars(cls).get(name) is None:
             setattr(cls, name, _create_stub(cls, name))
-    _forbid_assignment(cls)
+    if frozen:
+        _forbid_assignment(cls)
     return cls
 
 
+def _list_methods(*, eq: bool, order: bool, is_hashable: bool) -> Iterator[str]:
+    yield from ("__init__", "__repr__")
+    yield from ("__eq__",) if eq else ()
+    yield from ("__hash__",) if is_hashable else ()
+    yield from _ORDER if order else ()
+
+
 def _create_stub(cls: type, name: str) -> Any:
-    """Returns a method that replaces itself by the generated method, and calls that."""
+    """Returns a method that replaces itself by the compiled method after some calls."""
+    interpret = _INTERPRETERS.get(name)
+    calls = 0 if interpret is not None else _INTERPRETED_CALLS
 
     def stub(self: Any, *args: Any, **kwargs: Any) -> Any:
-        method = _generate_method(cls, name)
+        nonlocal calls
+        calls += 1
+        if calls <= _INTERPRETED_CALLS:
+            try:
+                return interpret(cls, self, *args, **kwargs)  # type: ignore[misc]
+            except _NotInterpreted:
+                pass
+        method = _compile_method(cls, name)
         setattr(cls, name, method)  # one assignment: other threads find the stub or the method
         return method(self, *args, **kwargs)
 
@@ -48,7 +85,71 @@ def _create_stub(cls: type, name: str) -> Any:
     return stub
 
 
-def _generate_method(cls: type, name: str) -> Any:
+class _NotInterpreted(Exception):
+    """The compiled method does it, or raises what is wrong with the arguments."""
+
+
+def _interpret_init(cls: Any, self: Any, /, *args: Any, **kwargs: Any) -> None:
+    values = _bind_arguments(cls, args, kwargs)
+    for name, value in values.items():
+        object.__setattr__(self, name, value)
+    if hasattr(cls, "__post_init__"):
+        self.__post_init__()
+
+
+def _bind_arguments(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
+    """Returns the values of the fields. Raises _NotInterpreted."""
+    fields = dataclasses.fields(cls)
+    if len(args) > len(fields) or _has_special_fields(cls):
+        raise _NotInterpreted
+    values = dict(zip((each.name for each in fields), args))
+    for each in fields[len(args) :]:
+        if each.name in kwargs:
+            values[each.name] = kwargs.pop(each.name)
+        elif each.default is not dataclasses.MISSING:
+            values[each.name] = each.default
+        elif each.default_factory is not dataclasses.MISSING:
+            values[each.name] = each.default_factory()
+        else:
+            raise _NotInterpreted
+    if kwargs:
+        raise _NotInterpreted
+    return values
+
+
+def _has_special_fields(cls: Any) -> bool:
+    """Returns True if fields are not set in their order, each by one argument."""
+    return any(
+        not each.init or getattr(each, "kw_only", False) or "InitVar" in str(each.type)
+        for each in vars(cls)["__dataclass_fields__"].values()
+    )
+
+
+def _interpret_eq(cls: Any, self: Any, other: Any) -> Any:
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    names = [each.name for each in dataclasses.fields(cls) if each.compare]
+    return [getattr(self, name) for name in names] == [getattr(other, name) for name in names]
+
+
+def _interpret_hash(cls: Any, self: Any) -> int:
+    return hash(
+        tuple(
+            getattr(self, each.name)
+            for each in dataclasses.fields(cls)
+            if (each.compare if each.hash is None else each.hash)
+        )
+    )
+
+
+_INTERPRETERS: Mapping[str, Any] = {
+    "__init__": _interpret_init,
+    "__eq__": _interpret_eq,
+    "__hash__": _interpret_hash,
+}
+
+
+def _compile_method(cls: type, name: str) -> Any:
     """Returns the method of a dataclass with the same fields."""
     fields = vars(cls)["__dataclass_fields__"]
     namespace = {
@@ -63,8 +164,10 @@ def _generate_method(cls: type, name: str) -> Any:
     decorate = dataclasses.dataclass(
         init=name == "__init__",
         repr=name == "__repr__",
-        eq=name in {"__eq__", "__hash__"},
-        frozen=True,
+        eq=name in {"__eq__", "__hash__", *_ORDER},
+        order=name in _ORDER,
+        unsafe_hash=name == "__hash__",
+        frozen=vars(cls)["__dataclass_params__"].frozen,
     )
     return vars(decorate(type(cls.__name__, (), namespace)))[name]
 

@@ -7,7 +7,7 @@ import dataclasses
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 import pytest
 
@@ -100,6 +100,66 @@ def test_own_methods_stay() -> None:
     assert repr(Shown("a")) == "mine"
     assert Distinct("a") != Distinct("a")
     assert Shown("a") == Shown("a")
+
+
+@dataclass
+class Changing:
+    name: str
+    sizes: list[int] = dataclasses.field(default_factory=list)
+
+
+@dataclass(frozen=True, order=True)
+class Ordered:
+    name: str
+    size: int = 0
+
+
+@dataclass(unsafe_hash=True)
+class Hashed:
+    name: str
+    size: int = dataclasses.field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Counted:
+    name: str
+    count: int = dataclasses.field(default=1, init=False)
+
+
+def test_a_class_that_is_not_frozen_changes_and_has_no_hash() -> None:
+    changing = Changing("a")
+    changing.name = "b"
+    changing.sizes.append(1)
+    assert (changing == Changing("b", [1]), Changing("b").sizes) == (True, [])
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(changing)
+
+
+def test_a_class_may_be_ordered_or_hashed_though_it_changes() -> None:
+    assert min([Ordered("b"), Ordered("a", 2), Ordered("a", 1)]) == Ordered("a", 1)
+    assert Ordered("a") <= Ordered("a") >= Ordered("a")
+    assert len({Hashed("a", 1), Hashed("a", 2), Hashed("b")}) == 2
+
+
+@pytest.mark.parametrize("used", [0, 100], ids=["at first", "when it is compiled"])
+def test_a_method_does_the_same_before_and_after_it_is_compiled(used: int) -> None:
+    fields = {**vars(Eager)["__dataclass_fields__"], "__annotations__": Eager.__annotations__}
+    fresh: Any = dataclass(frozen=True)(type("Fresh", (), fields))
+    for _ in range(used):
+        assert (hash(fresh("a")), fresh("a")) != (hash(fresh("b")), fresh("b"))
+    value = fresh("a", tags=["t"])
+    assert (value, hash(value)) == (fresh("a"), hash(Eager("a")))
+    assert value != Eager("a")
+    assert list(vars(value)) == ["name", "size", "tags", "secret", "parent"]
+    for args, kwargs in (((), {}), ("aaaaaa", {}), ("a", {"name": "a"}), ("a", {"other": 1})):
+        with pytest.raises(TypeError):
+            fresh(*args, **kwargs)
+
+
+def test_a_field_that_is_no_argument_has_its_default() -> None:
+    assert Counted("a").count == 1
+    with pytest.raises(TypeError):
+        Counted("a", 2)  # type: ignore[call-arg]
 
 
 def test_threads_that_use_a_class_first_at_once() -> None:

@@ -6,11 +6,11 @@ import stat
 import tarfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import IntegrityFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.names import format_timestamp
 from rolerunner.storage.decompression import DecompressionBounds, decompress_blocks
 

@@ -7,11 +7,11 @@ import tarfile
 import tempfile
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any, Optional, Protocol, cast
 
 from rolerunner.common.file_errors import translate_os_errors
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.compression import Compression, open_compressor
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ asked for; the headers of the object say how far that is (S3 API reference, Head
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.protocol import ObjectInfo, Outcome, RequestSender
 
 if TYPE_CHECKING:

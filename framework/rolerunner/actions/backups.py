@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Optional, Union
 
@@ -14,6 +14,7 @@ from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.shared_fields import RequestFields
 from rolerunner.actions.targets import is_access_point
 from rolerunner.errors import NotFound, StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.overlap import are_kept_apart, shared_folder
 from rolerunner.spec.action_schema import FieldConflictError

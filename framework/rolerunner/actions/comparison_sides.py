@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.comparisons import LocalFile, StoredObject
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.checksum_files import read_checksums
 from rolerunner.selection.names import format_timestamp
 from rolerunner.selection.source_files import walk_folder

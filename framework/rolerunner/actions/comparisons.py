@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import LocalFileFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage import integrity
 from rolerunner.storage.concurrency import split_ranges
 from rolerunner.storage.parts import ObjectRange

@@ -6,13 +6,14 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import IO, TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.comparisons import DIFFERENT, UNPROVEN
 from rolerunner.common.new_files import create_atomically
 from rolerunner.common.wording import format_count
 from rolerunner.events import StepProgress
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure
 from rolerunner.storage.protocol import ObjectInfo
 

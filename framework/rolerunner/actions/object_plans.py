@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Optional, Union
 
 from rolerunner.actions.backups import Backups, decide_skip, split_batches
 from rolerunner.actions.base import Action, StepContext, handle_empty_source
 from rolerunner.actions.existing_objects import LOOKS
 from rolerunner.actions.source_objects import OnLeftOut, SourceObjects, collect_source
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put

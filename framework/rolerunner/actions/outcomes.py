@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from rolerunner.actions.base import OutputsWithWarning, StepContext
@@ -12,6 +11,7 @@ from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure, S3Uri
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.storage.object_lines import OutcomeBlock

@@ -7,7 +7,6 @@ import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -19,6 +18,7 @@ from rolerunner.actions.archive_formats import (
 )
 from rolerunner.actions.archive_writing import Member, bound_size, open_archive
 from rolerunner.errors import AccessDenied, NotFound, StepError, UnsafeKey
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.storage.protocol import ObjectInfo, Outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from rolerunner.actions.requests import open_client, translate_errors
 from rolerunner.actions.service_api import to_method_name
 from rolerunner.errors import StepError
 from rolerunner.iam.actions_table import build_table_arns
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import unquote
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:

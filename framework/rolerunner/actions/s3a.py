@@ -8,9 +8,9 @@ travel with the reads and writes of a step, to executors too, and change nothing
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.spark.credentials_server import JOB_ARN
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -12,6 +12,7 @@ from rolerunner.actions.archive_formats import find_name_problem
 from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.object_plans import ObjectPlan
 from rolerunner.errors import IntegrityFailed, StepError, UnsafeKey
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.collisions import find_collision
 from rolerunner.sftp.listing import join_path, lstat_or_none
 from rolerunner.sftp.reading import MIB

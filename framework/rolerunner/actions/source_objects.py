@@ -1,7 +1,7 @@
 """The objects that a step works on, listed in full before any of them is touched."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Optional, Union
 
@@ -9,6 +9,7 @@ from rolerunner.actions.base import StepContext
 from rolerunner.actions.blocks import add_listed, list_blocks
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.manifest import ObjectList

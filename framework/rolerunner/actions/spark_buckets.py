@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.actions import s3a
 from rolerunner.errors import RoleRefused, StepError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.iam.denials import explain_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Role, S3Uri
 from rolerunner.spark.credentials_server import LentSession, lend_session
 from rolerunner.spark.hadoop import Hadoop

@@ -6,7 +6,6 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Optional, Union
 
@@ -15,6 +14,7 @@ from rolerunner.actions.archive_reading import PackedArchive, PackedMember
 from rolerunner.actions.targets import claim_names
 from rolerunner.actions.upload_items import guess_content_type
 from rolerunner.errors import StepError, UnsafeKey
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import NameSet

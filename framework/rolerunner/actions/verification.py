@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.actions import comparisons
@@ -12,6 +11,7 @@ from rolerunner.actions.differences import EXTRA, MISSING, DifferenceRecorder
 from rolerunner.actions.side_by_side import merge_sides
 from rolerunner.common.new_files import create_atomically
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.checksum_files import format_checksum
 from rolerunner.storage.concurrency import map_concurrently
 from rolerunner.storage.protocol import ObjectInfo

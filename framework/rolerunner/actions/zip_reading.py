@@ -10,10 +10,10 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.archive_reading import PackedArchive, PackedMember, name_unix_type
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.decompression import DecompressionBounds, decompress_blocks
 
 if TYPE_CHECKING:

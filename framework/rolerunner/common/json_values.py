@@ -7,9 +7,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
+
+from rolerunner.lazy_dataclass import dataclass
 
 MAX_DEPTH = 100
 """Levels of nesting in an output. Other JSON parsers allow 64 to 512, Python about 900."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rolerunner.iam.actions_table import build_statement, render_condition
 from rolerunner.iam.policy_patterns import PatternIndex, is_condition_implied
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Condition, Permission, Use
 
 K = TypeVar("K")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.iam.role_denials import list_assume_actions
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import (
     AUTO,
     PER_STEP,

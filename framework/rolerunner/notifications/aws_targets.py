@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
@@ -17,6 +16,7 @@ from botocore.exceptions import (
 from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import AwsError, is_throttling_response
 from rolerunner.iam.denials import explain_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import JOB
 from rolerunner.notifications.message import render_json
 from rolerunner.notifications.undelivered import Undelivered

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import StepError
 from rolerunner.events import Note
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.notifications.message import describe_run, list_events, render_post
 from rolerunner.notifications.undelivered import Undelivered
 from rolerunner.redaction.redact import redact_text

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.redact import redact, redact_text
 from rolerunner.step_ids import local_name
 

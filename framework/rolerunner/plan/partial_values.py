@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
 from rolerunner.common.failures import as_step_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import Secret
 from rolerunner.selection.manifest import placeholder_list

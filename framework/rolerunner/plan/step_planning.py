@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.objects_from import ObjectsFrom
 from rolerunner.actions.permissions import source_permissions
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Job, Permission, PlannedStep, Role, Step
 from rolerunner.plan.partial_values import (
     UNKNOWN_PERMISSIONS,

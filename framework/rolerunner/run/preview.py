@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.listed_objects import read_listed_objects
 from rolerunner.actions.object_plans import plan_step_objects
 from rolerunner.common.failures import as_step_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.plan.live_values import sum_items
 from rolerunner.plan.step_planning import list_item_scopes
 from rolerunner.run.attempts import StepAttempts

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Failure, StepResult
 from rolerunner.redaction.redact import redact_text
 

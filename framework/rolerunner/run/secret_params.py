@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
@@ -15,6 +15,7 @@ from rolerunner.errors import NotFound, RoleRefused, ServiceFailed, StepError
 from rolerunner.events import Event, Note
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.iam.denials import explain_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.sealing import seal_secrets
 from rolerunner.redaction.secrets import SecretValue, register_secret
 from rolerunner.run.timeouts import run_with_timeout

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from rolerunner.common.failures import as_step_error
 from rolerunner.events import StepFinished
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.run.active_run import ActiveRun, ReadScope
 from rolerunner.run.item_roles import bind_roles
 from rolerunner.run.results import RunRecord, describe_failure, unstarted_result

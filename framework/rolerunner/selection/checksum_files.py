@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

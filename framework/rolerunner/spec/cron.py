@@ -6,8 +6,9 @@ Source: AWS Glue developer guide, "Time-based schedules for jobs and crawlers". 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Optional
+
+from rolerunner.lazy_dataclass import dataclass
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")

@@ -6,10 +6,11 @@ spec, and ``Document.origins`` keeps the place of each changed value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import UsageError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.document import Document, Origin
 from rolerunner.spec.names import check_name
 from rolerunner.spec.schema import SpecFile, StateFields

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Optional
 
@@ -16,6 +15,7 @@ from jinja2 import Environment, nodes
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.parser import Parser
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.filters import FILTERS, ExpressionError, check_size, format_value
 
 Evaluator = Callable[[Any], Any]

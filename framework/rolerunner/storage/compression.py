@@ -11,9 +11,9 @@ import struct
 import zlib
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.codecs import DEFAULT_LEVELS, find_deflater, import_zstd
 from rolerunner.storage.integrity import find_crc32
 from rolerunner.storage.thread_pool import ThreadPool

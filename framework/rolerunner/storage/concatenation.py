@@ -8,9 +8,10 @@ together with what follows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.tuning import MAX_PARTS, MIB
 
 if TYPE_CHECKING:

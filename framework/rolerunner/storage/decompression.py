@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from rolerunner.errors import IntegrityFailed, StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.codecs import DEFAULT_LEVELS, find_inflater, import_zstd
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar, Union
 from urllib.parse import urlsplit
 
 from rolerunner.errors import NotFound, ServiceFailed, StepError
 from rolerunner.iam.actions_table import find_common_folder, is_aws_host
 from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome

@@ -14,12 +14,12 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 from rolerunner.common.file_errors import translate_os_errors
+from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import ObjectInfo

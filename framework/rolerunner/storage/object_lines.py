@@ -11,10 +11,10 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.redact import redact_text
 from rolerunner.storage.protocol import ObjectInfo, Outcome, make_object_info
 from rolerunner.storage.sorting import object_line

@@ -7,7 +7,6 @@ object is a value, so three failures of ten thousand leave the others done. What
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from pathlib import Path
@@ -32,7 +31,7 @@ else:
 
     def _frozen_for_mypy(*, frozen: bool) -> Any:
         """A dataclass frozen for the type checker alone; it is constructed 3 times faster."""
-        return dataclasses.dataclass(unsafe_hash=frozen)
+        return dataclass(unsafe_hash=frozen)
 
 
 Item = TypeVar("Item")

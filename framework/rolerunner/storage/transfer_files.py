@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -17,6 +16,7 @@ from rolerunner.common.file_errors import (
 )
 from rolerunner.common.new_files import NewFile, TargetFolder
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.decompression import decompress_blocks

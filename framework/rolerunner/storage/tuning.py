@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from rolerunner.lazy_dataclass import dataclass
 
 MAX_PARTS = 10_000
 """Maximum number of parts of an upload (S3 user guide, multipart limits)."""

@@ -1,7 +1,7 @@
 """Defines the action ``catalog.partitions``."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from pydantic import AfterValidator, model_validator
@@ -23,6 +23,7 @@ from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
 from rolerunner.iam.actions_table import build_table_arns
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission
 from rolerunner.spec.field_types import DYNAMIC, Account, S3Location, Text
 

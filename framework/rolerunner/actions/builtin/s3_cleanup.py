@@ -1,7 +1,7 @@
 """Defines the action ``s3.cleanup``."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
@@ -19,6 +19,7 @@ from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import ServiceFailed
 from rolerunner.iam.actions_table import build_bucket_arn
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.spec.field_types import Flag, S3Location, Seconds

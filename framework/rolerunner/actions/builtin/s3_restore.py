@@ -1,7 +1,7 @@
 """Defines the action ``s3.restore``."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
@@ -27,6 +27,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Flag, Seconds

@@ -1,7 +1,7 @@
 """Defines the action ``s3.tag``."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Optional
 
@@ -21,6 +21,7 @@ from rolerunner.actions.source_objects import SourceObjects, check_one_source, c
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.iam.actions_table import VERSIONED_ACTIONS
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.spec.field_types import Flag, Text

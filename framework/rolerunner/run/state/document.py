@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from rolerunner.common.json_values import check_json
 from rolerunner.errors import UsageError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.run.state.lock_holder import LockHolder
 from rolerunner.run.work_notes import WorkNote
 from rolerunner.step_ids import file_name

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+from rolerunner.lazy_dataclass import dataclass
 
 _NAMESPACES = ("pid", "time")
 """Namespaces that a pid and the start time of a process are relative to."""

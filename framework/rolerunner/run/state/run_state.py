@@ -10,11 +10,12 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.run.state.document import choose_version
 from rolerunner.run.state.lists import ListWriter, NotStorable
 from rolerunner.run.state.lock_holder import LockHolder, elapsed, utc_now

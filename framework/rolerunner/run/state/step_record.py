@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.run.state.leftovers import find_change
 from rolerunner.run.state.lists import ListDamaged, fetch_list, restore_lists
 

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
@@ -19,6 +18,7 @@ from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.files import copy_file, write_file
 from rolerunner.common.new_files import PRIVATE
 from rolerunner.errors import NotFound, StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import Get, Put
 

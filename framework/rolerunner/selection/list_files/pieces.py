@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Optional, Union
 
 from rolerunner.common.file_errors import not_regular_file_error, translate_os_errors
 from rolerunner.common.file_paths import expand_path
 from rolerunner.errors import NotFound, StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.selection.list_files.lines import list_error
 from rolerunner.storage.parts import ObjectRange

@@ -6,12 +6,12 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import IntegrityFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.selection.list_files.entries import Entry, read_csv, read_json_lines, read_text
 from rolerunner.selection.list_files.inventory_places import find_data_prefix

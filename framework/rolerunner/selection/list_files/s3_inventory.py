@@ -9,10 +9,10 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 from urllib.parse import unquote_plus
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.list_files.entries import BadLine, Entry, Lines, parse_record
 from rolerunner.selection.list_files.lines import list_error
 

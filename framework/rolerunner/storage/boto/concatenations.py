@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import IntegrityFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.relays import add_checksum

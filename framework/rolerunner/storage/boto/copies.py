@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from botocore.exceptions import ClientError
 
 from rolerunner.common.cancellation import Cancel
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.boto.conditions import WriteRecovery
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.reader import KEPT_OPTIONS, ObjectReader

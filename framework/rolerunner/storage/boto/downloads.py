@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.new_files import NewFile, create_atomically
 from rolerunner.errors import IntegrityFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.errors import make_checksum_error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from rolerunner.common.cancellation import Cancel
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.protocol import ObjectInfo

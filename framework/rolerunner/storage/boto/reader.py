@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Optional
 from urllib.parse import quote, urlencode
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import IntegrityFailed, ServiceFailed
 from rolerunner.iam.aws_errors import AwsError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.errors import (
     PRECONDITION_CODES,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.requests import BotoRequests

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +15,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.iam.denials import explain_error
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Role, S3Uri
 from rolerunner.storage import payloads
 from rolerunner.storage.boto.errors import (

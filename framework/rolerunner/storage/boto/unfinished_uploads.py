@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Optional
@@ -11,6 +10,7 @@ from urllib.parse import unquote_plus
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import ServiceFailed
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.protocol import UnfinishedUpload

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from rolerunner.iam.aws_errors import AwsError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.conditions import WriteRecovery
 from rolerunner.storage.boto.errors import PRECONDITION_CODES, make_if_match_error

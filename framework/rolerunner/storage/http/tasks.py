@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import ServiceFailed
 from rolerunner.iam.aws_errors import EXPIRED_CODES
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.native.templates import Request

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ParamValidationError
 from botocore.utils import get_environ_proxies
 
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.http.sigv4 import (
     UNSIGNED_PAYLOAD,
     Signer,

@@ -11,10 +11,11 @@ import pickle
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import IO, TYPE_CHECKING, Optional
 
 from rolerunner.keyspace import KeyRange, OrderedRanges, split_by_probing
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.object_lines import ListedBlock, pack_objects
 from rolerunner.storage.protocol import ObjectInfo
 

@@ -11,11 +11,11 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.tracebacks import redact_error
 from rolerunner.storage.parts import PartUpload

@@ -7,12 +7,13 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.tracebacks import redact_error
 from rolerunner.storage.object_lines import (
     MakeItems,
