@@ -23,17 +23,22 @@ from rolerunner.storage.responses import check_unchanged
 from rolerunner.storage.thread_pool import ThreadPool
 from rolerunner.storage.tuning import MIB, Tuning
 
-_BLOCK = 8 * MIB
+BLOCK = 8 * MIB
 """Bytes of a range; the last ones of an object are read while the first are used."""
 
 
 @dataclass(frozen=True)
-class _Pending:
+class PendingRead:
     """A range that is being read. ``checksum`` is that of the whole object, of a large one."""
 
     source: ObjectRange
     data: Future[bytes]
     checksum: Optional[Future[Optional[RunningChecksum]]]
+
+    @property
+    def is_done(self) -> bool:
+        """True once its block can be had without waiting."""
+        return self.data.done() and (self.checksum is None or self.checksum.done())
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,11 @@ class OrderedReads:
         within: Optional[tuple[int, int]],
     ) -> Generator[ObjectBlock, None, None]:
         """Yields the blocks of each object, or of a range of it."""
-        pending: deque[_Pending] = deque()
+        pending: deque[PendingRead] = deque()
         held = 0
         budget, most = self.tuning.memory // 4, self.tuning.workers * 2
         pool = ThreadPool(self.tuning.workers, thread_name_prefix="rolerunner-read")
-        order = _BlockOrder()
+        order = BlockOrder()
         try:
             for started in self._start_reads(items, pool, cancel, within):
                 cancel.stop_if_set()
@@ -78,21 +83,21 @@ class OrderedReads:
         pool: ThreadPool,
         cancel: Cancel,
         within: Optional[tuple[int, int]],
-    ) -> Iterator[_Pending]:
+    ) -> Iterator[PendingRead]:
         for uri, info in items:
-            if within is None and info.size <= _BLOCK:
+            if within is None and info.size <= BLOCK:
                 source = ObjectRange(uri, info, 0, info.size)
-                read = self._retrying(source, self.transport.read_object, cancel)
-                yield _Pending(source, pool.submit(read), None)
+                read = self.retry(source, self.transport.read_object, cancel)
+                yield PendingRead(source, pool.submit(read), None)
                 continue
             first, total = within or (0, info.size)
-            checksum = None if within else pool.submit(self._start_checksum, uri, info)
-            for start, length in split_ranges(total, _BLOCK):
+            checksum = None if within else pool.submit(self.start_checksum, uri, info)
+            for start, length in split_ranges(total, BLOCK):
                 source = ObjectRange(uri, info, first + start, length)
-                read = self._retrying(source, self.transport.read_range, cancel)
-                yield _Pending(source, pool.submit(read), checksum)
+                read = self.retry(source, self.transport.read_range, cancel)
+                yield PendingRead(source, pool.submit(read), checksum)
 
-    def _start_checksum(self, uri: S3Uri, info: ObjectInfo) -> Optional[RunningChecksum]:
+    def start_checksum(self, uri: S3Uri, info: ObjectInfo) -> Optional[RunningChecksum]:
         """Returns the checksum to compute of a large object, which listings do not report."""
         now = check_unchanged(info, self.reader.head(uri, info.version), uri)
         expected = ExpectedChecksum.of(now.checksum)
@@ -100,9 +105,11 @@ class OrderedReads:
             return None
         return expected.start(now.size, lambda: self.reader.get_part_size(uri, now))
 
-    def _retrying(
+    def retry(
         self, source: ObjectRange, read: Callable[[ObjectRange, Cancel], bytes], cancel: Cancel
     ) -> Callable[[], bytes]:
+        """Returns a function that reads, again if that may help. It raises StepError."""
+
         def attempt() -> bytes:
             tried = 1
             while True:
@@ -118,13 +125,13 @@ class OrderedReads:
         return attempt
 
 
-class _BlockOrder:
+class BlockOrder:
     """Turns finished reads into blocks. The rest of an object that failed is left out."""
 
     def __init__(self) -> None:
         self._failed: Optional[ObjectInfo] = None
 
-    def complete(self, read: _Pending) -> Iterator[ObjectBlock]:
+    def complete(self, read: PendingRead) -> Iterator[ObjectBlock]:
         """Yields the block of a read; nothing if its object has failed."""
         source = read.source
         if self._failed is source.info:
@@ -138,7 +145,7 @@ class _BlockOrder:
             return
         yield ObjectBlock(source.uri, source.info, source.start, data)
 
-    def _verify(self, read: _Pending, data: bytes) -> None:
+    def _verify(self, read: PendingRead, data: bytes) -> None:
         source = read.source
         running = read.checksum.result() if read.checksum is not None else None
         if running is None:

@@ -20,7 +20,7 @@ from rolerunner.storage.native.templates import Request
 from rolerunner.storage.protocol import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from rolerunner.storage.http.sockets import SocketFactory
     from rolerunner.storage.native.templates import Address
@@ -74,7 +74,9 @@ class EventLoop:
         self._idleness = IdleMeter()
         self._polled_at = self._checked_at = time.monotonic()
 
-    def run(self, items: Iterable[Union[Outcome, WeightedTask, None]]) -> Iterator[Any]:
+    def run(
+        self, items: Iterable[Union[Outcome, WeightedTask, None]]
+    ) -> Generator[Any, None, None]:
         """Yields outcomes as tasks end, in no particular order. Raises StepError on cancellation.
 
         Items are drawn as there is room. None means that there is no item now but may be one later.

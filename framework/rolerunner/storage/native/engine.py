@@ -22,6 +22,7 @@ from rolerunner.storage.native.copies import CopyTasks
 from rolerunner.storage.native.deletes import DeleteTasks
 from rolerunner.storage.native.downloads import DownloadTasks
 from rolerunner.storage.native.fallback import iterate_or_fall_back
+from rolerunner.storage.native.ordered_reads import NativeOrderedReads
 from rolerunner.storage.native.parallel_listing import ParallelLister
 from rolerunner.storage.native.relays import RelayTasks, SourceTasks
 from rolerunner.storage.native.tasks import ObjectTasks
@@ -73,6 +74,7 @@ class NativeEngine:
         self._uploads = UploadTasks(client, tasks, self.fallback)
         self._copies = CopyTasks(client, tasks, self.fallback)
         self._relays = RelayTasks(client, tasks, self.fallback)
+        self._ordered_reads = NativeOrderedReads(client, tasks, self.transport, self.fallback)
         self._deletes = DeleteTasks(client, tasks, self.fallback)
 
     def list(
@@ -138,7 +140,10 @@ class NativeEngine:
     ) -> Generator[ObjectBlock, None, None]:
         """Yields the blocks of objects one after the other."""
         with closing(self.client.connections):
-            yield from self.fallback.read_in_order(items, cancel, within=within)
+            if within is not None:
+                yield from self.fallback.read_in_order(items, cancel, within=within)
+            else:
+                yield from self._ordered_reads.read(items, cancel)
 
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()

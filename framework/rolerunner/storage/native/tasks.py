@@ -37,6 +37,13 @@ class ObjectTasks:
 
     def retry(self, uri: S3Uri, begin: Callable[[], Task[Outcome]]) -> Task[Outcome]:
         """Returns the outcome of the last attempt, whose failure becomes a value."""
+        try:
+            return (yield from self.repeat(uri, begin))
+        except StepError as error:
+            return Outcome(uri, status="failed", error=error)
+
+    def repeat(self, uri: S3Uri, begin: Callable[[], Task[T]]) -> Task[T]:
+        """Returns the result of the first attempt that succeeds. Raises StepError of the last."""
         tried = 1
         while True:
             try:
@@ -44,7 +51,7 @@ class ObjectTasks:
             except (StepError, ClientError, BotoCoreError) as error:
                 failure = self._requests.to_step_error(error, uri)
                 if not can_retry(failure, tried):
-                    return Outcome(uri, status="failed", error=failure)
+                    raise failure from error
             yield backoff_seconds(tried)
             tried += 1
 
