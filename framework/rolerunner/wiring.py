@@ -99,14 +99,15 @@ def open_storage(
     process_count = processes.count if processes is not None else 1
     tuning = Tuning.for_memory(memory or DEFAULT_MEMORY, at_once, process_count)
     tuning = tuning if limits is None else tuning.apply_limits(limits)
-    client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
-    boto_engine = BotoEngine(client, role, caller, access, pacer, tuning)
+    caller = partial(sessions.session_arn, role)
     if engine == "boto3":
-        return boto_engine
+        return BotoEngine(sessions.client(role, "s3"), role, caller, access, pacer, tuning)
     from rolerunner.storage.http.sockets import SocketFactory  # noqa: PLC0415
     from rolerunner.storage.native.engine import open_native_engine  # noqa: PLC0415
 
-    config = client.meta.config
+    client = sessions.deferred_client(role, "s3")  # the engine sends most requests by itself
+    boto_engine = BotoEngine(client, role, caller, access, pacer, tuning)
+    config = client.template.meta.config
     net = SocketFactory(
         sessions.find_ca_bundle(), float(config.connect_timeout), float(config.read_timeout)
     )

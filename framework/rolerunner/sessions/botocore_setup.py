@@ -39,6 +39,7 @@ class BotocoreSessions:
         self._identity = identity
         self._handlers: Optional[HierarchicalEmitter] = None
         self._region: Optional[str] = None
+        self._ca_bundle: Optional[tuple[Any]] = None
 
     def create_session(self, credentials: Optional[Credentials] = None) -> botocore.session.Session:
         """Returns a new session: of ``credentials`` and no others, or of the job's environment."""
@@ -83,7 +84,9 @@ class BotocoreSessions:
 
     def find_ca_bundle(self) -> Optional[str]:
         """Returns the path of the certificates to trust instead of botocore's own, if any."""
-        configured = self.create_session().get_config_variable("ca_bundle")
+        if self._ca_bundle is None:  # a session takes milliseconds, and each step asks
+            self._ca_bundle = (self.create_session().get_config_variable("ca_bundle"),)
+        (configured,) = self._ca_bundle
         return os.environ.get("REQUESTS_CA_BUNDLE") if configured is None else str(configured)
 
     def find_endpoint(self, service: str) -> str:

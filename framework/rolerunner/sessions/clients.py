@@ -6,6 +6,7 @@ import copy
 import functools
 import random
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.config import Config
@@ -15,6 +16,8 @@ from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import is_conflict
 from rolerunner.sessions.botocore_setup import MAX_ATTEMPTS, explain_missing_profile
 from rolerunner.sessions.bounded_responses import bound_responses
+from rolerunner.sessions.credentials import TemplateCredentials
+from rolerunner.sessions.deferred_client import DeferredClient
 from rolerunner.sessions.service_models import deduplicate_search_paths, shared_loader
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ class ClientCache:
         self._creating = threading.RLock()
         """Creating clients is not thread-safe; using them is."""
         self._clients: dict[tuple[Any, ...], Any] = {}
+        self._deferred: dict[tuple[Any, ...], DeferredClient] = {}
+        self._template_credentials = TemplateCredentials()
         self._session: Optional[botocore.session.Session] = None
         self._boto3: dict[tuple[RenewableCredentials, str], boto3.Session] = {}
 
@@ -68,6 +73,17 @@ class ClientCache:
                     credentials, service, region, endpoint, config
                 )
             return self._clients[key]
+
+    def deferred_client(
+        self, credentials: RenewableCredentials, service: str, region: str
+    ) -> DeferredClient:
+        """Returns a client that is created by its first request. Raises what ``client`` raises."""
+        key = (credentials, service, region)
+        with self._creating:
+            if key not in self._deferred:
+                template = self.client(self._template_credentials, service, region)
+                self._deferred[key] = DeferredClient(template, partial(self.client, *key))
+            return self._deferred[key]
 
     def sts_client(self, credentials: RenewableCredentials, region: str, endpoint: str = "") -> Any:
         """Returns a client of STS with short timeouts."""

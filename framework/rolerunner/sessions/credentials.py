@@ -122,6 +122,22 @@ class JobCredentials(RenewableCredentials):
         return True
 
 
+class TemplateCredentials(RenewableCredentials):
+    """The keys of a client that builds requests and sends none; they are no secret."""
+
+    def __init__(self) -> None:
+        """Stores no keys."""
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Returns keys that stand for those of a role."""
+        return ReadOnlyCredentials("template", "template", None)
+
+    def invalidate(self, token: Any) -> bool:
+        """Returns False: such keys are not renewed."""
+        del token
+        return False
+
+
 class RoleCredentials(RenewableCredentials):
     """A role's credentials, renewed by whichever thread finds them due."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from rolerunner.sessions.components import SessionComponents
     from rolerunner.sessions.credentials import RenewableCredentials, RoleCredentials
+    from rolerunner.sessions.deferred_client import DeferredClient
     from rolerunner.sessions.identity import JobIdentity
     from rolerunner.sessions.lease import Lease, LeaseRequest, PortableLease, SessionSource
 
@@ -93,6 +94,14 @@ class Sessions(Unpicklable):
         credentials = self.get_credentials(role)
         region = region or role.region or self.require_region()
         return self._components.clients.client(credentials, service, region, config=config)
+
+    def deferred_client(self, role: Role, service: str) -> DeferredClient:
+        """Returns the client of ``client``, which is created by its first request.
+
+        Until then it shares one with all roles of its region, by which requests can be built.
+        """
+        region = role.region or self.require_region()
+        return self._components.clients.deferred_client(self.get_credentials(role), service, region)
 
     def get_credentials(self, role: Role) -> RenewableCredentials:
         """Returns the credentials that the role's requests are signed with.

@@ -13,6 +13,7 @@ from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
+from rolerunner.sessions.deferred_client import find_template_client
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.concurrency import batch_by_bucket
@@ -45,7 +46,7 @@ class Deletes:
     conditions: DeleteConditions = field(init=False)
 
     def __post_init__(self) -> None:
-        endpoint = self.requests.client.meta.endpoint_url
+        endpoint = find_template_client(self.requests.client).meta.endpoint_url
         object.__setattr__(self, "conditions", DeleteConditions(endpoint))
 
     def iterate_deletions(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import Role, S3Uri
+from rolerunner.sessions.deferred_client import prepare_client
 from rolerunner.storage.boto.concatenations import Concatenations
 from rolerunner.storage.boto.conditions import WriteRecovery
 from rolerunner.storage.boto.copies import Copies
@@ -69,7 +70,7 @@ class BotoEngine:
 
         ``transport`` moves the ranges and parts of large objects; it is boto3's by default.
         """
-        send_unmodelled_conditions(client)
+        prepare_client(client, send_unmodelled_conditions)
         requests = BotoRequests(client, role, caller, access or Access(), pacer or Pacer())
         tuning = tuning or Tuning()
         self.requests = requests

@@ -17,6 +17,7 @@ from rolerunner.iam.aws_errors import AwsError
 from rolerunner.iam.denials import explain_error
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Role, S3Uri
+from rolerunner.sessions.deferred_client import find_template_client
 from rolerunner.storage import payloads
 from rolerunner.storage.boto.errors import (
     PRECONDITION_CODES,
@@ -49,7 +50,7 @@ class BotoRequests:
     @property
     def max_attempts(self) -> int:
         """Attempts of one request, the first one included."""
-        retries = self.client.meta.config.retries or {}
+        retries = find_template_client(self.client).meta.config.retries or {}
         attempts = retries.get("total_max_attempts") or retries.get("max_attempts")
         return int(attempts or _DEFAULT_ATTEMPTS)
 
@@ -115,8 +116,9 @@ class BotoRequests:
 
     def has_parameter(self, method: str, name: str) -> bool:
         """Returns True if the operation has the parameter in this version of boto3."""
-        operation = self.client.meta.method_to_api_mapping[method]
-        return name in self.client.meta.service_model.operation_model(operation).input_shape.members
+        meta = find_template_client(self.client).meta
+        operation = meta.service_model.operation_model(meta.method_to_api_mapping[method])
+        return name in operation.input_shape.members
 
     def read_options(self, version: str) -> dict[str, Any]:
         """Returns the parameters of GET and HEAD that ask for checksums and for a version."""

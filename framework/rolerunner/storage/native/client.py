@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.model import S3Uri
+from rolerunner.sessions.deferred_client import find_template_client
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.http.blocking import BlockingClient
 from rolerunner.storage.http.connection_pool import ConnectionPool
@@ -133,7 +134,11 @@ class NativeClient:
         if template is None:
             parameters = {**self.requests.access_options(method), **options}
             template = build_template(
-                self.requests.client, self._credentials, method, bucket, parameters
+                find_template_client(self.requests.client),
+                self._credentials,
+                method,
+                bucket,
+                parameters,
             )
             self._templates[key] = template
         return template
