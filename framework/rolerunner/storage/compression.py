@@ -116,34 +116,34 @@ class _GzipCompressor:
         """Adds bytes; returns the pieces that are ready, in their order."""
         self._crc = find_crc32()(data, self._crc)
         self._size += len(data)
-        self._buffer += data
-        ready = bytearray(self._take_header())
-        while len(self._buffer) >= _PIECE * 2:  # the last piece is never empty
-            ready += self._start_piece(bytes(self._buffer[:_PIECE]))
-            del self._buffer[:_PIECE]
-        return bytes(ready)
+        ready = [self._take_header()]
+        rest = memoryview(data)
+        while rest:
+            if len(self._buffer) == _PIECE:  # only now, since the last piece is never empty
+                ready.append(self._start_piece(self._buffer))
+                self._buffer = bytearray()
+            taken = rest[: _PIECE - len(self._buffer)]
+            self._buffer += taken
+            rest = rest[len(taken) :]
+        return b"".join(ready)
 
     def flush(self) -> bytes:
         """Compresses what is left, and ends the member."""
-        rest = bytes(self._buffer)
-        ready = bytearray(self._take_header())
-        if len(rest) > _PIECE:
-            ready += self._start_piece(rest[:_PIECE])
-            rest = rest[_PIECE:]
-        last = _deflate(rest, self._level, self._window, zlib.Z_FINISH)
-        ready += b"".join(each.result() for each in self._pending)
+        ready = [self._take_header()]
+        last = _deflate(self._buffer, self._level, self._window, zlib.Z_FINISH)
+        ready += [each.result() for each in self._pending]
         self._pending.clear()
         if self._pool is not None:
             self._pool.shutdown()
-        return bytes(ready + last + struct.pack("<LL", self._crc, self._size & 0xFFFFFFFF))
+        return b"".join((*ready, last, struct.pack("<LL", self._crc, self._size & 0xFFFFFFFF)))
 
     def _take_header(self) -> bytes:
         header, self._header = self._header, b""
         return header
 
-    def _start_piece(self, piece: bytes) -> bytes:
+    def _start_piece(self, piece: bytearray) -> bytes:
         """Starts a piece in a thread; returns an earlier one once enough of them are waiting."""
-        window, self._window = self._window, piece[-_WINDOW:]
+        window, self._window = self._window, bytes(piece[-_WINDOW:])
         if not self._threads:
             return _deflate(piece, self._level, window, zlib.Z_SYNC_FLUSH)
         if self._pool is None:
@@ -158,7 +158,7 @@ class _GzipCompressor:
             self._pool.shutdown(wait=False)
 
 
-def _deflate(piece: bytes, level: int, window: bytes, end: int) -> bytes:
+def _deflate(piece: bytearray, level: int, window: bytes, end: int) -> bytes:
     """Compresses a piece that may refer to the bytes before it."""
     open_stream = find_deflater(level).compressobj
     options = (level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY)
