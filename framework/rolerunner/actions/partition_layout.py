@@ -18,6 +18,7 @@ HIVE = "hive"
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"\w+\Z")
 _WHOLE = re.compile(r"-?\d+\Z")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
 _WHOLE_TYPES = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """The folder of rows without a value."""
@@ -122,6 +123,7 @@ def _check_value(name: str, kind: str, value: str) -> None:
     if kind == "date":
         try:
             date.fromisoformat(value)
+            is_wrong = not _DAY.match(value)  # newer versions of Python take other forms, too
         except ValueError:
             is_wrong = True
     if is_wrong:

@@ -43,6 +43,7 @@ def test_folders_of_hive(key: str, values: tuple[str, ...], folder: str) -> None
         ("orders/country=at/day=2026-01-31/n=1", "no folder for the partition key 'n'"),
         ("orders/country=/day=2026-01-31/n=1/a", "an empty value for the partition key 'Country'"),
         ("orders/country=at/day=yesterday/n=1/a", "'yesterday' for the partition key 'day'"),
+        ("orders/country=at/day=20260131/n=1/a", "'20260131' for the partition key 'day'"),
         ("orders/country=at/day=2026-01-31/n=one/a", "which is of type int"),
     ],
 )
