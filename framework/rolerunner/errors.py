@@ -14,6 +14,7 @@
         ├── AccessDenied            a service refused the call
         ├── NotFound                no such bucket, object, or version
         ├── ServiceFailed           any other error of AWS, or no response
+        │   └── UnexpectedResponse  a response that the service does not give
         ├── EmptySource             there was nothing to work on
         ├── UnsafeKey               an object key that would leave the target folder
         ├── LocalFileFailed         the local disk failed: full, forbidden, missing
@@ -33,6 +34,12 @@ from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_UNEXPECTED = (
+    "repeat the step; if that does not help, find out what answers in the service's place: a proxy,"
+    " or a server that is not AWS's"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -153,6 +160,13 @@ class NotFound(StepError):
 
 class ServiceFailed(StepError):
     """Any other error of AWS, or no response."""
+
+
+class UnexpectedResponse(ServiceFailed):
+    """A response that the service does not give, such as the page of a proxy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint=_UNEXPECTED, type="InternalError")
 
 
 class EmptySource(StepError):

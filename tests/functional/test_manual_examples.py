@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
+from rolerunner.audit import audit_plan
 from rolerunner.spec_testing.load import load_cases
 from rolerunner.spec_testing.run import run_case
 from tests import coming_from
@@ -47,6 +48,19 @@ def test_no_table_is_interrupted() -> None:
         text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
         tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
         assert all(re.match(r".*\n\|[ :|-]+\|\n", each) for each in tables), page
+
+
+def test_comments_that_ignore_findings_stand_where_they_count(tmp_path: Path) -> None:
+    examples = [
+        text for page in PAGES for text in find_blocks(page, "yaml") if "rolerunner: ignore" in text
+    ]
+    assert examples
+    for text in examples:
+        spec = tmp_path / "spec.yaml"
+        spec.write_text(text)
+        job = api.load(spec, complete=False)
+        findings = audit_plan(api.plan(job), api.load_documents(spec))
+        assert [str(each) for each in findings if each.rule == "RR000"] == []
 
 
 def normalize_line(line: str) -> str:

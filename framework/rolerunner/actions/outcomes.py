@@ -158,12 +158,17 @@ def _closing_operation(outcomes: Iterable[object]) -> Iterator[None]:
             close()
 
 
+def _name_reason(uri: str, error: StepError) -> str:
+    is_named = error.message.startswith(f"{uri}: ")
+    return error.message if is_named else f"{uri}: {error.message}"
+
+
 def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: Any) -> StepError:
     error = first[0].error
     assert error is not None  # noqa: S101 - they are failed ones
     if total == 1:
         return error
-    reasons = "; ".join(f"{each.uri}: {each.error.message}" for each in first if each.error)
+    reasons = "; ".join(_name_reason(str(each.uri), each.error) for each in first if each.error)
     more = f"; and {failed - len(first):,} more" if failed > len(first) else ""
     given_up = (
         ", and none succeeded, so no more were tried"

@@ -14,7 +14,7 @@ from dataclasses import field
 from typing import Any, TypeVar, Union
 from urllib.parse import urlsplit
 
-from rolerunner.errors import NotFound, ServiceFailed, StepError
+from rolerunner.errors import NotFound, StepError, UnexpectedResponse
 from rolerunner.iam.actions_table import find_common_folder, is_aws_host
 from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
 from rolerunner.lazy_dataclass import dataclass
@@ -210,9 +210,8 @@ class Deletion:
                 if result.has(info.key, info.version):
                     self._outcomes[number] = self._make_done(info)
                 else:
-                    again[number] = ServiceFailed(
-                        f"{self._object_uri(info)}: S3 did not say whether it was deleted",
-                        type="InternalError",
+                    again[number] = UnexpectedResponse(
+                        f"{self._object_uri(info)}: S3 did not say whether it was deleted"
                     )
                 continue
             code = refused.get("Code", "")

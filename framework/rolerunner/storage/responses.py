@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Optional
 
-from rolerunner.errors import IntegrityFailed, ServiceFailed
+from rolerunner.errors import IntegrityFailed, ServiceFailed, UnexpectedResponse
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.kept_times import MTIME, MTIME_HEADER
@@ -55,17 +55,15 @@ def parse_versions(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
     yield from sorted((info for _, info in newest_first), key=lambda info: info.key.encode())
 
 
-def parse_object_info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
+def parse_object_info(uri: S3Uri, answer: Mapping[str, Any]) -> ObjectInfo:
     """Returns the object that a response to HEAD or GET describes.
 
     Raises ServiceFailed if it is incomplete.
     """
     if not parse_etag(answer) or answer.get("ContentLength", -1) < 0:
-        raise ServiceFailed(
-            f"{key}: S3 returned 200 without an ETag and a size", type="InternalError"
-        )
+        raise UnexpectedResponse(f"{uri}: S3 returned 200 without an ETag and a size")
     return ObjectInfo(
-        key,
+        uri.key,
         answer["ContentLength"],
         parse_etag(answer),
         format_timestamp(answer.get("LastModified")),
@@ -95,7 +93,7 @@ def find_checksum(headers: Mapping[str, str]) -> str:
     )
 
 
-def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
+def parse_object_headers(uri: S3Uri, headers: Mapping[str, str], size: int) -> ObjectInfo:
     """Returns the object that headers of HEAD or GET describe.
 
     Raises ServiceFailed if they are incomplete.
@@ -103,12 +101,10 @@ def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> Obj
     told = headers.get
     etag = told("etag")
     if not etag:
-        raise ServiceFailed(
-            f"{key}: S3 returned 200 without an ETag and a size", type="InternalError"
-        )
+        raise UnexpectedResponse(f"{uri}: S3 returned 200 without an ETag and a size")
     return make_object_info(
         {
-            "key": key,
+            "key": uri.key,
             "size": size,
             "etag": etag.strip('"'),
             "modified": _format_http_date(told("last-modified", "")),
@@ -212,23 +208,19 @@ def validated_pages(
             ({**marker, "Size": 0} for marker in page.get("DeleteMarkers", ())),
         ):
             if not each.get("Key", "").startswith(prefix.key) or each.get("Size", -1) < 0:
-                raise ServiceFailed(
+                raise UnexpectedResponse(
                     f"{prefix}: S3 listed '{each.get('Key')}', which is outside the "
-                    "prefix or has no size",
-                    type="InternalError",
+                    "prefix or has no size"
                 )
         if "IsTruncated" not in page or (page["IsTruncated"] and not _has_continuation(page)):
-            raise ServiceFailed(
-                f"{prefix}: the listing ended without IsTruncated or a continuation token",
-                type="InternalError",
+            raise UnexpectedResponse(
+                f"{prefix}: the listing ended without IsTruncated or a continuation token"
             )
         if page["IsTruncated"] and circle.is_repeated(
             page.get("NextContinuationToken")
             or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))
         ):
-            raise ServiceFailed(
-                f"{prefix}: the listing repeats a continuation token", type="InternalError"
-            )
+            raise UnexpectedResponse(f"{prefix}: the listing repeats a continuation token")
         if page["IsTruncated"] and circle.is_stalled(
             is_empty=not any(page.get(part) for part in ("Contents", "Versions", "DeleteMarkers"))
         ):
@@ -249,9 +241,7 @@ def check_deletion_response(http_response: Any, **_: Any) -> None:
     Raises ServiceFailed if it has no DeleteResult.
     """
     if http_response.status_code == 200 and b"DeleteResult" not in http_response.content:  # noqa: PLR2004 - HTTP
-        raise ServiceFailed(
-            "S3 returned 200 to a deletion without a DeleteResult", type="InternalError"
-        )
+        raise UnexpectedResponse("S3 returned 200 to a deletion without a DeleteResult")
 
 
 def check_etag_returned(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
@@ -260,9 +250,7 @@ def check_etag_returned(answer: Mapping[str, Any], target: S3Uri, what: str) -> 
     Raises ServiceFailed.
     """
     if not parse_etag(answer):
-        raise ServiceFailed(
-            f"{target}: S3 returned 200 to {what} without an ETag", type="InternalError"
-        )
+        raise UnexpectedResponse(f"{target}: S3 returned 200 to {what} without an ETag")
 
 
 def build_copy_source(uri: S3Uri, info: ObjectInfo) -> dict[str, str]:

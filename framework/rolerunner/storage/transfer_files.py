@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.decompression import Decompression
+    from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.kept_times import find_mtime
 from rolerunner.storage.protocol import ObjectInfo
 
@@ -218,17 +219,13 @@ class RangeSink:
         self,
         path: Path,
         descriptor: int,
-        info: ObjectInfo,
-        start: int,
-        length: int,
+        source: ObjectRange,
         make: Optional[Callable[[], integrity.Hash]],
         moved: Callable[[int], None],
     ) -> None:
         self._path = path
         self._descriptor = descriptor
-        self._info = info
-        self._start = start
-        self._length = length
+        self._source = source
         self._make = make
         self._running = make() if make is not None else None
         self._moved = moved
@@ -244,7 +241,7 @@ class RangeSink:
 
         Raises IntegrityFailed if it is not this range.
         """
-        check_range_headers(status, headers, self._info, self._start, self._length)
+        check_range_headers(status, headers, self._source)
         self.got = 0
         self._running = self._make() if self._make is not None else None
 
@@ -253,24 +250,24 @@ class RangeSink:
 
         Raises LocalFileFailed, IntegrityFailed for too many bytes, StepError on cancellation.
         """
-        if self.got + len(data) > self._length:
+        source = self._source
+        if self.got + len(data) > source.length:
             raise IntegrityFailed(f"{self._path}: received more bytes than requested")
-        write_at(self._path, self._descriptor, data, self._start + self.got)
+        write_at(self._path, self._descriptor, data, source.start + self.got)
         if self._running is not None:
             self._running.update(data)
         self.got += len(data)
         self._moved(len(data))
 
 
-def check_range_headers(
-    status: int, headers: Mapping[str, str], info: ObjectInfo, start: int, length: int
-) -> None:
+def check_range_headers(status: int, headers: Mapping[str, str], source: ObjectRange) -> None:
     """Checks that a response is the requested range of this object. Raises IntegrityFailed.
 
     A server may return the whole object, and not every one supports If-Match.
     """
-    if headers.get("etag", "").strip('"') != info.etag:
-        raise IntegrityFailed(f"{info.key}: the object changed while its ranges were read")
+    start, length = source.start, source.length
+    if headers.get("etag", "").strip('"') != source.info.etag:
+        raise IntegrityFailed(f"{source.uri}: the object changed while its ranges were read")
     told = headers.get("content-range", "")
     wanted = f"bytes {start}-{start + length - 1}/"
     whole = (
@@ -281,7 +278,8 @@ def check_range_headers(
     if told.startswith(wanted) or (not told and (status == http.client.PARTIAL_CONTENT or whole)):
         return
     raise IntegrityFailed(
-        f"requested bytes {start}-{start + length - 1}, received {told or 'the whole object'}"
+        f"{source.uri}: requested bytes {start}-{start + length - 1},"
+        f" received {told or 'the whole object'}"
     )
 
 

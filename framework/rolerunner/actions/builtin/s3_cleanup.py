@@ -17,7 +17,7 @@ from rolerunner.actions.shared_fields import (
 )
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import ServiceFailed
+from rolerunner.errors import UnexpectedResponse
 from rolerunner.iam.actions_table import build_bucket_arn
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
@@ -58,7 +58,7 @@ def measure_upload(
             break
         marker = following
     message = f"{uri}: the listing of an upload's parts does not end"
-    raise ServiceFailed(message, type="InternalError")
+    raise UnexpectedResponse(message)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Downloads:
             contextlib.closing(response["Body"]) as body,
         ):
             # a chunked response has no length
-            now = parse_object_info(uri.key, {"ContentLength": info.size, **response})
+            now = parse_object_info(uri, {"ContentLength": info.size, **response})
             expected = ExpectedChecksum.of(now.checksum)
             running = None
             if expected is not None:

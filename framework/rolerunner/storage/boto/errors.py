@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from botocore.exceptions import BotoCoreError
 
-from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
+from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError, UnexpectedResponse
 from rolerunner.model import S3Uri
 
 PRECONDITION_CODES = frozenset({"PreconditionFailed", "412"})
@@ -47,7 +47,7 @@ def make_checksum_error(uri: S3Uri, checksum: str) -> IntegrityFailed:
 
 def make_parse_error(uri: S3Uri, reason: str) -> ServiceFailed:
     """Returns the error of a response that is not one of S3's."""
-    return ServiceFailed(f"{uri}: cannot parse the response: {reason}", type="InternalError")
+    return UnexpectedResponse(f"{uri}: cannot parse the response: {reason}")
 
 
 def translate_botocore_error(error: BotoCoreError, uri: S3Uri) -> StepError:
@@ -66,4 +66,4 @@ def translate_value_errors(method: str) -> Iterator[None]:
         yield
     except ValueError as error:
         message = f"cannot parse the response to {method}: {error}"
-        raise ServiceFailed(message, type="InternalError") from error
+        raise UnexpectedResponse(message) from error

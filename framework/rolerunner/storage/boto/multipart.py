@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from rolerunner.errors import ServiceFailed, StepError
+from rolerunner.errors import StepError, UnexpectedResponse
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
@@ -107,7 +107,7 @@ class MultipartUploads:
         upload_id = response.get("UploadId")
         if not upload_id:
             message = f"{target}: S3 created a multipart upload without an upload ID"
-            raise ServiceFailed(message, type="InternalError")
+            raise UnexpectedResponse(message)
         return str(upload_id)
 
     @contextlib.contextmanager

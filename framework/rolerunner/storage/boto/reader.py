@@ -55,7 +55,7 @@ class ObjectReader:
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """Returns what S3 reports of one object. Raises NotFound, AccessDenied, StepError."""
         with self.requests.translate_errors(uri, version=version):
-            return parse_object_info(uri.key, self._fetch_headers(uri, version))
+            return parse_object_info(uri, self._fetch_headers(uri, version))
 
     def get_age(self, uri: S3Uri) -> Optional[float]:
         """Returns the seconds between Last-Modified and Date, both of the server's clock."""
@@ -142,7 +142,7 @@ class ObjectReader:
                 )
             with contextlib.closing(response["Body"]) as body:
                 data = bytes(body.read(source.length + 1))
-        now = parse_object_info(uri.key, {"ContentLength": info.size, **response})
+        now = parse_object_info(uri, {"ContentLength": info.size, **response})
         check_unchanged(info, now, uri)
         self.verify_content(uri, now, data, source.length)
         return data
@@ -198,7 +198,7 @@ class ObjectReader:
             if tags and not uri.in_directory_bucket:
                 options["Tagging"] = self._read_tags(uri, version)
         kept = {name: value for name, value in options.items() if value}
-        return parse_object_info(uri.key, response), kept
+        return parse_object_info(uri, response), kept
 
     def _read_tags(self, uri: S3Uri, version: str) -> str:
         """Returns the tags in the form of a query string. Raises ClientError."""

@@ -219,9 +219,7 @@ def write_range(
         landing = RangeSink(
             Path(file.path),
             descriptor,
-            source.info,
-            source.start,
-            source.length,
+            source,
             make_hash,
             count_bytes,
         )

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from urllib.parse import unquote_plus
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import ServiceFailed
+from rolerunner.errors import UnexpectedResponse
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.requests import BotoRequests
@@ -48,9 +48,7 @@ class UploadLister:
                 if guard.is_repeated(tuple(markers.values())) or guard.is_stalled(
                     is_empty=not uploads
                 ):
-                    raise ServiceFailed(
-                        f"{prefix}: the listing of uploads does not end", type="InternalError"
-                    )
+                    raise UnexpectedResponse(f"{prefix}: the listing of uploads does not end")
                 cancel.stop_if_set()
 
 
@@ -58,8 +56,7 @@ def _parse_page(page: Mapping[str, Any], prefix: S3Uri) -> list[UnfinishedUpload
     # botocore takes any XML, such as the page of a proxy, for a listing without uploads
     if not _PAGE_FIELDS & page.keys():
         message = f"{prefix}: the response cannot be parsed: it is not a listing of uploads"
-        hint = "a proxy may have answered in place of S3; check the endpoint"
-        raise ServiceFailed(message, hint=hint, type="InternalError")
+        raise UnexpectedResponse(message)
     decode = _decoder(page)
     now = _server_time(page)
     uploads = []
@@ -68,7 +65,7 @@ def _parse_page(page: Mapping[str, Any], prefix: S3Uri) -> list[UnfinishedUpload
         if not key.startswith(prefix.key) or not each.get("UploadId"):
             # aborting it would delete parts that nobody asked for
             message = f"{prefix}: S3 listed an upload of '{key}', which is outside the prefix"
-            raise ServiceFailed(f"{message} or has no id", type="InternalError")
+            raise UnexpectedResponse(f"{message} or has no id")
         age = (now - initiated).total_seconds() if initiated is not None else None
         uploads.append(
             UnfinishedUpload(key, str(each["UploadId"]), format_timestamp(initiated), age)
@@ -84,7 +81,7 @@ def _find_markers(
     key = _decoder(page)(str(page.get("NextKeyMarker") or "")) or (last.key if last else "")
     if not key:
         message = f"{prefix}: the listing of uploads ended without IsTruncated or a marker"
-        raise ServiceFailed(message, type="InternalError")
+        raise UnexpectedResponse(message)
     same = last is not None and last.key == key
     upload_id = page.get("NextUploadIdMarker") or (last.upload_id if same and last else "")
     return {"KeyMarker": key, **({"UploadIdMarker": str(upload_id)} if upload_id else {})}

@@ -7,7 +7,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote_plus
 
-from rolerunner.errors import ServiceFailed
+from rolerunner.errors import UnexpectedResponse
 from rolerunner.sessions.timestamps import parse_timestamp
 from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
@@ -38,7 +38,7 @@ class ListPage:
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            raise ServiceFailed(_NO_PAGE, type="InternalError") from None
+            raise UnexpectedResponse(_NO_PAGE) from None
         # S3 writes neither <!DOCTYPE nor <![CDATA[; one character is found a hundred times as fast
         # as two
         if (
@@ -46,7 +46,7 @@ class ListPage:
             or not text.rstrip().endswith("</ListBucketResult>")
             or ("!" in text and "<!" in text)
         ):
-            raise ServiceFailed(_NO_PAGE, type="InternalError")
+            raise UnexpectedResponse(_NO_PAGE)
         self._text = text
         self._objects: Optional[list[ObjectInfo]] = None
         self.size = len(body)
@@ -58,7 +58,7 @@ class ListPage:
         )
         self.last = self._parse_key(text.rfind("<Key>") if self.first is not None else -1)
         if self.truncated and self.token is None and self.last is None:
-            raise ServiceFailed(_NO_PAGE, type="InternalError")
+            raise UnexpectedResponse(_NO_PAGE)
 
     def _parse_key(self, at: int) -> Optional[str]:
         end = self._text.find("</Key>", at)
@@ -103,7 +103,7 @@ class ListPage:
         for each in _ANY_FORM.findall(self._text):
             fields = dict(_FIELD.findall(each))
             if "Key" not in fields or not fields.get("Size", "").isdigit():
-                raise ServiceFailed(_NO_PAGE, type="InternalError")
+                raise UnexpectedResponse(_NO_PAGE)
             second = _parse_time(fields.get("LastModified", ""))[:-1]
             yield (
                 fields["Key"],
@@ -122,7 +122,7 @@ def _parse_time(text: str) -> str:
     try:
         return str(parse_timestamp(text).strftime("%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
-        raise ServiceFailed(_NO_PAGE, type="InternalError") from None
+        raise UnexpectedResponse(_NO_PAGE) from None
 
 
 def _find_between(text: str, start: str, end: str) -> Optional[str]:

@@ -13,7 +13,7 @@ from html import escape, unescape
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import quote, urlencode
 
-from rolerunner.errors import ServiceFailed
+from rolerunner.errors import UnexpectedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ def parse_tags(body: bytes) -> str:
     Raises ServiceFailed if the body has no tags.
     """
     if body and b"TagSet" not in body:  # Ceph returns an empty body for an object without tags
-        raise ServiceFailed("the response cannot be parsed: it has no TagSet", type="InternalError")
+        raise UnexpectedResponse("the response cannot be parsed: it has no TagSet")
     return urlencode(
         [(decode_text(key), decode_text(value)) for key, value in _TAG.findall(body)],
         quote_via=quote,
@@ -114,9 +114,7 @@ class DeleteResult:
 def parse_delete_result(body: bytes) -> DeleteResult:
     """Parses the response to DeleteObjects. Raises ServiceFailed if it is none."""
     if not _DELETED.search(body):
-        raise ServiceFailed(
-            "the response cannot be parsed: it is not a DeleteResult", type="InternalError"
-        )
+        raise UnexpectedResponse("the response cannot be parsed: it is not a DeleteResult")
     errors = [_parse_fields(each) for each in _ERROR.findall(body)]
     deleted = [
         (unescape(key) if "&" in key else key, version)

@@ -101,7 +101,7 @@ class DownloadTasks:
         self, uri: S3Uri, response: Response, sink: DownloadSink, cancel: Cancel
     ) -> tuple[ObjectInfo, bool]:
         """Completes the file; returns the object, and whether its bytes are verified already."""
-        now = parse_object_headers(uri.key, response.headers, response.sunk or len(response.body))
+        now = parse_object_headers(uri, response.headers, response.sunk or len(response.body))
         if response.sunk:
             return now, False
         self._requests.count_bytes(now.size, cancel)

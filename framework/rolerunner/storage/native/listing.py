@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Optional
 
-from rolerunner.errors import ServiceFailed
+from rolerunner.errors import ServiceFailed, UnexpectedResponse
 from rolerunner.keyspace import KeyRange, OrderedRanges, split_by_guessing
 from rolerunner.storage.responses import MAX_EMPTY_PAGES, PaginationGuard
 
@@ -162,13 +162,10 @@ class Listing:
         """Raises ServiceFailed for keys outside the prefix, and for pages without end."""
         for key in (page.first, page.last):
             if key is not None and not key.startswith(self._prefix):
-                raise ServiceFailed(
-                    f"S3 lists '{key}', which is not below '{self._prefix}'", type="InternalError"
-                )
+                raise UnexpectedResponse(f"S3 lists '{key}', which is not below '{self._prefix}'")
         if page.truncated and cursor.guard.is_repeated(page.token or page.last):
-            raise ServiceFailed(
-                f"the listing of '{self._prefix}' repeats a continuation token",
-                type="InternalError",
+            raise UnexpectedResponse(
+                f"the listing of '{self._prefix}' repeats a continuation token"
             )
         if page.truncated and cursor.guard.is_stalled(is_empty=page.first is None):
             message = (

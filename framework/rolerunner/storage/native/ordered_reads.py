@@ -132,7 +132,7 @@ class NativeOrderedReads:
             yield BlockingCall(lambda: self._explain_refusal(source, refusal))
             raise
         data = response.body
-        now = parse_object_headers(uri.key, response.headers, len(data))
+        now = parse_object_headers(uri, response.headers, len(data))
         check_unchanged(info, now, uri)
         verify = partial(self._reader.verify_content, uri, now, data, source.length)
         if "-" in now.checksum:  # of parts, whose size is asked for

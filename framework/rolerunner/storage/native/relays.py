@@ -129,7 +129,7 @@ class RelayTasks:
         if "Tagging" not in item.options:
             headers.update((yield from source.read_tags(uri, version, source_policy)))
         data = response.body
-        now = parse_object_headers(uri.key, response.headers, len(data))
+        now = parse_object_headers(uri, response.headers, len(data))
         digest = compute_digest(algorithm, data)
         if now.checksum != f"{algorithm}:{digest}":  # most often one digest serves both ends
             yield from source.verify(uri, now, data)

@@ -19,8 +19,7 @@ class PassingSink:
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Raises IntegrityFailed if the response is another range."""
-        source = self._source
-        check_range_headers(status, headers, source.info, source.start, source.length)
+        check_range_headers(status, headers, self._source)
 
     def write(self, data: bytes) -> None:
         """Keeps nothing."""
@@ -44,8 +43,7 @@ class MemorySink:
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Starts over. Raises IntegrityFailed if the response is another range."""
-        source = self._source
-        check_range_headers(status, headers, source.info, source.start, len(self._data))
+        check_range_headers(status, headers, self._source)
         self._reset_buffer()
 
     def room(self, most: int) -> memoryview:

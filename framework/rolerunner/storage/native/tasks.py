@@ -93,7 +93,7 @@ class ObjectTasks:
             # the plain engine asks a GET for the reason
             return (yield from run_blocking(lambda: self._reader.head(uri)))
         length = int(response.headers.get("content-length", "0"))
-        return parse_object_headers(uri.key, response.headers, length)
+        return parse_object_headers(uri, response.headers, length)
 
     def head_outcome(self, uri: S3Uri, policy: RetryPolicy) -> Task[Outcome]:
         """Returns the outcome of HEAD."""

@@ -144,7 +144,7 @@ class NativeTransport:
                 ),
                 cancel,
             )
-        now = parse_object_headers(uri.key, response.headers, len(response.body))
+        now = parse_object_headers(uri, response.headers, len(response.body))
         check_unchanged(info, now, uri)
         self._reader.verify_content(uri, now, response.body, source.length)
         return response.body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore import exceptions
 
-from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
+from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError, UnexpectedResponse
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto import errors
 
@@ -56,7 +56,8 @@ def test_errors_of_conditions_and_contents() -> None:
     assert type(damaged) is IntegrityFailed
     assert str(damaged).endswith("the received bytes are not CRC32:x")
     unparsable = errors.make_parse_error(URI, "no XML")
-    assert (type(unparsable), unparsable.type) == (ServiceFailed, "InternalError")
+    assert (type(unparsable), unparsable.type) == (UnexpectedResponse, "InternalError")
+    assert "a proxy" in unparsable.hint
     assert str(unparsable) == "s3://bucket/key: cannot parse the response: no XML"
 
 
