@@ -39,7 +39,8 @@ class BotocoreSessions:
         self._identity = identity
         self._handlers: Optional[HierarchicalEmitter] = None
         self._region: Optional[str] = None
-        self._ca_bundle: Optional[tuple[Any]] = None
+        self._ca_bundles: dict[Optional[str], Any] = {}
+        """Value of AWS_CA_BUNDLE -> the path that it or the profile sets."""
 
     def create_session(self, credentials: Optional[Credentials] = None) -> botocore.session.Session:
         """Returns a new session: of ``credentials`` and no others, or of the job's environment."""
@@ -84,9 +85,11 @@ class BotocoreSessions:
 
     def find_ca_bundle(self) -> Optional[str]:
         """Returns the path of the certificates to trust instead of botocore's own, if any."""
-        if self._ca_bundle is None:  # a session takes milliseconds, and each step asks
-            self._ca_bundle = (self.create_session().get_config_variable("ca_bundle"),)
-        (configured,) = self._ca_bundle
+        from_environment = os.environ.get("AWS_CA_BUNDLE")
+        if from_environment not in self._ca_bundles:  # a session takes milliseconds
+            configured = self.create_session().get_config_variable("ca_bundle")
+            self._ca_bundles[from_environment] = configured
+        configured = self._ca_bundles[from_environment]
         return os.environ.get("REQUESTS_CA_BUNDLE") if configured is None else str(configured)
 
     def find_endpoint(self, service: str) -> str:
