@@ -40,6 +40,7 @@ STARTS_PROCESSES = {"rolerunner", "memory_aws"}
 
 
 LONG_MODULES = {
+    "test_access_denied",
     "test_benchmarks",
     "test_catalog_and_queries",
     "test_check_command",
@@ -47,7 +48,9 @@ LONG_MODULES = {
     "test_compressed_transfers",
     "test_concat",
     "test_conditional_writes",
+    "test_copy_metadata",
     "test_copy_mirror",
+    "test_copy_targets",
     "test_credential_redaction",
     "test_delete_extra",
     "test_deploy",
@@ -81,6 +84,7 @@ LONG_MODULES = {
     "test_policies_in_moto",
     "test_process_limits",
     "test_pytest_plugin",
+    "test_rclone_server",
     "test_repeated_runs",
     "test_restore",
     "test_resume",
@@ -98,6 +102,8 @@ LONG_MODULES = {
     "test_sftp_transfers",
     "test_signals",
     "test_spec_testing",
+    "test_state_documents",
+    "test_storage_verification",
     "test_sts_responses",
     "test_telemetry",
     "test_transfer_cancellation",
@@ -207,10 +213,11 @@ def _restore_garbage_collector() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _forget_modules(tmp_path: Path) -> Iterator[None]:
     """Forgets modules imported from the test's folder: others have modules of the same name."""
+    before = frozenset(sys.modules)
     yield
     folder = f"{tmp_path}{os.sep}"
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None)).startswith(folder):
+    for name in sys.modules.keys() - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(folder):
             del sys.modules[name]
 
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
-from rolerunner.errors import AccessDenied, NotFound, ServiceFailed, StepError
+from rolerunner.errors import AccessDenied, NotFound, ServiceFailed, StepError, UnexpectedResponse
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.protocol import Access
@@ -39,7 +39,7 @@ def fail(code: str, operation: str = "GetObject", status: int = 400) -> ClientEr
         (fail("NoSuchKey", status=404), NotFound, "NoSuchKey"),
         (fail("AccessDenied", status=403), AccessDenied, "AccessDenied"),
         (EndpointConnectionError(endpoint_url="x"), ServiceFailed, "EndpointConnectionError"),
-        (ResponseParserError("no XML\nmore"), ServiceFailed, "InternalError"),
+        (ResponseParserError("no XML\nmore"), UnexpectedResponse, "InternalError"),
     ],
 )
 def test_foreign_exceptions_are_translated(
