@@ -45,7 +45,7 @@ IF_EXISTS: dict[str, dict[str, str]] = {
     "checksum": {"if_exists": "skip_same"},
     "immutable": {"if_exists": "fail_different"},
 }
-"""What happens to an object that is there already, and the fields for it."""
+"""The ways to treat an object that is there already, and the fields for them."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def draw_case(seed: int, *, ages: bool = False) -> Case:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the source and target of a case are: a folder, or ``BUCKET/PREFIX/``."""
+    """The source and target of a case: a folder, or ``BUCKET/PREFIX/``."""
 
     source: str
     target: str

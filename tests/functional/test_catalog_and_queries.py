@@ -563,7 +563,7 @@ _OF_THE_ENGINE = (
     "s3:Put",
     "s3:Abort",
 )
-"""What Athena itself does as the role, which the emulator does without."""
+"""The requests of Athena itself as the role, which the emulator does without."""
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_the_same_is_left_behind_by_age(bench_with_ages: Bench, seed: int) -> No
 
 
 CSV = (Glob(("**/*.csv",), ("*.csv",), ("*.csv",)),)
-"""What no object of the differences below is."""
+"""The properties that no object of the differences below has."""
 
 
 @dataclass(frozen=True)

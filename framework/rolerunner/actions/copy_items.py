@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CopyTemplate:
-    """What all copies of a step have in common; can be sent to other machines."""
+    """The settings that all copies of a step share; can be sent to other machines."""
 
     objects: ObjectList
     place: S3Uri

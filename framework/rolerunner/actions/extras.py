@@ -19,7 +19,7 @@ class RequiredExtra:
 
     name: str
     feature: str
-    """What needs it, such as ``telemetry.metrics`` or ``step 'pack'``."""
+    """The user of the extra, such as ``telemetry.metrics`` or ``step 'pack'``."""
 
 
 def find_required_extras(job: Job) -> tuple[RequiredExtra, ...]:

@@ -45,7 +45,7 @@ class StepDescription:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What calls for some batches returned, added up, and their log messages."""
+    """The results of some batches, added up, and their log messages."""
 
     objects: int
     returned: Mapping[str, Any]

@@ -31,7 +31,7 @@ _KEPT_FIELDS = frozenset({"Values", "LastAccessTime", "Parameters", "LastAnalyze
 
 @dataclass(frozen=True)
 class TableDescription:
-    """What partitions take from their table."""
+    """The settings that partitions take from their table."""
 
     keys: Sequence[tuple[str, str]]
     storage: Mapping[str, Any]

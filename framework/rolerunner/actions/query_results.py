@@ -32,7 +32,7 @@ class QueryRows:
     rows: Sequence[Mapping[str, Any]] = ()
     columns: Sequence[Mapping[str, str]] = ()
     written: int = 0
-    """How many rows an INSERT INTO wrote."""
+    """The number of rows that an INSERT INTO wrote."""
     is_truncated: bool = False
 
 

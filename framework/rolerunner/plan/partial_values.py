@@ -56,7 +56,7 @@ def fill_known(value: Any, scope: Mapping[str, Any]) -> Any:
 
 
 def fill_partly(value: Any, scope: Mapping[str, Any]) -> Any:
-    """Does the same, and evaluates in each text the expressions that can be; secrets stay."""
+    """Returns the same, with the expressions evaluated that can be; secrets stay."""
     known = fill_known(value, scope)
     if isinstance(known, Template):
         return replace_known_parts(known, scope)

@@ -27,7 +27,7 @@ class WorkNote:
     needs: tuple[str, ...]
     """Ids of the steps before it; once one of them runs again, the work is outdated."""
     text: str
-    """What finds the work again, such as the id of a query."""
+    """A reference to the work, such as the id of a query."""
 
 
 @dataclass

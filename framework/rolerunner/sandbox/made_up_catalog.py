@@ -30,7 +30,7 @@ _ALL = "*"
 
 @dataclass
 class MadeUpCatalog:
-    """What the actions of a spec use of the Data Catalog, Athena and Glue."""
+    """The parts of the Data Catalog, Athena and Glue that the actions of a spec use."""
 
     tables: dict[tuple[str, str, str], SandboxTable] = field(default_factory=dict)
     """(account, database, table) -> the table."""

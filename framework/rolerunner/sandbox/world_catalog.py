@@ -75,7 +75,7 @@ class SandboxDatabase(StrictModel):
 
     @property
     def place(self) -> str:
-        """What no other database has."""
+        """Its name, which no other database has."""
         return f"{self.name} of account {self.account}"
 
 
@@ -89,7 +89,7 @@ class SandboxWorkgroup(StrictModel):
 
     @property
     def place(self) -> str:
-        """What no other workgroup has."""
+        """Its name, which no other workgroup has."""
         return f"{self.name} of account {self.account}"
 
 
@@ -128,7 +128,7 @@ class SandboxJob(StrictModel):
 
     @property
     def place(self) -> str:
-        """What no other job has."""
+        """Its name, which no other job has."""
         return f"{self.name} of account {self.account}"
 
     def as_input(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Sessions(Unpicklable):
 
     @property
     def _components(self) -> SessionComponents:
-        """What talks to AWS, created at the first use: a run may need no session."""
+        """The parts that talk to AWS, created at the first use: a run may need no session."""
         if self._loaded is None:
             # imports botocore, which takes a fifth of the start of a run
             from rolerunner.sessions.components import create_components  # noqa: PLC0415

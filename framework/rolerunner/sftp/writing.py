@@ -158,11 +158,11 @@ class LargeFile:
             if start:
                 opened.truncate(start)
                 opened.seek(start)
-            _write_blocks(opened, self._counted(start))
+            _write_blocks(opened, self._count_bytes(start))
             finish_file(opened, new)
         rename_file(client, new)
 
-    def _counted(self, start: int) -> Iterator[bytes]:
+    def _count_bytes(self, start: int) -> Iterator[bytes]:
         at = start
         for block in self._read_from(start):
             yield block

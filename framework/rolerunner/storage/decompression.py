@@ -25,7 +25,7 @@ _MAX_MEMORY = 128 * MIB
 
 @dataclass(frozen=True)
 class Decompression:
-    """How an object is decompressed; an empty codec stands for that of its Content-Encoding."""
+    """The way to decompress an object; an empty codec stands for that of its Content-Encoding."""
 
     codec: str
     max_bytes: Optional[int] = None

@@ -1,4 +1,4 @@
-"""What exists at a target is kept if it is the same, and is an error otherwise."""
+"""An object at the target is kept if it is the same, and is an error otherwise."""
 
 from __future__ import annotations
 

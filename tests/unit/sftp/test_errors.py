@@ -1,4 +1,4 @@
-"""What a server answers becomes an error with a remedy."""
+"""An answer of a server becomes an error with a remedy."""
 
 from __future__ import annotations
 

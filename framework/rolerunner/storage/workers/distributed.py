@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 
 _FEW = 4
-"""Where the bytes of all objects are not known, objects are spread from this many times as many
+"""If the bytes of all objects are not known, objects are spread from this many times as many
 bytes on.
 """
 _SAMPLED_KEYS = 50

@@ -49,7 +49,7 @@ class PartCall:
 
 @dataclass(frozen=True)
 class PartResult:
-    """What a call returned, or the error that it raised."""
+    """The result of a call, or the error that it raised."""
 
     value: Any = None
     error: Optional[Exception] = None

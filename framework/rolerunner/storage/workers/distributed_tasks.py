@@ -41,7 +41,7 @@ KEYS_PER_DELETION = 1000
 TASK_SECONDS = 1.0
 """Time that a task takes if its size is chosen by time: progress is reported as often."""
 _MAX_GROWTH = 4
-"""How many times as many objects as any task before it a task may have."""
+"""The factor by which a task may have more objects than any task before it."""
 MAX_OBJECTS_PER_TASK = 20_000
 """Such a task and its outcomes take some 20 MB of a worker's memory."""
 MAX_TASK_BYTES = 256 << 20

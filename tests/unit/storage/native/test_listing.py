@@ -44,7 +44,7 @@ def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> ListPage:
 def listed(
     keys: list[str], prefix: str, size: int, *, memory: int = 1 << 20, latency: float = 0.08
 ) -> tuple[list[str], int, int, int]:
-    """What comes out, in how many rounds, by how many requests, and how many keys were sent."""
+    """The keys found, and the numbers of rounds, requests and keys sent."""
     asked: list[RangeCursor] = []
     pages = Listing(prefix, asked.append, memory)
     found: list[str] = []
