@@ -141,15 +141,15 @@ def start_peers(folder: Path, endpoint: str, region: str, keys: Any) -> Iterator
 
 
 @contextmanager
-def serve_folder(root: Path, keys: str) -> Iterator[str]:
+def serve_folder(root: Path, keys: str, program: str = "") -> Iterator[str]:
     """Serves the folders below ``root`` as buckets with rclone, and yields the endpoint.
 
-    An object's time is that of its file.
+    An object's time is that of its file. ``program`` is the rclone to use, if not the peers'.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = str(find_peers() / "rclone")
+    program = program or str(find_peers() / "rclone")
     address = ["--addr", f"127.0.0.1:{port}", "--config", os.devnull]
     cache = ["--dir-cache-time", "0s"]  # tests write into the folders themselves
     command = [program, "serve", "s3", "--auth-key", keys, *cache, *address, str(root)]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +16,7 @@ from botocore.config import Config
 from rolerunner import api
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
+from tests.peers import serve_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,32 +36,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("rclone")
     (folder / "source-bucket").mkdir()
     (folder / "target-bucket").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        RCLONE,
-        "serve",
-        "s3",
-        "--auth-key",
-        "key-id,secret-key",
-        "--addr",
-        f"127.0.0.1:{port}",
-        "--config",
-        os.devnull,
-        str(folder),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as tried:
-                if tried.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    with serve_folder(folder, "key-id,secret-key", RCLONE) as address:
+        yield address
 
 
 @pytest.fixture(params=["fast", "boto3"])
