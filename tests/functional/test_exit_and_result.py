@@ -15,6 +15,7 @@ from rolerunner.errors import RolesRefused, SpecError
 from rolerunner.observers.report import ReportPage
 from rolerunner.observers.result import ResultFile
 from rolerunner.run import sequence
+from tests.in_process import create_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -425,6 +426,76 @@ def test_an_exception_of_the_run_itself_writes_its_result(
         run(tmp_path, EARLY)
     assert result(tmp_path)["status"] == "failed"
     assert result(tmp_path)["error"]["type"] == "ZeroDivisionError"
+
+
+# places that cannot be written
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("file/r.json", "a file exists where a folder is needed"),
+        ("folder", "a folder exists where the file would be"),
+        ("/proc/r.json", "/proc/r.json"),
+        ("s3://bucket/r.json", "not to S3"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--result", "--report"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_run(
+    option: str,
+    place: str,
+    reason: str,
+    tmp_path: Path,
+    memory_aws: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "spec.yaml").write_text(HEAD + EARLY)
+    other = "--report" if option == "--result" else "--result"
+    run_command = create_command(monkeypatch, capsys)
+    done = run_command("run", "spec.yaml", option, place, other, "other")
+    assert (done.returncode, memory_aws.bodies()) == (2, {})
+    assert option in done.stderr
+    assert reason in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder", "spec.yaml"}
+
+
+LOSING = {
+    "succeeded": ("", 4),
+    "failed": ("; raise ValueError('x')", 4),
+    "stopped": (
+        "; os.kill(os.getpid(), 15); context.cancel.wait(60); context.cancel.stop_if_set()",
+        143,
+    ),
+}
+"""Status of a run -> what its function does after the folder is gone, and the exit status."""
+
+
+@pytest.mark.parametrize("status", LOSING)
+def test_a_result_that_no_file_takes_is_printed_and_fails_the_command(
+    status: str, tmp_path: Path, memory_aws: Store
+) -> None:
+    body, expected = LOSING[status]
+    (tmp_path / "job.py").write_text(
+        "import os, shutil\ndef run(context):\n    shutil.rmtree('gone'); open('gone', 'w')" + body
+    )
+    spec = HEAD + 'steps: [{id: work, action: python.call, function: "job.py:run"}]'
+    (tmp_path / "spec.yaml").write_text(spec)
+    done = subprocess.run(
+        [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "gone/r.json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == expected
+    assert "could not be written" in done.stderr
+    assert "a file exists where a folder is needed" in done.stderr
+    assert json.loads(done.stderr[done.stderr.index("{\n") :])["status"] == status
 
 
 # a refused role

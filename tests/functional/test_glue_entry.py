@@ -285,6 +285,18 @@ def test_a_result_that_cannot_be_written_fails_the_job_and_says_so(
     assert lines[-1].startswith(
         "rolerunner: the result could not be written to s3://partner-landing/result.json: "
     )
+    logged = [json.loads(line) for line in lines if '"result_not_written"' in line]
+    assert json.loads(logged[0]["result"])["status"] == "succeeded"
+
+
+def test_a_local_place_that_cannot_be_written_is_refused_before_the_run(
+    launch: Launch, tmp_path: Path
+) -> None:
+    arguments = ["--job_spec", "s3://job-specs/slow.yaml", "--lines", "1"]
+    code, lines, _ = wait_for_exit(launch(*arguments, "--result", "/proc/result.json"))
+    assert code == 1
+    assert "/proc/result.json" in lines[-1]
+    assert not any("step_started" in line for line in lines)
 
 
 def test_without_a_region_the_error_says_what_to_set(launch: Launch) -> None:

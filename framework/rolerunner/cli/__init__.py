@@ -110,8 +110,8 @@ def main() -> None:
     rolerunner run nightly.yaml --sandbox
     rolerunner run nightly.yaml -p run_date=2026-01-31 --result result.json
 
-    Exit status: 0 success, 2 invalid spec or command line, 3 a role was refused, 4 a step failed or
-    a secret could not be fetched.
+    Exit status: 0 success, 2 invalid spec or command line, 3 a role was refused, 4 a step failed, a
+    secret could not be fetched, or the result could not be written.
     """
 
 

@@ -7,7 +7,6 @@ import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Optional
@@ -26,6 +25,7 @@ from rolerunner.cli.common import (
     read_params,
     warn_of_secrets,
 )
+from rolerunner.cli.result_files import record_result
 from rolerunner.cli.sandboxed import (
     DEFAULT_FILE,
     enter_sandbox,
@@ -33,10 +33,8 @@ from rolerunner.cli.sandboxed import (
     find_served_sandbox,
 )
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RolesRefused, SecretsFailed
-from rolerunner.events import RunFinished
-from rolerunner.model import Failure, RunLocation, RunResult
+from rolerunner.model import RunLocation
 from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.streams import stop_waiting_for_readers
 from rolerunner.redaction.printing import redact_prints
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
 
     from rolerunner.events import Observer
     from rolerunner.model import Job
-    from rolerunner.observers.result import ResultFile
 
 _POLICY_ERRORS = ("AccessDenied", "AccessDeniedException", "RoleRefused")
 """Error types that are caused by a policy."""
@@ -151,7 +148,7 @@ def run(
     key = _choose_run_key(resume, run_key)
     with ExitStack() as stack:
         settling = stack.enter_context(GcTuner())
-        files = stack.enter_context(_open_result_files(result, report))
+        files = stack.enter_context(record_result(result, report))
         given = read_params(params, params_file)
         job = api.load(spec, given, code_is_here=True, env=env)
         warn_of_secrets(job, params)
@@ -170,7 +167,7 @@ def run(
             ended = api.run(
                 job,
                 identity=identity and replace(identity, is_shared=True),
-                observers=[log, *files, settling],
+                observers=[log, files, settling],
                 cancel=cancel,
                 run_key=key,
                 resume=resume is not None,
@@ -178,15 +175,14 @@ def run(
                 only=_select_steps(job, only, start),
                 location=_locate_result(result or report),
             )
-    if ended.status == "succeeded":
-        return
+    is_lost = files.print_lost_result()
     failures = [step.error.type for step in ended.action_steps if step.error is not None]
-    is_failed = ended.status != "warning"
+    is_failed = ended.status not in ("succeeded", "warning")
     if is_failed and explain is not None and any(each in _POLICY_ERRORS for each in failures):
         explain()
     if (is_failed or failures) and _is_state_kept(job, spec, sandbox, env):
         echo(f"rolerunner: resume with: --resume {key or ended.run_id}", err=True)
-    if not is_failed:
+    if not is_failed and not is_lost:
         return
     _exit_now(_SIGNAL_BASE + received[0] if ended.status == "stopped" and received else FAILED_STEP)
 
@@ -273,33 +269,3 @@ def _create_log_observer(log_format: str, log_level: str) -> Observer:
     from rolerunner.observers.log import Log, configure_stdout  # noqa: PLC0415
 
     return Log(configure_stdout(), level=log_level)
-
-
-@contextmanager
-def _open_result_files(result: Optional[str], report: Optional[str]) -> Iterator[list[ResultFile]]:
-    """Returns the observers that write files; they also record a run that never began."""
-    files: list[ResultFile] = []
-    if result:
-        from rolerunner.observers.result import ResultFile  # noqa: PLC0415
-
-        files.append(ResultFile.at(Path(result).absolute()))
-    if report:
-        from rolerunner.observers.report import ReportPage  # noqa: PLC0415
-
-        files.append(ReportPage.at(Path(report).absolute()))
-    try:
-        yield files
-    except Exception as error:
-        for file in files:
-            if not file.is_written:
-                file.notify(RunFinished(_make_failed_result(error)))
-        raise
-
-
-def _make_failed_result(error: Exception) -> RunResult:
-    """Returns the result of a run that did not begin."""
-    text = error.format_message() if isinstance(error, click.ClickException) else safe_text(error)
-    failure = Failure(type(error).__name__, text, getattr(error, "hint", ""))
-    return RunResult(
-        "", "", "failed", f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", 0.0, (), (), failure
-    )

@@ -13,7 +13,7 @@ import click
 
 from rolerunner import sandbox
 from rolerunner.cli.common import SETTINGS, echo
-from rolerunner.common.files import write_file
+from rolerunner.common.files import check_writable, write_file
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
 from rolerunner.redaction.redact import redact
@@ -82,6 +82,8 @@ def test(
 
     Exit status: 0 all cases passed, 2 invalid test file or command line, 4 a case failed.
     """
+    if junit is not None:
+        check_writable(Path(junit))
     files = find_test_files(paths or ["."])
     if not files:
         raise UsageError(f"there is no test file: their names end with {SUFFIX}")

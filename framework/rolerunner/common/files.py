@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -9,7 +10,13 @@ import stat
 from pathlib import Path
 
 from rolerunner.common.file_errors import translate_os_errors
-from rolerunner.common.new_files import CREATE_FLAGS, PRIVATE, TEMPORARY_PREFIX, create_atomically
+from rolerunner.common.new_files import (
+    CREATE_FLAGS,
+    PRIVATE,
+    TEMPORARY_PREFIX,
+    NewFile,
+    create_atomically,
+)
 
 
 def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -27,6 +34,24 @@ def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
         open(file.descriptor, "wb", closefd=False) as stream,
     ):
         stream.write(data)
+
+
+def check_writable(path: Path) -> None:
+    """Raises LocalFileFailed if a file could not be written there; creates missing folders.
+
+    A pipe is not opened: its reader may come later.
+    """
+    path = path.absolute()
+    with translate_os_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if _is_stream(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+    file = NewFile(path, mode=PRIVATE)
+    file.open()
+    file.discard()
 
 
 def copy_file(source: Path, target: Path) -> None:

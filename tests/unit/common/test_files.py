@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from rolerunner.common import files
-from rolerunner.common.files import copy_file, count_free_bytes, is_case_insensitive, write_file
+from rolerunner.common.files import (
+    check_writable,
+    copy_file,
+    count_free_bytes,
+    is_case_insensitive,
+    write_file,
+)
 from rolerunner.errors import LocalFileFailed
 
 
@@ -87,3 +93,20 @@ def test_a_disk_that_ignores_case_is_recognized(
 def test_free_bytes_are_those_of_the_nearest_folder(tmp_path: Path) -> None:
     free = count_free_bytes(tmp_path / "not" / "yet")
     assert abs(free - shutil.disk_usage(tmp_path).free) < 1 << 30
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"before")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("there", "new", "folder/new", "pipe"):
+        check_writable(tmp_path / name)
+    assert (tmp_path / "there").read_bytes() == b"before"
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["folder", "pipe", "there"]
+
+
+def test_a_place_that_cannot_be_written_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in ("", "file/x"):
+        with pytest.raises(LocalFileFailed) as raised:
+            check_writable(tmp_path / place)
+        assert raised.value.hint

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Optional
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import write_file
+from rolerunner.common.files import check_writable, write_file
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import (
     RolerunnerError,
@@ -184,6 +184,9 @@ class _Entry:
         ours = self.given.ours
         if self.given.problems:
             raise UsageError("; ".join(self.given.problems))
+        place = self._find_result_target()
+        if place and not place.startswith("s3://"):
+            check_writable(Path(place))
         level = ours.get("log_level") or "info"
         if level not in _LOG_LEVELS:
             raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
@@ -286,7 +289,12 @@ class _Entry:
         except RolerunnerError as error:
             hint = error.hint if isinstance(error, StepError) else ""
             self._log_message(
-                "error", "result_not_written", target=target, error=str(error), hint=hint
+                "error",
+                "result_not_written",
+                target=target,
+                error=str(error),
+                hint=hint,
+                result=data.decode(),  # nothing else has it
             )
             return Failure(
                 type(error).__name__, f"the result could not be written to {target}: {error}", hint
