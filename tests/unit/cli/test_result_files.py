@@ -48,7 +48,11 @@ def test_a_run_that_does_not_begin_is_recorded(tmp_path: Path) -> None:
 
 
 def test_a_result_of_the_runner_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(UsageError), record_result(str(tmp_path / "r.json"), None) as files:
-        files.notify(ENDED)
-        raise UsageError("later")
+    def end_and_fail() -> None:
+        with record_result(str(tmp_path / "r.json"), None) as files:
+            files.notify(ENDED)
+            raise UsageError("later")
+
+    with pytest.raises(UsageError):
+        end_and_fail()
     assert json.loads((tmp_path / "r.json").read_text())["run_id"] == "id"
