@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,23 @@ BOTH_ENGINES = {
     "test_s3_actions",
 }
 """Functional modules whose half of the boto3 engine `.ci/run` runs; releases run all of them."""
+SAMPLED_MODULES = {
+    "test_coming_from",
+    "test_conditional_writes",
+    "test_delete_extra",
+    "test_every_option",
+    "test_hostile_servers",
+    "test_locks",
+    "test_output_streams",
+    "test_peers",
+    "test_resume_checks",
+    "test_s3_actions",
+    "test_secret_params",
+    "test_unpacking",
+}
+"""Modules of many cases alike, of which `.ci/run` runs some; releases run all of them."""
+SAMPLE = 3
+"""One case of this many is in the sample, besides the first of each test."""
 
 
 FIRST_MODULES = (
@@ -170,6 +188,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     modules, and the boto3 engine's half of the tests that start the command.
     """
     order = {name: place for place, name in enumerate(FIRST_MODULES)}
+    sampled_tests = set()
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -182,6 +201,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.release)
         if is_functional and item.path.stem in LONG_MODULES:
             item.add_marker(pytest.mark.long)
+        if item.path.stem in SAMPLED_MODULES and not item.get_closest_marker("release"):
+            test = item.nodeid.partition("[")[0]
+            if test in sampled_tests and zlib.crc32(item.nodeid.encode()) % SAMPLE:
+                item.add_marker(pytest.mark.release)
+            sampled_tests.add(test)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -195,13 +219,13 @@ def _isolate_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def _hide_aws_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _hide_aws_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the credentials, region and endpoints of the user who runs the tests."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.path.join(os.sep, "no", "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.path.join(os.sep, "no", "config"))
 
 
 @pytest.fixture(autouse=True)
@@ -218,11 +242,14 @@ def _restore_garbage_collector() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _forget_modules(tmp_path: Path) -> Iterator[None]:
+def _forget_modules(request: pytest.FixtureRequest) -> Iterator[None]:
     """Forgets modules imported from the test's folder: others have modules of the same name."""
+    if "tmp_path" not in request.fixturenames:
+        yield  # a folder costs milliseconds, and most unit tests need none
+        return
+    folder = f"{request.getfixturevalue('tmp_path')}{os.sep}"
     before = frozenset(sys.modules)
     yield
-    folder = f"{tmp_path}{os.sep}"
     for name in sys.modules.keys() - before:
         if str(getattr(sys.modules[name], "__file__", None)).startswith(folder):
             del sys.modules[name]

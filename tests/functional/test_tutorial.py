@@ -55,6 +55,7 @@ def serve(command: str, folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.wheel
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_each_command_gives_what_the_tutorial_shows(page: Path, tmp_path: Path) -> None:
     folder = tmp_path / "empty"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.release,
     pytest.mark.timeout(900),  # the first time the packages are fetched, about 100 MB
 ]
 
