@@ -70,6 +70,7 @@ NEVER = {
     "rolerunner.sandbox",
     "rolerunner.spark.session",
     "rolerunner.spec.glue_fields",
+    "rolerunner.spec.glue_section",
     "rolerunner.spec.grammar",
     "rolerunner.spec.secret_sources",
     "rolerunner.run.secret_params",

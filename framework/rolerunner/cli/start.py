@@ -164,7 +164,7 @@ def _check_params(
     Raises UsageError for a param that is invalid, missing or fixed.
     """
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
-    from rolerunner.spec.glue_fields import NO_DASHES, format_argument  # noqa: PLC0415
+    from rolerunner.spec.glue_arguments import NO_DASHES, format_argument  # noqa: PLC0415
     from rolerunner.spec.values import FileValue  # noqa: PLC0415
 
     job = api.load(spec, complete=False, env=env)

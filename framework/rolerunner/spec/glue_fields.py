@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import GlueSettings, RoleArn, S3Uri
-from rolerunner.spec.expressions import is_template
 from rolerunner.spec.field_types import S3Location, Seconds, StrictModel, json_form
-from rolerunner.spec.glue_start import (
-    JOB_NAME,
-    LONGEST_STARTED_NAME,
-    AfterFields,
-    Schedule,
-    check_after,
-    check_unattended_params,
+from rolerunner.spec.glue_arguments import (
+    LIBRARY_SET,
+    format_arguments,
+    is_for_glue,
+    normalize_arguments,
 )
-from rolerunner.spec.params import parse_param
-from rolerunner.spec.values import suggest_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from rolerunner.spec.document import Path
-    from rolerunner.spec.reader import SpecReader
-    from rolerunner.spec.schema import ParamFields
-
-# Job arguments of AWS Glue (developer guide, "Using job parameters"), as names and as prefixes.
-GLUE_ARGUMENTS = frozenset(
-    {
-        "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION",
-        "WORKFLOW_NAME", "WORKFLOW_RUN_ID", "TempDir", "RedshiftTempDir", "scriptLocation", "conf",
-        "class", "mode", "debug", "endpoint", "encryption-type", "python-modules-installer-option",
-        "continuous-log-logGroup", "continuous-log-logStreamPrefix",
-        "continuous-log-conversionPattern", "spark-event-logs-path", "user-jars-first",
-        "use-postgres-driver", "datalake-formats", "write-shuffle-files-to-s3",
-        "write-shuffle-spills-to-s3", "executor-cores", "auto-scale-within-microbatch",
-        "enable-auto-scaling", "library-set", "customer-driver-env-vars",
-        "customer-executor-env-vars", "continuation-option",
-    }
-)  # fmt: skip
-_GLUE_PREFIXES = (
-    "enable-",
-    "extra-",
-    "additional-",
-    "job-",
-    "continuous-log",
-    "disable-",
-    "python-",
-    "redshift",
-    "glue-",
-    "custom-log",
-)
-NO_DASHES = "cannot begin with '--' in Glue, which would read it as the next argument"
-LIBRARY_SET = "library-set"
-"""The argument of Python Shell that Glue names without dashes."""
-ENTRY_ARGUMENTS = (
-    "job_spec",
-    "result",
-    "runtime",
-    "aws_region",
-    "log_level",
-    "run_key",
-    "deadline",
-    "traceparent",
-)
-"""Arguments of the entry script itself; all others are params of the spec."""
+from rolerunner.spec.glue_start import JOB_NAME, LONGEST_STARTED_NAME, AfterFields, Schedule
 
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}\Z", re.ASCII)
 _WORKER = re.compile(r"[A-Z]\.\d+X\Z")
@@ -83,15 +29,10 @@ _OF_SPARK = ("worker_type", "workers", "execution_class", "maintenance_window")
 _LONGEST = 7 * 24 * 3600.0
 """Maximum duration of a job run in seconds (AWS Glue developer guide: 7 days)."""
 _MAX_TAGS = 50
-_LAKE_FORMATION = "--enable-lakeformation-fine-grained-access"
+LAKE_FORMATION = "--enable-lakeformation-fine-grained-access"
 _LAKE_FORMATION_WORKERS = 4
 """Minimum number of workers with fine-grained access (AWS Glue developer guide)."""
 _LAKE_FORMATION_RUNTIMES = ("glue-5.0", "glue-5.1", "glue-6.0")
-
-
-def is_glue_argument(name: str) -> bool:
-    """Returns True if Glue adds or reserves the argument."""
-    return name in GLUE_ARGUMENTS or name.startswith(_GLUE_PREFIXES)
 
 
 def _require_pattern(pattern: re.Pattern[str], what: str) -> BeforeValidator:
@@ -127,7 +68,7 @@ def _validate_arguments(value: Any) -> Any:
     for name in value if isinstance(value, dict) else ():
         if not isinstance(name, str) or not _GLUE_ARGUMENT.match(name):
             raise ValueError(f"must be arguments of Glue such as --enable-metrics, not '{name}'")
-        if not _is_for_glue(name.lstrip("-")):
+        if not is_for_glue(name.lstrip("-")):
             raise ValueError(
                 f"must be arguments of Glue, which '{name}' is not: set params of the spec "
                 "under 'params'"
@@ -135,11 +76,6 @@ def _validate_arguments(value: Any) -> Any:
     if isinstance(value, dict) and {LIBRARY_SET, f"--{LIBRARY_SET}"} <= {*value}:
         raise ValueError(f"has '{LIBRARY_SET}' in two spellings: write {LIBRARY_SET}")
     return value
-
-
-def _is_for_glue(name: str) -> bool:
-    """Returns True for an argument of Glue: a reserved one, or any other with a hyphen."""
-    return (is_glue_argument(name) or "-" in name) and name.replace("-", "_") not in ENTRY_ARGUMENTS
 
 
 class GlueFields(StrictModel):
@@ -323,12 +259,12 @@ class GlueFields(StrictModel):
             return self
         if self.runtime not in _LAKE_FORMATION_RUNTIMES:
             raise ValueError(
-                f"'{_LAKE_FORMATION}' does not apply to the runtime {self.runtime}: "
+                f"'{LAKE_FORMATION}' does not apply to the runtime {self.runtime}: "
                 "it needs glue-5.0 or newer"
             )
         if (self.workers or 2) < _LAKE_FORMATION_WORKERS:
             raise ValueError(
-                f"'{_LAKE_FORMATION}' needs at least {_LAKE_FORMATION_WORKERS} workers: "
+                f"'{LAKE_FORMATION}' needs at least {_LAKE_FORMATION_WORKERS} workers: "
                 f"set 'workers: {_LAKE_FORMATION_WORKERS}' or more"
             )
         return self
@@ -336,7 +272,7 @@ class GlueFields(StrictModel):
     @property
     def has_fine_grained_access(self) -> bool:
         """Whether Lake Formation decides on access by table, row and column."""
-        return self.arguments.get(_LAKE_FORMATION, "").strip().lower() == "true"
+        return self.arguments.get(LAKE_FORMATION, "").strip().lower() == "true"
 
     def settings(self) -> GlueSettings:
         """Returns the settings as the job carries them."""
@@ -352,15 +288,15 @@ class GlueFields(StrictModel):
             workers=0 if shell else self.workers or 2,
             timeout=int(self.timeout // 60),
             max_concurrent_runs=self.max_concurrent_runs,
-            params=_format_arguments(self.params),
-            fixed_params=_format_arguments(self.fixed_params),
+            params=format_arguments(self.params),
+            fixed_params=format_arguments(self.fixed_params),
             result=str(self.result or ""),
             requirements=tuple(self.requirements),
             packages=tuple(self.packages),
             connections=tuple(self.connections),
             security_configuration=self.security_configuration or "",
             tags=dict(self.tags),
-            arguments=_normalize_arguments(self.arguments),
+            arguments=normalize_arguments(self.arguments),
             schedule=self.schedule or "",
             after=self.after.settings() if self.after is not None else None,
             execution_class=self.execution_class or "",
@@ -370,154 +306,5 @@ class GlueFields(StrictModel):
         )
 
 
-def _format_arguments(params: Mapping[str, Any]) -> dict[str, str]:
-    return {name: format_argument(value) for name, value in params.items()}
-
-
-def _normalize_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
-    return {
-        LIBRARY_SET if name == f"--{LIBRARY_SET}" else name: value
-        for name, value in arguments.items()
-    }
-
-
 def _to_prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
     return place if place is None else place.as_folder()
-
-
-def format_argument(value: Any) -> str:
-    """Returns a param's value as the text of a Glue job's argument."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return json.dumps(value, default=str) if isinstance(value, (list, dict)) else str(value)
-
-
-def read_glue(
-    glue_params: Any,
-    declared: Mapping[str, ParamFields],
-    steps: Sequence[Any],
-    reader: SpecReader,
-) -> Optional[GlueFields]:
-    """Returns the section, checked against the spec's params and the items of its ``steps``.
-
-    Returns None if it is missing or wrong.
-    """
-    if glue_params is None:
-        return None
-    if not isinstance(glue_params, dict):
-        reader.add(
-            ("glue",),
-            "'glue' must be a mapping, as in "
-            "glue: {runtime: pythonshell, role: ..., artifacts: s3://...}",
-        )
-        return None
-    wrong = list(_find_expressions(glue_params, ("glue",)))
-    for path in wrong:
-        reader.add(
-            path,
-            "'glue' cannot contain expressions: "
-            "it is used when the job is deployed, not when it runs",
-        )
-    for name in declared:
-        if name in ENTRY_ARGUMENTS or is_glue_argument(name):
-            whose = "the entry script" if name in ENTRY_ARGUMENTS else "Glue"
-            reader.add(
-                ("params", name),
-                f"the param '{name}' cannot be set in Glue: --{name} is reserved by {whose}",
-                "rename it",
-                key=True,
-            )
-    reported = {path[1] for path in wrong}
-    read = reader.validate_model(
-        GlueFields,
-        {key: value for key, value in glue_params.items() if key not in reported},
-        ("glue",),
-    )
-    if read is not None:
-        _check_params(read, declared, reader)
-        _check_arguments(read, declared, reader)
-        _check_distribution(read, steps, reader)
-        if read.after is not None:
-            check_after(read.after, read.job_name, reader)
-        if read.schedule or read.after:
-            start = "schedule" if read.schedule else "after"
-            given = {**read.params, **read.fixed_params}
-            check_unattended_params(start, given, declared, reader)
-    return read
-
-
-def _check_params(
-    read: GlueFields, declared: Mapping[str, ParamFields], reader: SpecReader
-) -> None:
-    for section in ("params", "fixed_params"):
-        for name, value in getattr(read, section).items():
-            path = ("glue", section, name)
-            if name not in declared:
-                reader.add(
-                    path, f"there is no param '{name}'", suggest_name(name, declared), key=True
-                )
-                continue
-            if declared[name].secret:
-                problem = reader.document.problem(
-                    path,
-                    f"the param '{name}' is secret and cannot be an argument of a Glue job",
-                    key=True,
-                )
-                reader.add_problem(replace(problem, line=""))
-                continue
-            try:
-                parse_param(declared[name], format_argument(value))
-            except ValueError as error:
-                reader.add(path, f"the param '{name}' {error}")
-            if format_argument(value).startswith("--"):
-                reader.add(path, f"the param '{name}' {NO_DASHES}")
-
-
-def _check_arguments(
-    read: GlueFields, declared: Mapping[str, ParamFields], reader: SpecReader
-) -> None:
-    """Reports arguments that are params, which Glue's own would hide."""
-    for name in read.arguments:
-        canonical = name.lstrip("-").replace("-", "_")
-        param = next((each for each in declared if each.replace("-", "_") == canonical), None)
-        if param is not None:
-            reader.add(
-                ("glue", "arguments", name),
-                f"'{name}' is the param '{param}', not an argument of Glue",
-                "set it under 'params'",
-                key=True,
-            )
-
-
-def _check_distribution(read: GlueFields, steps: Sequence[Any], reader: SpecReader) -> None:
-    if not read.has_fine_grained_access:
-        return
-    for path, step in _iter_steps(steps, ("steps",)):
-        if step.get("distribute") == "spark":
-            reader.add(
-                (*path, "distribute"),
-                f"'distribute' does not work with '{_LAKE_FORMATION}' under 'glue', "
-                "which allows no RDDs",
-                "remove one of the two",
-            )
-
-
-def _iter_steps(steps: Any, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yields the steps of a spec as it is written, also those inside groups."""
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        if isinstance(step, dict):
-            yield (*path, index), step
-            yield from _iter_steps(step.get("steps"), (*path, index, "steps"))
-
-
-def _find_expressions(value: Any, path: Path) -> Iterator[Path]:
-    if isinstance(value, str) and is_template(value):
-        yield path
-    for key, each in (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    ):
-        yield from _find_expressions(each, (*path, key))

@@ -348,7 +348,7 @@ def _parse_telemetry(value: Any, reader: SpecReader) -> Optional[Telemetry]:
 def _parse_glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:
     if top.glue is None:
         return None
-    from rolerunner.spec.glue_fields import read_glue  # noqa: PLC0415 - takes 2 ms, and many specs have no such section
+    from rolerunner.spec.glue_section import read_glue  # noqa: PLC0415 - takes 2 ms, and many specs have no such section
 
     return read_glue(top.glue, top.params, top.steps, reader)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rolerunner.spec.glue_fields import GlueFields, format_argument, is_glue_argument
+from rolerunner.spec.glue_fields import GlueFields
 
 LAKE = "--enable-lakeformation-fine-grained-access"
 
@@ -180,35 +180,3 @@ def test_the_settings_of_a_spark_job() -> None:
     made = read(runtime="glue-5.1", timeout="1m").settings()
     assert (made.capacity, made.worker_type, made.workers, made.timeout) == (None, "G.1X", 2, 1)
     assert made.artifacts is None
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (True, "true"),
-        (False, "false"),
-        (1, "1"),
-        ("a", "a"),
-        (["a", 1], '["a", 1]'),
-        ({"a": None}, '{"a": null}'),
-        (None, "None"),
-    ],
-)
-def test_a_param_as_an_argument(value: Any, text: str) -> None:
-    assert format_argument(value) == text
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("JOB_NAME", True),
-        ("TempDir", True),
-        ("enable-anything", True),
-        ("extra-py-files", True),
-        ("job_name", False),
-        ("day", False),
-        ("enable", False),
-    ],
-)
-def test_arguments_of_glue(name: str, expected: bool) -> None:
-    assert is_glue_argument(name) is expected

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.redaction.redact import redact
-from rolerunner.spec.glue_fields import LIBRARY_SET
+from rolerunner.spec.glue_arguments import LIBRARY_SET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rolerunner.spec.glue_fields import (
+from rolerunner.spec.glue_arguments import (
     ENTRY_ARGUMENTS,
     LIBRARY_SET,
     NO_DASHES,
