@@ -379,7 +379,7 @@ class Notification:
 
     @property
     def label(self) -> str:
-        """How messages name it; the URL of a webhook is a secret."""
+        """The name of it in messages; the URL of a webhook is a secret."""
         where = f"notify[{self.number}]" if self.kind == "webhook" else self.target
         return f"{self.kind} {where}"
 
@@ -626,7 +626,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a step failed: ``type`` for machines, ``message`` and ``hint`` for people."""
+    """The failure of a step: ``type`` for machines, ``message`` and ``hint`` for people."""
 
     type: str
     """The kind of failure, such as AccessDenied."""

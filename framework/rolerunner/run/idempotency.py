@@ -1,4 +1,4 @@
-"""When a call may be repeated, and whether its outcome is known."""
+"""Decides whether a call may be repeated, and whether its outcome is known."""
 
 from __future__ import annotations
 

@@ -44,11 +44,11 @@ class ResumeState(Protocol):
 
     @property
     def started(self) -> Optional[datetime]:
-        """When the first run of the key began; None: this run is the first."""
+        """The start of the key's first run; None if this run is the first."""
 
     @property
     def lost(self) -> Optional[StepError]:
-        """Why the lock is lost; None while it is held."""
+        """The reason why the lock is lost; None while it is held."""
 
     @property
     def is_resumed(self) -> bool:

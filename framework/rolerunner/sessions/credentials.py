@@ -180,7 +180,7 @@ class RoleCredentials(RenewableCredentials):
 
     @property
     def expires_at(self) -> Optional[float]:
-        """When the current session ends, in seconds since the epoch; None while there is none."""
+        """The end of the current session, in seconds since the epoch; None while there is none."""
         lease = self._current
         return lease.expires_at if lease is not None else None
 

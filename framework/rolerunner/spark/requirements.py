@@ -1,4 +1,4 @@
-"""Which Python, pyspark and Java run together, and what this machine lacks."""
+"""Knows which Python, pyspark and Java run together, and finds what this machine lacks."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 @dataclass(frozen=True)
 class Compression:
-    """How an object is compressed when it is stored."""
+    """The compression of an object when it is stored."""
 
     codec: str
     level: int

@@ -103,12 +103,12 @@ class KeptState:
 
     @property
     def started(self) -> Optional[datetime]:
-        """When the first run of the key began."""
+        """The start of the key's first run."""
         return datetime.fromisoformat(self._state.started)
 
     @property
     def lost(self) -> Optional[StepError]:
-        """Why the lock is lost; None while it is held."""
+        """The reason why the lock is lost; None while it is held."""
         return self._state.lost
 
     @property
