@@ -16,6 +16,7 @@ from jinja2.exceptions import TemplateSyntaxError
 from jinja2.parser import Parser
 
 from rolerunner.lazy_dataclass import dataclass
+from rolerunner.spec.bound_filters import bind_filter
 from rolerunner.spec.filters import FILTERS, ExpressionError, check_size, format_value
 
 Evaluator = Callable[[Any], Any]
@@ -203,8 +204,13 @@ def _compile_path(path: tuple[str, ...]) -> Evaluator:
 
 
 def _compile_filter(node: nodes.Filter, compile_node: _Compiler) -> Evaluator:
+    value = compile_node(node.node)
+    constants = [check_size(each.value) for each in node.args if isinstance(each, nodes.Const)]
+    if len(constants) == len(node.args):
+        bound = bind_filter(node.name, tuple(constants))
+        return lambda scope: bound(value(scope))
     function = FILTERS[node.name].function
-    value, arguments = compile_node(node.node), [compile_node(each) for each in node.args]
+    arguments = [compile_node(each) for each in node.args]
     return lambda scope: check_size(
         function(value(scope), *[argument(scope) for argument in arguments])
     )

@@ -71,20 +71,25 @@ class ObjectTemplate:
         forms = [_format_part(part) for part in self.parts]
         if None not in forms:
             return _compile_format([form for form in forms if form is not None])
+        text = "".join(
+            each.replace("%", "%%") if isinstance(each, str) else "%s" for each in self.parts
+        )
         evaluators = [
-            _compile_expression(part, self._known) if isinstance(part, Expression) else part
+            _compile_expression(part, self._known)
             for part in self.parts
+            if isinstance(part, Expression)
         ]
 
         def evaluate(values: ObjectValues) -> str:
-            texts = []
             try:
-                for each in evaluators:
-                    value = each if each.__class__ is str else each(values)
-                    texts.append(value if value.__class__ is str else format_value(value))
+                found = [each(values) for each in evaluators]
+                for value in found:
+                    if value.__class__ is not str:
+                        found = list(map(format_value, found))
+                        break
             except Exception:  # noqa: BLE001 - operators may raise anything; which one is told below
                 return self.evaluate(dict(zip(OBJECT_NAMES, values)))
-            return "".join(texts)
+            return text % tuple(found)
 
         return evaluate
 
