@@ -7,6 +7,7 @@ from rolerunner.actions.base import (
     StepContext,
     handle_empty_source,
 )
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.functions import FunctionContext
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import (
@@ -18,7 +19,6 @@ from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.requests import request_each
 from rolerunner.actions.shared_fields import (
     DistributionFields,
-    FilterFields,
     ObjectsField,
     OnEmpty,
     RequestFields,

@@ -74,7 +74,8 @@ FILTERS: Options = [
         "max_size": "5GB",
         "min_age": "0s",
         "max_age": "7d",
-    }
+    },
+    {"filters": [{"exclude": "**/*.tmp"}, {"include": "**/*.csv"}], "ignore_case": True},
 ]
 STORED: Options = [
     {"encryption": {"type": "AES256"}, "checksum": "CRC32"},
@@ -99,10 +100,12 @@ IF_EXISTS = [
     *_each("compare", ["checksum", "etag", "size", "size_mtime", "mtime"], if_exists="skip_same"),
 ]
 ON_EMPTY = _each("on_empty", ["error", "warn", "ok"])
-BACKUP = {"backup": "s3://scratch-bucket/backup/"}
+BACKUP = {"backup": "s3://scratch-bucket/backup/", "backup_suffix": ".old"}
+SIZE: Options = [{"max_transfer": "1GB"}]
 OPTIONS: dict[str, Options] = {
     "s3.cleanup": [
         *REQUESTS, *PACING, *ON_EMPTY[1:], {"measure": True}, {"include": ["*"], "exclude": ["a"]},
+        *FILTERS[1:],
         {"min_age": "7d"},
     ],
     "s3.concat": [
@@ -110,17 +113,17 @@ OPTIONS: dict[str, Options] = {
         {"expected_source_bucket_owner": ACCOUNT},
     ],
     "s3.copy": [
-        *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
+        *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY, *SIZE,
         {"keep_times": True}, {"move": False, "expected_source_bucket_owner": ACCOUNT}, BACKUP,
         *_each("compress_as", ["suffix", "content_encoding"], compress="gzip", compress_level=1),
         {"multipart_above": "8MiB", "part_size": "8MiB", **STORED[2]},
     ],
     "s3.delete": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"versions": True}, {"allow_all": False},
-        BACKUP,
+        {**BACKUP, "max_delete_size": "1GB"},
     ],
     "s3.download": [
-        *REQUESTS, *PACING, *FILTERS, *IF_EXISTS, *ON_EMPTY,
+        *REQUESTS, *PACING, *FILTERS, *IF_EXISTS, *ON_EMPTY, *SIZE,
         *_each("decompress", ["gzip", "zstd", "bz2", "xz", "auto"], max_bytes="1GB"),
         {"decompress": "auto", "max_ratio": 1000},
         {"keep_times": True},
@@ -161,7 +164,7 @@ OPTIONS: dict[str, Options] = {
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True}, BACKUP,
         *_each("compress_as", ["suffix", "content_encoding"], compress="zstd", compress_level=1),
-        {"keep_times": True},
+        {"keep_times": True}, {"exclude_if_present": ".no-upload"}, *SIZE,
     ],
     "s3.verify": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"compare": "size"}, {"read": True},
@@ -183,7 +186,7 @@ ELSEWHERE = {
     "version", "customer_key",  # every boto3 has their parameters
     "folder", "checksums", "write_checksums", "algorithm", "report", "symlinks",  # test_verify.py
     "name", "flatten",  # tests/functional/test_object_names.py: the requests are the same
-    "delete_extra", "max_delete",  # tests/functional/test_delete_extra.py
+    "delete_extra", "max_delete", "max_delete_size",  # test_delete_extra.py, test_size_limits.py
 }  # fmt: skip
 
 

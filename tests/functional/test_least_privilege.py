@@ -207,6 +207,14 @@ STEPS: dict[str, dict[str, Any]] = {
         "delete_extra": True,
         "max_delete": 5,
     },
+    "backup-beside": {
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/there/",
+        "backup_suffix": ".old",
+        "source_role": READER,
+        "target_role": WRITER,
+    },
     "compress": {
         "action": "s3.copy",
         "source": "s3://source-bucket/in/",
@@ -250,6 +258,7 @@ NEEDED_AT_TIMES = {
     ("listed-in-a-file", "s3:ListBucket s3://target-bucket"): "the same",
     ("of-a-version", "s3:ListBucket"): "the same",
     ("backup", "s3:ListBucket s3://source-bucket"): "the same",
+    ("backup-beside", "s3:ListBucket s3://target-bucket"): "the same",
     ("unpack", "s3:ListBucket s3://source-bucket"): "the same",
     ("unpack", "s3:GetObject s3://target-bucket"): "only where ETags do not settle it",
     ("upload-same", "s3:ListBucket"): "few files are asked for one by one; many by one listing",

@@ -7,19 +7,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Optional, Union
 
-from pydantic import model_validator
-
-from rolerunner.actions.base import Field, StepContext
-from rolerunner.actions.permissions import list_permission, object_permission
-from rolerunner.actions.shared_fields import RequestFields
+from rolerunner.actions.base import StepContext
 from rolerunner.actions.targets import is_access_point
 from rolerunner.errors import NotFound, StepError
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.model import Permission, S3Uri
-from rolerunner.selection.overlap import are_kept_apart, shared_folder
-from rolerunner.spec.action_schema import FieldConflictError
-from rolerunner.spec.field_types import S3Location
-from rolerunner.storage.pacing import Pacer
+from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put, Storage
 
 Item = Union[Copy, Put, Outcome]
@@ -30,94 +22,22 @@ _BATCH = 500
 """Objects whose backups are complete before the first of them is overwritten."""
 
 
-class BackupFields(RequestFields):
-    """The field for what is kept."""
-
-    backup: Optional[S3Location] = Field(
-        None,
-        description=(
-            "A prefix: what the step overwrites or deletes is copied below it first, by the role "
-            "that writes; if that fails, the object is left as it is."
-        ),
-        examples=["s3://archive/replaced/${{ run.id }}/"],
-    )
-
-    @model_validator(mode="after")
-    def _backup_is_a_folder(self) -> Any:
-        if isinstance(self.backup, S3Uri) and not self.backup.is_prefix:
-            raise ValueError(f"'backup' must be a prefix that ends with '/', not '{self.backup}'")
-        if self.backup is not None and getattr(self, "distribute", None) is not None:
-            raise ValueError("'backup' cannot be combined with 'distribute'")
-        return self
-
-    def backup_permissions(self, place: S3Uri, *, deletes: bool = False) -> list[Permission]:
-        """Returns what copying from a place to the backup needs."""
-        if self.backup is None:
-            return []
-        looked_up = [] if deletes else [list_permission(place)]
-        of_place = ("s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectAnnotation")
-        of_backup = (
-            "s3:PutObject",
-            "s3:PutObjectTagging",
-            "s3:PutObjectAnnotation",
-            "s3:AbortMultipartUpload",
-            "s3:GetObject",
-        )
-        return [
-            *looked_up,
-            list_permission(self.backup),
-            *(object_permission(action, place) for action in of_place),
-            *(object_permission(action, self.backup, "backup") for action in of_backup),
-        ]
-
-    def open_backups(
-        self, context: StepContext, role_field: str, within: S3Uri, pacer: Optional[Pacer] = None
-    ) -> Optional[Backups]:
-        """Returns where objects below ``within`` are kept; None without a backup.
-
-        ``pacer`` is that of the step, whose limits hold for backups too.
-        """
-        if self.backup is None:
-            return None
-        access = replace(self.access(), source_bucket_owner=self.expected_bucket_owner or "")
-        return Backups(self.backup, within, context.storage(role_field, access, pacer), context)
-
-
-def check_backup(
-    backup: Any, place: Any, name: str, include: Sequence[Any] = (), exclude: Sequence[Any] = ()
-) -> None:
-    """Raises FieldConflictError if a backup and another place of the step overlap.
-
-    Values with expressions are compared when the step starts.
-    """
-    if not (isinstance(backup, S3Uri) and isinstance(place, S3Uri)):
-        return
-    if not place.is_prefix:
-        if backup == S3Uri(place.bucket, place.key[: len(place.key) - len(place.name)]):
-            raise FieldConflictError(f"'backup' {backup} is the folder of '{name}' {place}")
-        return
-    shared = shared_folder(place, backup)
-    if shared is None:
-        return
-    is_inside = len(backup.key) > len(place.key)
-    globs = [each for each in (*include, *exclude) if not isinstance(each, str)]
-    if is_inside and (globs or (shared and are_kept_apart(include, exclude, shared))):
-        return
-    one, other = ("'backup'", f"'{name}'") if is_inside else (f"'{name}'", "'backup'")
-    raise FieldConflictError(
-        f"{one} lies inside {other}: {backup} and {place}",
-        "keep backups apart from what the step works on",
-    )
-
-
 @dataclass(frozen=True)
 class Backups:
-    """The backup of one step: ``place`` holds what lay below ``within``."""
+    """The backup of one step: ``place`` holds what lay below ``within``.
+
+    ``suffix`` is added to each name.
+    """
 
     place: S3Uri
     within: S3Uri
     storage: Storage
     context: StepContext
+    suffix: str = ""
+
+    def place_of(self, relative: str) -> S3Uri:
+        """Returns where an object is kept, by its name relative to ``within``."""
+        return self.place.join(f"{relative}{self.suffix}")
 
     def transfer(self, items: Iterable[Item], run: Transfer) -> Iterator[Outcome]:
         """Runs copies or uploads, each batch after its backups.
@@ -142,7 +62,7 @@ class Backups:
     def find_existing(self, items: Sequence[Item]) -> dict[S3Uri, S3Uri]:
         """Returns the objects that exist where items would write, and where they would be kept."""
         return {
-            uri: self.place.join(self._relative(uri))
+            uri: self.place_of(self._relative(uri))
             for uri, head in self._look_up(items).items()
             if head.info is not None
         }
@@ -175,7 +95,7 @@ class Backups:
 
     def _keep(self, objects: Mapping[S3Uri, tuple[ObjectInfo, str]]) -> dict[S3Uri, Outcome]:
         """Copies objects to the backup; returns those that were not kept, as failures."""
-        places = {uri: self.place.join(relative) for uri, (_, relative) in objects.items()}
+        places = {uri: self.place_of(relative) for uri, (_, relative) in objects.items()}
         found = {
             head.uri: head
             for head in self.storage.head_many(list(places.values()), self.context.cancel)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.deletion_limits import DeletionLimits
 from rolerunner.actions.existing_objects import LOOKS, NEVER_OVERWRITES, require_same
 from rolerunner.actions.extra_objects import find_extra_objects
 from rolerunner.actions.name_store import NameStore
@@ -220,8 +221,8 @@ class CopyMirror:
             return
         self._kept.add(self._place.join(name).key)
 
-    def find_extra(self, copies: CopyItems, *, most: int) -> ObjectList:
-        """Lists what the source does not have. Raises StepError if there are more than ``most``."""
+    def find_extra(self, copies: CopyItems, limits: DeletionLimits) -> ObjectList:
+        """Lists what the source does not have. Raises StepError if it is beyond the limits."""
         if not self._action.delete_extra:
             return EMPTY_LIST
         for _, uri in copies.targets():
@@ -231,7 +232,7 @@ class CopyMirror:
             lambda key, _: key in self._kept,
             # the globs are about names at the source, which are others at the target
             Selection() if self._namer.renames else self._action.selection(),
-            most,
+            limits,
             copies.target,
             self._context,
         )

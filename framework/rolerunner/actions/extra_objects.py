@@ -5,7 +5,7 @@ from typing import Optional
 
 from rolerunner.actions.backups import Backups
 from rolerunner.actions.base import StepContext
-from rolerunner.actions.outcomes import deletion_limit_error
+from rolerunner.actions.deletion_limits import DeletionLimits
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
@@ -53,14 +53,14 @@ def find_extra_objects(
     place: S3Uri,
     is_kept: IsKept,
     selection: Selection,
-    most: int,
+    limits: DeletionLimits,
     storage: Storage,
     context: StepContext,
 ) -> ObjectList:
     """Lists to disk what ``place`` has and the source does not.
 
     Objects whose names the globs leave out are kept, and so is the marker of the folder itself.
-    Raises StepError if there are more than ``most``.
+    Raises StepError if there are more than ``limits`` allow.
     """
     with context.manifest(".extra") as manifest:
         listed = storage.list(place, cancel=context.cancel) if place.is_prefix else ()
@@ -68,10 +68,8 @@ def find_extra_objects(
             relative = info.key[len(place.key) :]
             if relative and selection.matches_name(relative) and not is_kept(info.key, relative):
                 manifest.add_object(info)
-                if manifest.count > most:
-                    raise deletion_limit_error(
-                        manifest.count, most, "object", f" or more under {place}"
-                    )
+                where = f" or more under {place}"
+                limits.check(manifest.count, manifest.bytes, "object", where)
             if number % _CANCEL_EVERY == 0:
                 context.cancel.stop_if_set()
     return manifest.objects(place)

@@ -5,12 +5,13 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Field
+from rolerunner.actions.deletion_limits import DeletionLimits, DeletionSizeFields
 from rolerunner.actions.shared_fields import MaxDelete
 from rolerunner.model import S3Uri
-from rolerunner.spec.field_types import Flag, StrictModel
+from rolerunner.spec.field_types import Flag
 
 
-class MirrorFields(StrictModel):
+class MirrorFields(DeletionSizeFields):
     """Fields that make a target the mirror of its source."""
 
     extra_noun: ClassVar[str] = "object"
@@ -37,7 +38,13 @@ class MirrorFields(StrictModel):
                 "'delete_extra' needs 'max_delete', the maximum number of"
                 f" {self.extra_noun}s to delete"
             )
+        if self.delete_extra is False and self.max_delete_size is not None:
+            raise ValueError("'max_delete_size' goes with 'delete_extra'")
         return self
+
+    def deletion_limits(self) -> DeletionLimits:
+        """Returns the limits of what is extra."""
+        return DeletionLimits(self.max_delete or 0, self.max_delete_size)
 
 
 def check_copy_mirror(source: Any, target: Any, *, move: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Optional, Union
 
@@ -160,7 +162,7 @@ def plan_deletions(
     """Reports the objects that would be deleted, and where they would be kept."""
     for info in objects:
         name = (relative or objects.relative)(info)
-        place = str(backups.place.join(name)) if backups is not None else ""
+        place = str(backups.place_of(name)) if backups is not None else ""
         uri = str(objects.uri(info)) + (f" (version {info.version})" if info.version else "")
         report(ObjectPlan("delete", uri, reason, size=info.size, backup=place))
 
@@ -185,5 +187,8 @@ def _find_reason(item: Any, if_exists: str, *, is_there: bool, is_known: bool) -
 
 
 def _find_size(item: Any) -> Optional[int]:
+    if isinstance(item, Put):
+        with suppress(OSError):  # the upload itself reports it
+            return os.stat(item.source).st_size  # noqa: PTH116 - one of each of a million files
     info = getattr(item, "info", None)
     return info.size if info is not None else None

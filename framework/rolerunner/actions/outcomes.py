@@ -8,7 +8,6 @@ from typing import Any, Optional, Union
 from rolerunner.actions.base import OutputsWithWarning, StepContext
 from rolerunner.actions.shared_fields import TransferFields
 from rolerunner.actions.source_objects import SourceObjects
-from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
 from rolerunner.lazy_dataclass import dataclass
@@ -182,13 +181,4 @@ def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: 
         f"{failed:,} of {total:,} objects failed{given_up}: {reasons}{more}",
         hint=hint,
         type=error.type,
-    )
-
-
-def deletion_limit_error(count: int, most: int, noun: str, where: str = "") -> StepError:
-    """Returns the error that more would be deleted than 'max_delete' allows."""
-    return StepError(
-        f"{format_count(count, noun)}{where} would be deleted, but 'max_delete' is {most:,};"
-        " nothing was deleted",
-        type="MaxDelete",
     )

@@ -1,11 +1,8 @@
-"""Fields that actions on objects share: filters, requests, transfers, distribution."""
+"""Fields that actions on objects share: sources, requests, transfers, distribution."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import (
-    AfterValidator,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -15,22 +12,16 @@ from rolerunner.actions.base import Field
 from rolerunner.actions.objects_from import ObjectsFrom
 from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import register_credential
-from rolerunner.selection.filters import Selection, check_globs
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.selection.names import format_timestamp
-from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import (
     DYNAMIC,
     NAMES_ROLE,
     Account,
     Allowed,
-    Bytes,
     Flag,
     Rate,
     S3Location,
-    Seconds,
     StrictModel,
-    Text,
     json_form,
 )
 from rolerunner.storage.pacing import Pacer
@@ -43,11 +34,6 @@ def _validate_objects(value: Any, inner: ValidatorFunctionWrapHandler, info: Val
     if isinstance(value, list):
         value = [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
     return inner(value)
-
-
-def _check_globs(globs: list[Any]) -> list[Any]:
-    check_globs([each for each in globs if isinstance(each, str)])
-    return globs
 
 
 ObjectsField = Annotated[
@@ -70,23 +56,6 @@ TransferIfExists = Annotated[
 ]
 Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime", "mtime"], DYNAMIC]
 MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
-Globs = Annotated[list[Text], AfterValidator(_check_globs)]
-
-
-def read_globs(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Returns include and exclude of a step's fields.
-
-    The fields may hold templates and mistakes; the latter are left out and reported elsewhere.
-    """
-
-    def globs(value: Any) -> list[Any]:
-        return [
-            each
-            for each in (value if isinstance(value, list) else [value])
-            if isinstance(each, (str, Template))
-        ]
-
-    return globs(fields.get("include")), globs(fields.get("exclude"))
 
 
 class SourceFields(StrictModel):
@@ -115,40 +84,6 @@ class SourceFields(StrictModel):
     def source_name(self) -> str:
         """The source in messages."""
         return str(self.source or "the listed objects")
-
-
-class FilterFields(StrictModel):
-    """Fields that select objects or files."""
-
-    include: Globs = Field(
-        default_factory=list,
-        description="Globs over keys relative to the source's folder; '**' crosses folders.",
-        examples=[["**/*.csv.gz"]],
-    )
-    exclude: Globs = Field(
-        default_factory=list, description="Globs of keys to leave out.", examples=[["**/_*"]]
-    )
-    min_size: Bytes = Field(0, description="Leave out smaller objects.", examples=["1B"])
-    max_size: Optional[Bytes] = Field(
-        None, description="Leave out larger objects.", examples=["5GB"]
-    )
-    min_age: Optional[Seconds] = Field(
-        None, description="Leave out objects modified more recently than this.", examples=["10m"]
-    )
-    max_age: Optional[Seconds] = Field(
-        None, description="Leave out objects modified longer ago than this.", examples=["7d"]
-    )
-
-    def selection(self) -> Selection:
-        """Returns the fields as a predicate; ages count from now."""
-        now = datetime.now(timezone.utc)
-        before, after = (
-            "" if age is None else format_timestamp(now - timedelta(seconds=age))
-            for age in (self.min_age, self.max_age)
-        )
-        return Selection(
-            tuple(self.include), tuple(self.exclude), self.min_size, self.max_size, before, after
-        )
 
 
 class RequestFields(StrictModel):

@@ -298,7 +298,9 @@ def _list_sources(action: Any) -> list[S3Uri]:
 
 def _make_objects(source: S3Uri, action: Any) -> Iterator[tuple[S3Uri, SandboxObject]]:
     """Yields objects that pass the action's filters, as many as it waits for."""
-    include = getattr(action, "include", None) or [""]
+    rules = getattr(action, "filters", None) or ()
+    selected = (each.include for each in rules if each.include is not None)
+    include = getattr(action, "include", None) or [next(selected, "")]
     size = min(getattr(action, "min_size", 0) or 0, _LARGEST)
     for number in range(min(getattr(action, "min_count", 1), _MOST)):
         name = _make_name(include[0], number) if source.is_prefix else ""

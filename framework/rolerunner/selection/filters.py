@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from typing import Any, Optional
+from itertools import groupby, takewhile
+from typing import Any, NamedTuple, Optional
 
 from rolerunner.lazy_dataclass import dataclass
 
@@ -13,11 +14,18 @@ MAX_PATTERNS = 10_000
 """Maximum number of patterns of a step, braces expanded; they compile in two seconds."""
 
 
+class Rule(NamedTuple):
+    """One of several globs in order. It may be a template while a spec is validated."""
+
+    selects: bool
+    glob: Any
+
+
 @dataclass(frozen=True)
 class Selection:
     """Selects relative keys that match any of ``include`` and none of ``exclude``, within bounds.
 
-    An empty ``include`` matches all.
+    An empty ``include`` matches all. ``rules`` take the place of both where order matters.
 
     Sizes are in bytes; ``before`` and ``after`` are moments in ISO 8601 UTC, as S3 tells them.
     """
@@ -30,6 +38,8 @@ class Selection:
     """Modified at this moment or earlier: old enough."""
     after: str = ""
     """Modified at this moment or later: young enough."""
+    rules: tuple[Rule, ...] = ()
+    ignore_case: bool = False
     _compiled: Any = field(init=False, repr=False, compare=False, default=None)
 
     @classmethod
@@ -38,8 +48,13 @@ class Selection:
         return cls(tuple(include), tuple(exclude))
 
     def __post_init__(self) -> None:
-        if self.include or self.exclude:
-            object.__setattr__(self, "_compiled", _compile_globs(self.include, self.exclude))
+        if self.rules:
+            compiled: Any = _compile_rules(self.rules, ignore_case=self.ignore_case)
+        elif self.include or self.exclude:
+            compiled = _compile_globs(self.include, self.exclude, ignore_case=self.ignore_case)
+        else:
+            return
+        object.__setattr__(self, "_compiled", compiled)
 
     @property
     def selects_everything(self) -> bool:
@@ -54,6 +69,13 @@ class Selection:
     def matches_name(self, relative: str) -> bool:
         """Returns True if the name passes the globs."""
         return self._compiled is None or bool(self._compiled.match(relative))
+
+    def excludes_name(self, relative: str) -> bool:
+        """Returns True if a glob leaves the name out, whatever the other globs select."""
+        exclude = find_certain_excludes(self.exclude, self.rules)
+        return bool(exclude) and not Selection(
+            exclude=exclude, ignore_case=self.ignore_case
+        ).matches_name(relative)
 
     def __call__(self, relative: str, size: int, modified: str) -> bool:
         """Returns True if the selection includes the object or file."""
@@ -77,11 +99,37 @@ class _Globs:
         )
 
 
-def _compile_globs(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
+def _compile_globs(include: Sequence[str], exclude: Sequence[str], *, ignore_case: bool) -> _Globs:
     """Compiles globs: ``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates."""
     return _Globs(
-        compile_globs(include or ["**"]).match, compile_globs(exclude).match if exclude else None
+        compile_globs(include or ["**"], ignore_case=ignore_case).match,
+        compile_globs(exclude, ignore_case=ignore_case).match if exclude else None,
     )
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The first rule that matches a key decides; a key that matches none is selected."""
+
+    rules: tuple[tuple[bool, Callable[[str], object]], ...]
+
+    def match(self, relative: str) -> bool:
+        return next((selects for selects, matches in self.rules if matches(relative)), True)
+
+
+def _compile_rules(rules: Sequence[Rule], *, ignore_case: bool) -> _Rules:
+    neighbours = groupby(rules, key=lambda rule: rule.selects)
+    return _Rules(
+        tuple(
+            (selects, compile_globs([each.glob for each in some], ignore_case=ignore_case).match)
+            for selects, some in neighbours
+        )
+    )
+
+
+def find_certain_excludes(exclude: Sequence[Any], rules: Sequence[Rule]) -> tuple[Any, ...]:
+    """Returns the globs that leave out whatever they match: of rules those before any include."""
+    return (*exclude, *(each.glob for each in takewhile(lambda rule: not rule.selects, rules)))
 
 
 def check_globs(globs: Sequence[str]) -> None:
@@ -119,7 +167,7 @@ def find_imbalance(glob: str) -> str:
     )
 
 
-def compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
+def compile_globs(globs: Sequence[str], *, ignore_case: bool = False) -> re.Pattern[str]:
     """A regular expression that matches what any of the globs matches.
 
     Raises ValueError for globs whose braces stand for more than MAX_PATTERNS patterns.
@@ -130,7 +178,8 @@ def compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
     from wcmatch import glob  # noqa: PLC0415 - most steps name a prefix alone
     from wcmatch._wcparse import PatternLimitException  # noqa: PLC0415
 
-    flags = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
+    flags = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX
+    flags |= glob.IGNORECASE if ignore_case else glob.CASE
     try:
         patterns, _ = glob.translate(list(globs), flags=flags, limit=MAX_PATTERNS)
     except (PatternLimitException, RecursionError):

@@ -58,23 +58,39 @@ class SkippedFiles:
         return f"{self.count:,} left out ({'; '.join(reasons)}{more})"
 
 
+class _Walk(NamedTuple):
+    """How folders are read. ``marker`` names a file whose folder is left out."""
+
+    links: str
+    left_out: Optional[SkippedFiles]
+    marker: str = ""
+    choice: Optional[Choice] = None
+
+
 def find_source_files(
-    sources: Iterable[str], *, links: str = "follow", left_out: Optional[SkippedFiles] = None
+    sources: Iterable[str],
+    *,
+    links: str = "follow",
+    left_out: Optional[SkippedFiles] = None,
+    marker: str = "",
 ) -> Iterator[SourceFile]:
     """Yields the files of ``sources``: files, folders and globs.
+
+    Folders that hold a file of the name ``marker`` are left out, with all below them.
 
     ``links`` is follow, skip or error. A source itself may be a link to a folder; every other link
     is treated as ``links`` says.
     Raises LocalFileFailed for a link where links are errors, and for a folder that cannot be read.
     """
+    walk = _Walk(links, left_out, marker)
     for source in sources:
         root = expand_path(source)
         if root.is_dir():
-            yield from walk_folder(str(root), links=links, left_out=left_out)
+            yield from _walk_root(str(root), walk)
         elif os.path.lexists(root) or not (glob.has_magic(source) or _ALTERNATIVES.search(source)):
             yield from _find_named_file(str(root), links, left_out)
         else:
-            yield from _find_matches(str(root), links, left_out)
+            yield from _find_matches(str(root), walk)
 
 
 def walk_folder(
@@ -84,20 +100,22 @@ def walk_folder(
 
     Raises LocalFileFailed like ``find_source_files``.
     """
+    return _walk_root(folder, _Walk(links, left_out))
+
+
+def _walk_root(folder: str, walk: _Walk) -> Iterator[SourceFile]:
     with translate_os_errors(folder):
         os.scandir(folder).close()
-    yield from _walk_below(folder, "", links, left_out, (os.path.realpath(folder),))
+    yield from _walk_below(folder, "", walk, (os.path.realpath(folder),))
 
 
 def _walk_below(
-    folder: str,
-    base: str,
-    links: str,
-    left_out: Optional[SkippedFiles],
-    inside: tuple[str, ...],
-    choice: Optional[Choice] = None,
+    folder: str, base: str, walk: _Walk, inside: tuple[str, ...]
 ) -> Iterator[SourceFile]:
+    choice = walk.choice
     try:
+        if walk.marker and os.path.lexists(f"{folder}{os.sep}{walk.marker}"):
+            return
         with os.scandir(folder) as scanned:
             found = ((entry, _is_folder(entry)) for entry in scanned)
             chosen = (
@@ -105,7 +123,7 @@ def _walk_below(
                 if choice is None
                 else (each for each in found if choice(base + each[0].name, each[1]))
             )
-            entries = [each for each in chosen if _is_wanted(each[0], links, left_out)]
+            entries = [each for each in chosen if _is_wanted(each[0], walk)]
     except OSError as error:
         yield SourceFile(base.rstrip("/"), folder, _unreadable_error(folder, error))
         return
@@ -122,16 +140,15 @@ def _walk_below(
             if real in inside:
                 yield SourceFile(base + entry.name, path, _link_loop_error(path))
             else:
-                yield from _walk_below(
-                    path, f"{base}{entry.name}/", links, left_out, (*inside, real), choice
-                )
+                yield from _walk_below(path, f"{base}{entry.name}/", walk, (*inside, real))
         else:
             yield SourceFile(
                 base + entry.name, path, None if _is_file(entry) else find_problem(path)
             )
 
 
-def _is_wanted(entry: os.DirEntry[str], links: str, left_out: Optional[SkippedFiles]) -> bool:
+def _is_wanted(entry: os.DirEntry[str], walk: _Walk) -> bool:
+    links, left_out = walk.links, walk.left_out
     if links != "follow" and entry.is_symlink():
         return _is_link_wanted(entry.path, links, left_out)
     if entry.name.startswith(".rolerunner-") and TEMPORARY_NAME.fullmatch(entry.name):
@@ -175,9 +192,7 @@ def _find_named_file(
         yield SourceFile(os.path.basename(path), path, find_problem(path))
 
 
-def _find_matches(
-    pattern: str, links: str, left_out: Optional[SkippedFiles]
-) -> Iterator[SourceFile]:
+def _find_matches(pattern: str, walk: _Walk) -> Iterator[SourceFile]:
     """Returns the files that a glob matches, each with its name alone as its relative path.
 
     A glob means what ``include`` means below the folder before its first wildcard, so that it
@@ -189,6 +204,7 @@ def _find_matches(
     if not os.path.isdir(base):
         return
     files, folders = _glob_below("/".join(parts[first:]))
+    left_out = walk.left_out
 
     def choice(relative: str, is_folder: bool) -> bool:
         if not is_folder:
@@ -199,7 +215,8 @@ def _find_matches(
             left_out.add("folders", os.path.join(base, relative))
         return False
 
-    for file in _walk_below(base, "", links, left_out, (os.path.realpath(base),), choice):
+    chosen = walk._replace(choice=choice)
+    for file in _walk_below(base, "", chosen, (os.path.realpath(base),)):
         yield file._replace(relative=os.path.basename(file.path))
 
 

@@ -99,7 +99,7 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("timeout", "deadline"),
     ),
     ("session_duration duration_seconds max_session_duration durationseconds ttl", ("duration",)),
-    ("pattern glob globs filter filters match wildcard suffix includes", ("include",)),
+    ("pattern glob globs filter match wildcard suffix includes", ("include",)),
     ("ignore excludes skip", ("exclude", "if_exists")),
     ("overwrite force replace skip_existing no_clobber", ("if_exists", "mode")),
     ("delete sync mirror prune purge remove", ("delete_extra", "move")),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from rolerunner.actions.backups import Backups, check_backup
+from rolerunner.actions.backups import Backups
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import S3Uri
-from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 
 if TYPE_CHECKING:
@@ -107,29 +107,6 @@ def test_object_is_not_its_own_backup_under_any_name_of_its_bucket(name: str) ->
     assert bucket.deleted == []
 
 
-@pytest.mark.parametrize(
-    ("backup", "place", "exclude"),
-    [
-        ("s3://box/in/old/", "s3://box/in/", []),
-        ("s3://box/", "s3://box/in/", []),
-        ("s3://box/in/", "s3://box/in/", []),
-        ("s3://box/in/", "s3://box/in/a", []),
-        ("s3://box/in/", "s3://box/in/x/", ["x/**"]),
-    ],
-)
-def test_overlapping_backups_are_refused(backup: str, place: str, exclude: list[str]) -> None:
-    with pytest.raises(FieldConflictError, match="'backup'"):
-        check_backup(S3Uri.parse(backup), S3Uri.parse(place), "source", (), exclude)
-
-
-@pytest.mark.parametrize(
-    ("backup", "place", "exclude"),
-    [
-        ("s3://box/old/", "s3://box/in/", []),
-        ("s3://cup/in/", "s3://box/in/", []),
-        ("s3://box/in/old/", "s3://box/in/", ["old/**"]),
-        ("s3://box/kept/", "s3://box/in/a", []),
-    ],
-)
-def test_backups_apart_are_allowed(backup: str, place: str, exclude: list[str]) -> None:
-    check_backup(S3Uri.parse(backup), S3Uri.parse(place), "source", (), exclude)
+def test_a_suffix_is_added_to_each_name() -> None:
+    backups = replace(open_backups(Bucket({})), suffix=".old")
+    assert backups.place_of("d/a.csv") == backups.place.join("d/a.csv.old")

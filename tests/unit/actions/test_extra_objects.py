@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rolerunner.actions.deletion_limits import DeletionLimits
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
 from rolerunner.errors import AccessDenied, StepError
 from rolerunner.model import S3Uri
@@ -106,13 +107,15 @@ class Listing:
         return (ObjectInfo(key, 1) for key in self.keys if key.startswith(prefix.key))
 
 
-def find(folder: Path, *globs: str, most: int = 5, place: S3Uri = PLACE) -> list[str]:
+def find(
+    folder: Path, *globs: str, most: int = 5, size: int = 5, place: S3Uri = PLACE
+) -> list[str]:
     listing: Any = Listing("out/", "out/a", "out/b.csv", "out/d/", "out/d/c.csv", "outside")
     found = find_extra_objects(
         place,
         lambda key, relative: key == "out/a" and relative == "a",
         Selection.of(globs, ()),
-        most,
+        DeletionLimits(most, size),
         listing,
         make_context(folder),
     )
@@ -131,6 +134,8 @@ def test_too_many_extra_objects_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="3 objects or more under s3://box/out/ would be") as caught:
         find(tmp_path, most=2)
     assert caught.value.type == "MaxDelete"
+    with pytest.raises(StepError, match="3 objects of 3 bytes or more under s3://box/out/ would"):
+        find(tmp_path, size=2)
 
 
 def test_extra_objects_are_deleted_unless_they_were_stored_meanwhile(tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolerunner.selection.filters import MAX_PATTERNS, Selection, check_globs, find_imbalance
+from rolerunner.selection.filters import (
+    MAX_PATTERNS,
+    Rule,
+    Selection,
+    check_globs,
+    find_imbalance,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PARTS = st.lists(
@@ -133,3 +139,38 @@ def test_many_short_globs_count_together() -> None:
     check_globs(["{1..5000}.csv", "{1..5000}.json"])
     with pytest.raises(ValueError, match="patterns"):
         check_globs(["{1..5000}.csv", "{1..5001}.json"])
+
+
+RULES = (
+    Rule(True, "keep/**/*.log"),
+    Rule(False, "**/*.log"),
+    Rule(False, "tmp/**"),
+    Rule(True, "tmp/x"),
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "is_selected"),
+    [("keep/a/b.log", True), ("a.log", False), ("tmp/x", False), ("other", True)],
+)
+def test_the_first_rule_that_matches_decides(key: str, is_selected: bool) -> None:
+    assert Selection(rules=RULES).matches_name(key) is is_selected
+
+
+def test_only_excludes_before_an_include_are_certain() -> None:
+    assert not Selection(rules=RULES).excludes_name("a.log")
+    assert Selection(rules=RULES[1:]).excludes_name("a.log")
+    assert not Selection(rules=RULES[1:]).excludes_name("other")
+    assert Selection(exclude=("A*",), ignore_case=True).excludes_name("ab")
+    assert not Selection(include=("x",)).excludes_name("ab")
+
+
+@pytest.mark.parametrize("pattern", ["**/*.CSV", "[a-b]/X.csv", "{A,c}/x.Csv"])
+def test_case_makes_no_difference_where_it_is_ignored(pattern: str) -> None:
+    assert Selection(include=(pattern,), ignore_case=True).matches_name("a/x.csv")
+    assert not Selection(include=(pattern,)).matches_name("a/x.csv")
+    assert not Selection(include=(pattern,), ignore_case=True).matches_name("a/x.txt")
+
+
+def test_folders_stay_folders_where_case_is_ignored() -> None:
+    assert not Selection(include=("*.CSV",), ignore_case=True).matches_name("a/x.csv")

@@ -116,3 +116,14 @@ def test_a_glob_of_too_many_patterns_and_a_file_with_a_name_like_a_glob(folder: 
     ] == ["[x].csv", "{y}.csv"]
     (missing,) = find_source_files([f"{folder}/{{z}}.csv"])
     assert missing.problem is not None, "braces without alternatives are a name"
+
+
+def test_folders_with_a_marker_are_left_out_with_all_below(tmp_path: Path) -> None:
+    for name in ("a.csv", "d/.skip", "d/b.csv", "d/e/c.csv", "f/g.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    for source in (str(tmp_path), f"{tmp_path}/**/*.csv"):
+        found = [file.path for file in find_source_files([source], marker=".skip")]
+        assert found == [f"{tmp_path}/a.csv", f"{tmp_path}/f/g.csv"]
+    (tmp_path / ".skip").touch()
+    assert list(find_source_files([str(tmp_path)], marker=".skip")) == []

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 from pydantic import AfterValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.partition_catalog import (
     EXISTS,
     MAX_WRITTEN,
@@ -17,7 +18,7 @@ from rolerunner.actions.partition_catalog import (
 )
 from rolerunner.actions.partition_layout import HIVE, Partition, PartitionFinder, check_layout
 from rolerunner.actions.permissions import list_permission
-from rolerunner.actions.shared_fields import FilterFields, ObjectsField, OnEmpty, RequestFields
+from rolerunner.actions.shared_fields import ObjectsField, OnEmpty, RequestFields
 from rolerunner.actions.source_objects import check_one_source, collect_source
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError

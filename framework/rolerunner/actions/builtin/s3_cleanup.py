@@ -5,23 +5,18 @@ from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.deletion_limits import DeletionLimits
+from rolerunner.actions.filter_fields import GlobFields
 from rolerunner.actions.object_plans import ObjectPlan, Report
-from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import object_permission
-from rolerunner.actions.shared_fields import (
-    DistributionFields,
-    Globs,
-    MaxDelete,
-    OnEmpty,
-    TransferFields,
-)
+from rolerunner.actions.shared_fields import DistributionFields, MaxDelete, OnEmpty, TransferFields
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import UnexpectedResponse
 from rolerunner.iam.actions_table import build_bucket_arn
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
-from rolerunner.selection.filters import Selection
 from rolerunner.spec.field_types import Flag, S3Location, Seconds
 from rolerunner.storage.protocol import (
     ObjectInfo,
@@ -80,7 +75,7 @@ class AbortRequest:
         return gone if aborted is None else Outcome(uri, size)
 
 
-class S3Cleanup(TransferFields, DistributionFields, Action):
+class S3Cleanup(GlobFields, TransferFields, DistributionFields, Action):
     """Abort multipart uploads that were begun long ago and never completed.
 
     S3 keeps and bills the parts of an unfinished upload, and no listing of objects shows them. An
@@ -109,14 +104,6 @@ class S3Cleanup(TransferFields, DistributionFields, Action):
         description="Leave out uploads that were begun more recently than this.",
         examples=["7d"],
     )
-    include: Globs = Field(
-        default_factory=list,
-        description="Globs over keys relative to the source's folder; '**' crosses folders.",
-        examples=[["**/*.csv.gz"]],
-    )
-    exclude: Globs = Field(
-        default_factory=list, description="Globs of keys to leave out.", examples=[["**/_*"]]
-    )
     max_delete: MaxDelete = Field(
         description="Maximum number of uploads to abort; if there are more, none is aborted.",
         examples=[100],
@@ -141,8 +128,7 @@ class S3Cleanup(TransferFields, DistributionFields, Action):
             what = f"the unfinished uploads of {self.source}"
             handle_empty_source(self.on_empty, what, context)
             return {"count": 0, "bytes": 0, "skipped": 0}
-        if found.total > self.max_delete:
-            raise deletion_limit_error(found.total, self.max_delete, "unfinished upload")
+        DeletionLimits(self.max_delete).check(found.total, 0, "unfinished upload")
         outcomes = storage.send_each(
             found.objects, self.source.bucket, AbortRequest(self.measure), context.cancel
         )
@@ -178,8 +164,7 @@ class S3Cleanup(TransferFields, DistributionFields, Action):
     def plan_objects(self, context: StepContext, report: Report) -> None:
         """Reports the uploads that would be aborted. Raises StepError."""
         found = self._collect_uploads(context.storage(access=self.access()), context)
-        if found.total > self.max_delete:
-            raise deletion_limit_error(found.total, self.max_delete, "unfinished upload")
+        DeletionLimits(self.max_delete).check(found.total, 0, "unfinished upload")
         for info in found.objects:
             reason = f"upload {info.version} was begun at {info.modified}"
             report(ObjectPlan("abort", str(found.objects.uri(info)), reason))
@@ -221,7 +206,7 @@ class S3Cleanup(TransferFields, DistributionFields, Action):
     def _iterate_selected(
         self, storage: Storage, context: StepContext
     ) -> Iterator[UnfinishedUpload]:
-        chosen = Selection(tuple(self.include), tuple(self.exclude), 0, None, "", "")
+        chosen = self.name_selection()
         folder = self.source.key.rfind("/") + 1
         for upload in storage.list_uploads(self.source, context.cancel):
             is_meant = self.source.is_prefix or upload.key == self.source.key

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.outcomes import ByteProgress
 from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import FilterFields, ObjectsField, OnEmpty, RequestFields
+from rolerunner.actions.shared_fields import ObjectsField, OnEmpty, RequestFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import claim_target
 from rolerunner.errors import StepError

@@ -8,13 +8,15 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import ValidationInfo, model_validator
 
-from rolerunner.actions.backups import BackupFields, check_backup
+from rolerunner.actions.backup_fields import BackupFields, check_backup, check_backup_suffix
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.blocks import run_blocks
 from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.copy_items import CopyItems, CopyMirror
+from rolerunner.actions.deletion_limits import DeletionLimits
 from rolerunner.actions.existing_objects import COMPARES, LOOKS
 from rolerunner.actions.extra_objects import delete_extra_objects
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
 from rolerunner.actions.moves import delete_copied_sources
 from rolerunner.actions.object_names import NameFields
@@ -33,7 +35,6 @@ from rolerunner.actions.put_options import Encryption, PutFields
 from rolerunner.actions.shared_fields import (
     Compare,
     DistributionFields,
-    FilterFields,
     SourceFields,
     TransferFields,
     TransferIfExists,
@@ -50,6 +51,7 @@ from rolerunner.actions.targets import (
     refuse_one_bucket,
     refuse_overlap,
 )
+from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
@@ -81,6 +83,7 @@ class S3Copy(
     MirrorFields,
     BackupFields,
     TransferFields,
+    TransferSizeFields,
     DistributionFields,
     SourceFields,
     Action,
@@ -230,7 +233,8 @@ class S3Copy(
         if self.move or self.delete_extra:
             option = "a move" if self.move else "'delete_extra'"
             refuse_one_bucket(gathered.objects, copies.place, target, option)
-        extra = mirror.find_extra(copies, most=self.max_delete or 0)
+        self._check_size(copies, context)
+        extra = mirror.find_extra(copies, self.deletion_limits())
         one_role = context.roles["source_role"] == context.roles["target_role"]
 
         def transfer(items: Iterable[Union[Copy, Outcome]]) -> Iterator[Outcome]:
@@ -328,7 +332,7 @@ class S3Copy(
         if not self.delete_extra or gathered.total == 0:
             return gathered.summary()
         copies = CopyItems(self, gathered, source, target, context)
-        extra = mirror.find_extra(copies, most=sys.maxsize)
+        extra = mirror.find_extra(copies, DeletionLimits(sys.maxsize))
         return {**gathered.summary(), "extra": extra.count, "max_delete": self.max_delete}
 
     def plan_objects(self, context: StepContext, report: Report) -> None:
@@ -343,13 +347,17 @@ class S3Copy(
         check_copies(
             gathered.objects, copies.place, copies.targets, move=self.move, renames=self.renames
         )
-        extra = (
-            mirror.find_extra(copies, most=self.max_delete or 0) if gathered.total else EMPTY_LIST
-        )
+        self._check_size(copies, context)
+        extra = mirror.find_extra(copies, self.deletion_limits()) if gathered.total else EMPTY_LIST
         backups = self.open_backups(context, "target_role", copies.place)
         then = "the source is deleted" if self.move else ""
         plan_transfers(copies, copies.if_exists, report, context, backups, then)
         plan_deletions(extra, "the source does not have it", report, backups)
+
+    def _check_size(self, copies: CopyItems, context: StepContext) -> None:
+        self.check_transfer_size(
+            lambda report: plan_transfers(copies, copies.if_exists, report, context)
+        )
 
     def _collect_source(
         self,
@@ -386,9 +394,11 @@ class S3Copy(
     def _refuse_overlap(self) -> None:
         """Raises FieldConflictError if the fields alone show that two places overlap."""
         check_backup(self.backup, self.target, "target")
-        check_backup(self.backup, self.source, "source", self.include, self.exclude)
+        check_backup(self.backup, self.source, "source", *self.list_globs())
+        if self.backup is None:
+            check_backup_suffix(self.backup_suffix, self.source, self.target, self.list_globs())
         # globs are about names at the source, so they protect nothing that has another name
-        globs = () if self.renames and self.delete_extra else ((self.include, self.exclude),)
+        globs = () if self.renames and self.delete_extra else (self.list_globs(),)
         listed = self.objects.origin if isinstance(self.objects, ObjectList) else None
         if self.source is not None:
             origin = Origin(self.source, globs)

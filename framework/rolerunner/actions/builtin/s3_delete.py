@@ -7,9 +7,11 @@ from typing import Any, ClassVar, Optional, Union
 
 from pydantic import model_validator
 
-from rolerunner.actions.backups import BackupFields, check_backup
+from rolerunner.actions.backup_fields import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.blocks import run_blocks
+from rolerunner.actions.deletion_limits import DeletionLimits, DeletionSizeFields
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_plans import (
     Report,
     check_not_empty,
@@ -17,12 +19,11 @@ from rolerunner.actions.object_plans import (
     report_left_out,
     report_refused,
 )
-from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.past_fields import check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.shared_fields import (
     DistributionFields,
-    FilterFields,
     MaxDelete,
     SourceFields,
     TransferFields,
@@ -42,7 +43,13 @@ from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
 
 class S3Delete(
-    FilterFields, BackupFields, TransferFields, DistributionFields, SourceFields, Action
+    FilterFields,
+    BackupFields,
+    DeletionSizeFields,
+    TransferFields,
+    DistributionFields,
+    SourceFields,
+    Action,
 ):
     """Delete an object, the objects of a prefix, or those that another step listed.
 
@@ -82,11 +89,18 @@ class S3Delete(
     def _makes_sense(self) -> "S3Delete":
         check_one_source(self.source, self.objects, self.kind)
         check_past_fields(self)
-        check_backup(self.backup, self.source, "source", self.include, self.exclude)
+        check_backup(self.backup, self.source, "source", *self.list_globs())
         if self.backup is not None and (self.version is not None or self.versions is True):
             raise ValueError("'backup' keeps objects; it cannot be combined with versions")
         if self.version is not None and self.versions is True:
             raise ValueError("'version' and 'versions' exclude each other")
+        if self.backup_suffix is not None and self.backup is None:
+            raise ValueError(
+                "'backup_suffix' needs 'backup' here: beside the objects, the next run would"
+                " delete what this one kept"
+            )
+        if self.max_delete_size is not None and self.version is not None:
+            raise ValueError("'max_delete_size' does not go with 'version', whose size is unknown")
         whole = isinstance(self.source, S3Uri) and not self.source.key
         if whole and self.allow_all is False:
             raise ValueError(
@@ -108,8 +122,7 @@ class S3Delete(
         if gathered.total == 0:
             handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0}
-        if gathered.total > self.max_delete:
-            raise deletion_limit_error(gathered.total, self.max_delete, "object")
+        self._check_limits(gathered)
         prefix = gathered.objects.prefix
         # HEAD returned the version of an object named by its key; deleting that version would leave
         # no delete marker in a bucket that keeps versions
@@ -205,9 +218,18 @@ class S3Delete(
             return []
         return (
             source_permissions("s3:GetObject", None, replace(listed, versions=False))
-            if self.selection().reads_details or self.backup is not None
+            if self._reads_details()
             else []
         )
+
+    def _reads_details(self) -> bool:
+        """Returns True if the names of the objects do not suffice."""
+        of_limits = self.backup is not None or self.max_delete_size is not None
+        return of_limits or self.selection().reads_details
+
+    def _check_limits(self, found: SourceObjects) -> None:
+        limits = DeletionLimits(self.max_delete, self.max_delete_size)
+        limits.check(found.total, found.objects.bytes, "object")
 
     def _by_name(self) -> bool:
         """Returns True for an object or a list of URIs, unless all versions are to be deleted."""
@@ -240,8 +262,7 @@ class S3Delete(
         left_out = report_left_out(self.source, self.objects, report)
         found = self._collect_source(storage, context, left_out)
         check_not_empty(found, self, context)
-        if found.total > self.max_delete:
-            raise deletion_limit_error(found.total, self.max_delete, "object")
+        self._check_limits(found)
         report_refused(found, report)
         backups = self.open_backups(context, "role", found.objects.prefix)
         plan_deletions(
@@ -260,15 +281,14 @@ class S3Delete(
             with context.manifest(".source") as manifest:
                 manifest.add_object(ObjectInfo(self.source.key, 0, version=self.version))
             return SourceObjects(manifest.objects(self.source))
-        selection = self.selection()
         return collect_source(
             self.source,
             self.objects,
-            selection,
+            self.selection(),
             storage,
             context,
             versions=self.versions,
             on_left_out=on_left_out,
             # S3 reports a missing object as deleted
-            looks_up=selection.reads_details or self.backup is not None,
+            looks_up=self._reads_details(),
         )

@@ -1,5 +1,6 @@
 """Defines the action ``s3.download``."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,6 +12,7 @@ from pydantic import model_validator
 from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, handle_empty_source
 from rolerunner.actions.compression_fields import DecompressFields
 from rolerunner.actions.download_items import DownloadItems
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.object_names import NameFields, ObjectNamer, is_folder_marker
 from rolerunner.actions.object_plans import (
@@ -20,16 +22,10 @@ from rolerunner.actions.object_plans import (
     plan_transfers,
     report_left_out,
 )
-from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, source_permissions
-from rolerunner.actions.shared_fields import (
-    Compare,
-    FilterFields,
-    SourceFields,
-    TransferFields,
-    TransferIfExists,
-)
+from rolerunner.actions.shared_fields import Compare, SourceFields, TransferFields, TransferIfExists
 from rolerunner.actions.source_objects import (
     OnLeftOut,
     SourceObjects,
@@ -37,6 +33,7 @@ from rolerunner.actions.source_objects import (
     collect_source,
 )
 from rolerunner.actions.targets import claim_names
+from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.common.descriptors import remove_file_below
 from rolerunner.common.file_paths import expand_path
 from rolerunner.common.files import count_free_bytes, is_case_insensitive
@@ -57,6 +54,7 @@ class S3Download(
     DecompressFields,
     MirrorFields,
     TransferFields,
+    TransferSizeFields,
     SourceFields,
     Action,
 ):
@@ -156,6 +154,7 @@ class S3Download(
         claim_names(
             ((str(path), str(gathered.objects.uri(info))) for info, path in gets.targets()), context
         )
+        self._check_size(gets, context)
         self._check_disk(gets, gathered.objects)
         extra = self._find_extra_files(gets, had) if self.delete_extra else []
         with context.target_folder(target.parent if gets.to_file else target) as gets.folder:
@@ -183,6 +182,7 @@ class S3Download(
             self, gathered, storage, is_resumed=False, outputs_changed=False, folds=False
         )
         gets.check_files()
+        self._check_size(gets, context)
         extra = self._find_extra_files(gets, had) if self.delete_extra and gathered.total else []
         plan_transfers(gets, gets.if_exists, report, context)
         for path in extra:
@@ -255,6 +255,11 @@ class S3Download(
         """Returns the name of the file for an object that has a name below the target."""
         return self.decompressed_name(name) if self.decompression(key) else name
 
+    def _check_size(self, gets: DownloadItems, context: StepContext) -> None:
+        self.check_transfer_size(
+            lambda report: plan_transfers(gets, gets.if_exists, report, context)
+        )
+
     def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
         """Raises LocalFileFailed if the disk has too little space."""
         free = count_free_bytes(expand_path(self.target))
@@ -290,9 +295,8 @@ class S3Download(
             if _is_readable(file) and (self.renames or selection.matches_name(file.relative))
         )
         extra = [file.path for file in found if file.path not in kept and file.relative not in had]
-        most = self.max_delete or 0
-        if len(extra) > most:
-            raise deletion_limit_error(len(extra), most, "file", f" below {target}")
+        size = 0 if self.max_delete_size is None else sum(map(os.path.getsize, extra))
+        self.deletion_limits().check(len(extra), size, "file", f" below {target}")
         return extra
 
 

@@ -10,17 +10,11 @@ from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.blocks import add_listed, list_blocks
+from rolerunner.actions.filter_fields import FilterFields, Globs, read_globs
 from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.past_fields import AsOfFields
 from rolerunner.actions.permissions import list_permission
-from rolerunner.actions.shared_fields import (
-    DistributionFields,
-    FilterFields,
-    Globs,
-    OnEmpty,
-    RequestFields,
-    read_globs,
-)
+from rolerunner.actions.shared_fields import DistributionFields, OnEmpty, RequestFields
 from rolerunner.common.file_paths import expand_path
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri

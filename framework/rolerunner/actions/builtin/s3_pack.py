@@ -14,11 +14,12 @@ from rolerunner.actions.archive_formats import (
     number_archive,
 )
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.packing import CONTENT_KEY, Packing, is_archive_of, own_archive_error
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import FilterFields, IfExists, SourceFields, TransferFields
+from rolerunner.actions.shared_fields import IfExists, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import claim_target
 from rolerunner.model import Permission, S3Uri
@@ -142,8 +143,7 @@ class S3Pack(FilterFields, PutFields, TransferFields, SourceFields, Action):
     def _refuse_own_archive(self) -> None:
         """Raises ValueError if the step would pack its own archive when it runs again."""
         source, target = self.source, self.target
-        globs = [*self.include, *self.exclude]
-        if source is None or not all(isinstance(each, str) for each in globs):
+        if source is None or self.has_templates_in_globs():
             return
         written = target if self.max_archive_size is None else number_archive(target, 1)
         if not source.is_prefix:

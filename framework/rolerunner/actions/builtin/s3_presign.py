@@ -9,11 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_values import Header
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import Encryption
 from rolerunner.actions.requests import open_presigner, translate_errors
-from rolerunner.actions.shared_fields import FilterFields, ObjectsField, OnEmpty, RequestFields
+from rolerunner.actions.shared_fields import ObjectsField, OnEmpty, RequestFields
 from rolerunner.actions.source_objects import check_one_source, collect_source
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError

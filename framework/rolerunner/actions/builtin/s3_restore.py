@@ -14,14 +14,10 @@ from rolerunner.actions.archives import (
     may_be_archived,
 )
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source, iter_polls
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
-from rolerunner.actions.shared_fields import (
-    DistributionFields,
-    FilterFields,
-    SourceFields,
-    TransferFields,
-)
+from rolerunner.actions.shared_fields import DistributionFields, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count

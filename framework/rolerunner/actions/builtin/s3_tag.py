@@ -8,15 +8,11 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_values import MAX_TAGS, Tags
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
-from rolerunner.actions.shared_fields import (
-    DistributionFields,
-    FilterFields,
-    SourceFields,
-    TransferFields,
-)
+from rolerunner.actions.shared_fields import DistributionFields, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError

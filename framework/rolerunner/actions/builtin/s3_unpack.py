@@ -7,6 +7,7 @@ from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.archive_formats import FORMATS, find_format, list_archive_extras
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_plans import (
     ObjectPlan,
     Report,
@@ -16,7 +17,7 @@ from rolerunner.actions.object_plans import (
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import FilterFields, IfExists, SourceFields, TransferFields
+from rolerunner.actions.shared_fields import IfExists, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import OverlapError, refuse_overlap
 from rolerunner.actions.unpacking import Unpacking

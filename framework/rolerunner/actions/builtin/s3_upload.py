@@ -6,11 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import BeforeValidator, model_validator
 
-from rolerunner.actions.backups import BackupFields, check_backup
+from rolerunner.actions.backup_fields import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.existing_objects import LOOKS
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.object_plans import Report, plan_deletions, plan_transfers
@@ -18,13 +19,8 @@ from rolerunner.actions.outcomes import ByteProgress, record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import (
-    Compare,
-    FilterFields,
-    OnEmpty,
-    TransferFields,
-    TransferIfExists,
-)
+from rolerunner.actions.shared_fields import Compare, OnEmpty, TransferFields, TransferIfExists
+from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.actions.upload_items import UploadItems, target_of
 from rolerunner.common.file_paths import expand_path
 from rolerunner.errors import LocalFileFailed, UnsafeKey
@@ -38,6 +34,7 @@ from rolerunner.spec.field_types import (
     Flag,
     LocalPath,
     S3Location,
+    Text,
     check_path,
     json_form,
 )
@@ -64,6 +61,7 @@ class S3Upload(
     BackupFields,
     MirrorFields,
     TransferFields,
+    TransferSizeFields,
     Action,
 ):
     """Upload a file, a folder, the files of a glob, or a list of files.
@@ -109,6 +107,11 @@ class S3Upload(
         description="What to do with symbolic links: follow, skip or error.",
         examples=["skip"],
     )
+    exclude_if_present: Optional[Text] = Field(
+        None,
+        description="Leave out folders that hold a file of this name, with all below them.",
+        examples=[".no-upload"],
+    )
     if_exists: TransferIfExists = Field(
         "overwrite",
         description=(
@@ -143,6 +146,9 @@ class S3Upload(
         check_backup(self.backup, self.target, "target")
         self.check_compression()
         self.check_times()
+        marker = self.exclude_if_present
+        if isinstance(marker, str) and (not marker or "/" in marker):
+            raise ValueError("'exclude_if_present' is the name of a file, without '/'")
         if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
             raise ValueError("'if_none_match' never overwrites, which contradicts 'if_exists'")
         return self
@@ -161,6 +167,7 @@ class S3Upload(
                 "skipped": 0,
                 "deleted": 0,
             }
+        self._check_size(puts, context)
         extra = (
             self._find_extra_objects(puts.place, storage, context)
             if self.delete_extra
@@ -188,6 +195,7 @@ class S3Upload(
         puts = UploadItems(self, storage, context)
         if puts.count == 0:
             handle_empty_source(self.on_empty, str(self.source), context)
+        self._check_size(puts, context)
         extra = (
             self._find_extra_objects(puts.place, storage, context)
             if self.delete_extra and puts.count
@@ -237,6 +245,11 @@ class S3Upload(
             to_folder=bool(self._to_folder()) or not expand_path(str(self.source)).is_file(),
         )
 
+    def _check_size(self, puts: UploadItems, context: StepContext) -> None:
+        self.check_transfer_size(
+            lambda report: plan_transfers(puts, puts.if_exists, report, context)
+        )
+
     def _find_extra_objects(
         self, place: S3Uri, storage: Storage, context: StepContext
     ) -> ObjectList:
@@ -260,7 +273,7 @@ class S3Upload(
         # the globs are about names at the source, which are others at the target
         selection = Selection() if namer.renames else self.selection()
         return find_extra_objects(
-            place, kept.has, selection, self.max_delete or 0, storage, context
+            place, kept.has, selection, self.deletion_limits(), storage, context
         )
 
     def sources(self) -> Iterator[SourceFile]:
@@ -272,14 +285,15 @@ class S3Upload(
         selection = self.selection()
         selects_everything = selection.selects_everything
         sources = self.source if isinstance(self.source, list) else [self.source]
-        for file in find_source_files(sources, links=self.symlinks, left_out=left_out):
+        for file in find_source_files(
+            sources, links=self.symlinks, left_out=left_out, marker=self.exclude_if_present or ""
+        ):
             if selects_everything or self._is_selected(selection, file):
                 yield file
 
     def _is_selected(self, selection: Selection, file: SourceFile) -> bool:
         if file.problem is not None:  # only the name of an unreadable folder is known
-            excluded = Selection.of((), selection.exclude)
-            return not selection.exclude or excluded.matches_name(file.relative)
+            return not selection.excludes_name(file.relative)
         try:
             status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
         except OSError:

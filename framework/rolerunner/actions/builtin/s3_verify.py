@@ -32,8 +32,9 @@ from rolerunner.actions.differences import (
     describe_differences,
     describe_failures,
 )
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
-from rolerunner.actions.shared_fields import FilterFields, OnEmpty, SourceFields, TransferFields
+from rolerunner.actions.shared_fields import OnEmpty, SourceFields, TransferFields
 from rolerunner.actions.source_objects import check_one_source, collect_source
 from rolerunner.actions.verification import (
     Comparer,

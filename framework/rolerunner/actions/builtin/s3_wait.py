@@ -8,8 +8,9 @@ from pydantic import BeforeValidator
 
 from rolerunner.actions.archives import iterate_unreadable
 from rolerunner.actions.base import Action, Field, StepContext, iter_polls
+from rolerunner.actions.filter_fields import FilterFields, read_globs
 from rolerunner.actions.permissions import list_permission, object_permission
-from rolerunner.actions.shared_fields import FilterFields, RequestFields, read_globs
+from rolerunner.actions.shared_fields import RequestFields
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.object_plans import Report
 from rolerunner.actions.outcomes import record_outcomes
@@ -14,13 +15,16 @@ from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.sftp_downloads import SftpDownloads, list_files
 from rolerunner.actions.sftp_fields import RemotePath, SftpFields, Symlinks
-from rolerunner.actions.shared_fields import FilterFields, IfExists, OnEmpty, TransferFields
+from rolerunner.actions.shared_fields import IfExists, OnEmpty, TransferFields
+from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Flag, S3Location
 
 
-class SftpDownload(SftpFields, FilterFields, NameFields, PutFields, TransferFields, Action):
+class SftpDownload(
+    SftpFields, FilterFields, NameFields, PutFields, TransferFields, TransferSizeFields, Action
+):
     """Copy files of an SFTP server to S3 under a role.
 
     The server's key is verified before the user is authenticated. Files are streamed: the disk is
@@ -143,6 +147,7 @@ class SftpDownload(SftpFields, FilterFields, NameFields, PutFields, TransferFiel
                 return {"objects": placeholder_list(place), **empty}
             transfers = SftpDownloads(self, gathered, sessions, (storage, large), context)
             transfers.check_targets()
+            self.check_transfer_size(transfers.plan)
             done = record_outcomes(transfers.transfer(), context, place, self, pacer, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
@@ -185,4 +190,5 @@ class SftpDownload(SftpFields, FilterFields, NameFields, PutFields, TransferFiel
                 handle_empty_source(self.on_empty, sessions.server.url(self.source), context)
             transfers = SftpDownloads(self, gathered, sessions, (storage, storage), context)
             transfers.check_targets()
+            self.check_transfer_size(transfers.plan)
             transfers.plan(report)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.object_plans import (
     Report,
@@ -17,24 +18,22 @@ from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.actions.sftp_fields import RemotePath, SftpFields
 from rolerunner.actions.sftp_uploads import SftpUploads
-from rolerunner.actions.shared_fields import (
-    FilterFields,
-    IfExists,
-    SourceFields,
-    TransferFields,
-)
+from rolerunner.actions.shared_fields import IfExists, SourceFields, TransferFields
 from rolerunner.actions.source_objects import (
     OnLeftOut,
     SourceObjects,
     check_one_source,
     collect_source,
 )
+from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.model import Permission
 from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag
 from rolerunner.storage.protocol import Storage
 
 
-class SftpUpload(SftpFields, SourceFields, FilterFields, NameFields, TransferFields, Action):
+class SftpUpload(
+    SftpFields, SourceFields, FilterFields, NameFields, TransferFields, TransferSizeFields, Action
+):
     """Copy objects of S3 to an SFTP server under a role.
 
     The server's key is verified before the user is authenticated. Objects are streamed: the disk is
@@ -148,6 +147,7 @@ class SftpUpload(SftpFields, SourceFields, FilterFields, NameFields, TransferFie
             self.check_file_count(gathered.total, "objects")
             transfers = SftpUploads(self, gathered, sessions, (storage, large), context)
             transfers.check_targets()
+            self.check_transfer_size(transfers.plan)
             done = record_outcomes(
                 transfers.transfer(), context, gathered.objects.prefix, self, pacer, gathered
             )
@@ -176,6 +176,7 @@ class SftpUpload(SftpFields, SourceFields, FilterFields, NameFields, TransferFie
         with self.open_sessions(context) as sessions:
             transfers = SftpUploads(self, gathered, sessions, (storage, storage), context)
             transfers.check_targets()
+            self.check_transfer_size(transfers.plan)
             transfers.plan(report)
 
     def _collect(
