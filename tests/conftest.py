@@ -96,6 +96,7 @@ LONG_MODULES = {
     "test_restore",
     "test_resume",
     "test_resume_checks",
+    "test_resumed_copies",
     "test_role_errors",
     "test_role_session_memory",
     "test_s3_compatible_servers",

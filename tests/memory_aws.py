@@ -197,6 +197,8 @@ class Store:
             return handlers[r.method](r)
 
     def _get(self, r: Request) -> Response:
+        if "uploadId" in r.query:
+            return self._list_parts(r)
         if r.key:
             return self._read(r)
         if "list-type" in r.query or "prefix" in r.query:
@@ -337,6 +339,17 @@ class Store:
                 f"<ETag>&quot;{etag}&quot;</ETag></CopyPartResult>"
             )
         return Response(200, {"ETag": f'"{etag}"', **_checksums(r)})
+
+    def _list_parts(self, r: Request) -> Response:
+        upload = self.uploads.get(r.query["uploadId"])
+        if upload is None:
+            return error(404, "NoSuchUpload", "The specified upload does not exist.")
+        parts = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><Size>{len(body)}</Size>"
+            f"<ETag>&quot;{hashlib.md5(body).hexdigest()}&quot;</ETag></Part>"
+            for number, body in sorted(upload.parts.items())
+        )
+        return xml(f"<ListPartsResult xmlns='{NAMESPACE}'>{parts}</ListPartsResult>")
 
     def _complete(self, r: Request) -> Response:
         if r.query["uploadId"] not in self.uploads:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner.actions.builtin.s3_cleanup import AbortRequest
+from rolerunner.actions.unfinished_uploads import AbortRequest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import ServiceFailed
 from rolerunner.model import JOB, S3Uri

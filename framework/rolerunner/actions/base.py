@@ -153,6 +153,9 @@ class Action(ActionSchema):
     """Transfers or copies the bytes of many objects, and so benefits from worker processes."""
     stores_objects: ClassVar[bool] = False
     """Stores objects under its field ``target``."""
+    resumes_uploads: ClassVar[bool] = False
+    """Continues multipart uploads of an earlier run; if the run keeps state, it lists their parts
+    wherever it may abort them."""
     deletes_objects: ClassVar[bool] = False
     """Deletes the objects that it works on."""
     object_verb: ClassVar[str] = ""

@@ -21,11 +21,13 @@ from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.selection.names import NameSet
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.field_types import check_key
+from rolerunner.storage import upload_journal
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
 
 if TYPE_CHECKING:
     from rolerunner.actions.builtin.s3_copy import S3Copy
     from rolerunner.storage.compression import Compression
+    from rolerunner.storage.upload_journal import UploadJournal
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class CopyTemplate:
     is_retry: bool
     compression: Optional[Compression]
     keep_times: bool
+    journal: Optional[UploadJournal] = None
+    """None in a worker, since the state is kept on the machine of the run."""
 
     def make(
         self,
@@ -63,6 +67,7 @@ class CopyTemplate:
             there,
             self.compression,
             self.keep_times,
+            self.journal if info.size >= upload_journal.RESUMABLE_BYTES else None,
         )
 
     def __call__(self, infos: Iterable[ObjectInfo]) -> Iterator[Copy]:
@@ -83,6 +88,7 @@ class CopyItems:
         source: Storage,
         target: Storage,
         context: StepContext,
+        journal: Optional[UploadJournal] = None,
     ) -> None:
         self.action = action
         self.cancel = context.cancel
@@ -117,6 +123,7 @@ class CopyItems:
             self.is_retry,
             self.compression,
             action.keep_times,
+            journal,
         )
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:

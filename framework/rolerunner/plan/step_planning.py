@@ -45,7 +45,9 @@ def plan_step(
     """
     scope = {"params": job.params, "run": {"name": job.name}}
     fetched = frozenset(each.param for each in list_fetched_secrets(job))
-    planner = _StepPlanner(step.steps or (step,), scope, actions, fetched)
+    planner = _StepPlanner(
+        step.steps or (step,), scope, actions, fetched, keeps_state=job.state is not None
+    )
     for item, label in list_item_scopes(step, scope):
         outputs = planner.plan_item(item, label, predicted)
     if step.for_each is None:
@@ -75,7 +77,10 @@ class _StepPlanner:
         scope: Mapping[str, Any],
         actions: Mapping[str, type[Action]],
         fetched: frozenset[str],
+        *,
+        keeps_state: bool,
     ) -> None:
+        self._keeps_state = keeps_state
         self._scope = scope
         self._fetched = fetched
         self._actions = actions
@@ -151,6 +156,8 @@ class _StepPlanner:
             for name, permissions in (*derived.items(), *listed.items()):
                 needed = variant.needed.setdefault(name, {})
                 needed.update((each, None) for each in permissions)
+                if self._keeps_state and action.resumes_uploads:
+                    needed.update((each, None) for each in _list_parts_of_aborted(permissions))
         for declared in step.permissions:
             _add_declared(declared, values, variant.needed)
         variant.notes.update((each, None) for each in values.notes)
@@ -222,6 +229,13 @@ def _derive_permissions(
     except Exception as error:  # noqa: BLE001
         partial_values.note_failure(error)
         return {}
+
+
+def _list_parts_of_aborted(permissions: Sequence[Permission]) -> Iterator[Permission]:
+    """Yields the permissions to list the parts of uploads that may be aborted."""
+    for each in permissions:
+        if each.action == "s3:AbortMultipartUpload":
+            yield replace(each, action="s3:ListMultipartUploadParts")
 
 
 def _predict_outputs(action: Action) -> Mapping[str, Any]:

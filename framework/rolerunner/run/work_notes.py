@@ -85,16 +85,29 @@ class StartedWork:
     """Returns the digests of the inputs of the step."""
     notes: WorkNotes
 
-    def read(self) -> str:
-        """Returns the note of an attempt, or of an earlier run, that had the same inputs."""
-        note = self.notes.find(self.key)
-        return note.text if note is not None and note.fingerprint == self.fingerprint() else ""
+    @property
+    def is_kept(self) -> bool:
+        """True if the state of the run keeps the note for a later run."""
+        return self.notes.write is not None
 
-    def write(self, text: str) -> None:
-        """Keeps a note until the step succeeds, or ``clear``. Raises StepError."""
+    def read(self, *, same_inputs: bool = True) -> str:
+        """Returns the note of an attempt or of an earlier run; empty if there is none.
+
+        With ``same_inputs`` it is one of a step with the same inputs.
+        """
+        note = self.notes.find(self.key)
+        if note is None or (same_inputs and note.fingerprint != self.fingerprint()):
+            return ""
+        return note.text
+
+    def write(self, text: str, *, same_inputs: bool = True) -> None:
+        """Keeps a note until the step succeeds, or ``clear``. Raises StepError.
+
+        Without ``same_inputs`` it is kept whatever becomes of the inputs, and its reader compares.
+        """
         step = self.step
-        note = WorkNote(step.id, self.run_id, self.fingerprint(), tuple(step.needs), text)
-        self.notes.put(self.key, note)
+        digests, needs = (self.fingerprint(), tuple(step.needs)) if same_inputs else ({}, ())
+        self.notes.put(self.key, WorkNote(step.id, self.run_id, digests, needs, text))
 
     def clear(self) -> None:
         """Removes the note, since the work has ended. Raises StepError."""

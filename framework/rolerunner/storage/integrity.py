@@ -269,6 +269,10 @@ class CrcCombiner:
         """Adds the CRC of a range."""
         self._found[start] = (length, int.from_bytes(digest, "big"))
 
+    def digest_at(self, start: int) -> bytes:
+        """Returns the CRC of the range that begins there. Raises KeyError."""
+        return self._found[start][1].to_bytes(self._width // 8, "big")
+
     def matches(self) -> bool:
         """Returns True if the ranges cover the object and have the expected checksum."""
         at = whole = 0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import ObjectInfo
+
+if TYPE_CHECKING:
+    from rolerunner.storage.upload_journal import StoredPart
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class PartUpload:
     length: int
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options of the upload, named as PutObject's."""
+    stored: Optional[StoredPart] = None
+    """The part as an earlier attempt or run stored it, which need not be sent again."""
 
     @property
     def end(self) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rolerunner.storage.concurrency import PartExecutor
     from rolerunner.storage.decompression import Decompression
     from rolerunner.storage.parts import ObjectRange
+    from rolerunner.storage.upload_journal import UploadJournal
 else:
 
     def _frozen_for_mypy(*, frozen: bool) -> Any:
@@ -145,6 +146,8 @@ class Copy:
     """How the object is compressed on the way, by a copy through this machine."""
     keep_time: bool = False
     """Whether the source's time becomes metadata, unless it has a time there already."""
+    journal: Optional[UploadJournal] = None
+    """Keeps the parts of a large object, so that another attempt or run goes on with them."""
 
 
 @_frozen_for_mypy(frozen=True)

@@ -12,8 +12,8 @@ from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import object_permission
 from rolerunner.actions.shared_fields import DistributionFields, MaxDelete, OnEmpty, TransferFields
 from rolerunner.actions.source_objects import SourceObjects
+from rolerunner.actions.unfinished_uploads import AbortRequest, measure_upload
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import UnexpectedResponse
 from rolerunner.iam.actions_table import build_bucket_arn
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
@@ -25,54 +25,6 @@ from rolerunner.storage.protocol import (
     Storage,
     UnfinishedUpload,
 )
-
-_GONE = frozenset({"NoSuchUpload"})
-"""The error code of an upload that was completed or aborted meanwhile."""
-_MAX_PART_PAGES = 1000
-"""Pages of parts: an upload has 10,000 parts at most, of which a page may list few."""
-
-
-def measure_upload(
-    requests: RequestSender, place: Mapping[str, Any], uri: S3Uri, cancel: Cancel
-) -> Optional[int]:
-    """Returns the bytes of an upload's parts; None if the upload is gone."""
-    size, marker = 0, 0
-    for _ in range(_MAX_PART_PAGES):
-        parameters = {**place, "PartNumberMarker": marker} if marker else place
-        page = requests.call_unless(_GONE, "list_parts", cancel, **parameters)
-        if page is None:
-            return None
-        parts = page.get("Parts", ())
-        size += sum(int(part.get("Size") or 0) for part in parts)
-        following = int(
-            page.get("NextPartNumberMarker") or (parts[-1]["PartNumber"] if parts else 0)
-        )
-        if not page.get("IsTruncated"):
-            return size
-        if following <= marker:
-            break
-        marker = following
-    message = f"{uri}: the listing of an upload's parts does not end"
-    raise UnexpectedResponse(message)
-
-
-@dataclass(frozen=True)
-class AbortRequest:
-    """Aborts an unfinished upload, whose id is the version of its ObjectInfo."""
-
-    measure: bool
-
-    def send(
-        self, requests: RequestSender, uri: S3Uri, info: ObjectInfo, cancel: Cancel
-    ) -> Outcome:
-        """Aborts the upload; one that is gone is skipped."""
-        place = {"Bucket": uri.bucket, "Key": uri.key, "UploadId": info.version}
-        size = measure_upload(requests, place, uri, cancel) if self.measure else 0
-        gone = Outcome(uri, status="skipped")
-        if size is None:
-            return gone
-        aborted = requests.call_unless(_GONE, "abort_multipart_upload", cancel, **place)
-        return gone if aborted is None else Outcome(uri, size)
 
 
 class S3Cleanup(GlobFields, TransferFields, DistributionFields, Action):
@@ -222,5 +174,4 @@ class MeasureRequest:
         self, requests: RequestSender, uri: S3Uri, info: ObjectInfo, cancel: Cancel
     ) -> Outcome:
         """Lists the parts; an upload that is gone has none."""
-        place = {"Bucket": uri.bucket, "Key": uri.key, "UploadId": info.version}
-        return Outcome(uri, measure_upload(requests, place, uri, cancel) or 0)
+        return Outcome(uri, measure_upload(requests, uri, info.version, cancel) or 0)

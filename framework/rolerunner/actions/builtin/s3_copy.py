@@ -52,6 +52,7 @@ from rolerunner.actions.targets import (
     refuse_overlap,
 )
 from rolerunner.actions.transfer_size import TransferSizeFields
+from rolerunner.actions.unfinished_uploads import abort_leftover_uploads, open_upload_journal
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
@@ -101,6 +102,7 @@ class S3Copy(
     kind: ClassVar[str] = "s3.copy"
     stores_objects: ClassVar[bool] = True
     moves_objects: ClassVar[bool] = True
+    resumes_uploads: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {
         "source": "s3://landing/orders/",
@@ -224,7 +226,8 @@ class S3Copy(
                 handle_empty_source(self.on_empty, self.source_name, context)
             nothing = {"count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
             return {"objects": placeholder_list(self.place()), **nothing}
-        copies = CopyItems(self, gathered, source, target, context)
+        journal = open_upload_journal(context)
+        copies = CopyItems(self, gathered, source, target, context, journal)
         check_copies(
             gathered.objects, copies.place, copies.targets, move=self.move, renames=self.renames
         )
@@ -267,6 +270,7 @@ class S3Copy(
         done = record_outcomes(
             ended, context, copies.place, self, pacer, gathered, progress=progress
         )
+        abort_leftover_uploads(journal, target, context)
         deleted = (
             0 if done.failed else delete_extra_objects(extra, target, context, backups=backups)
         )

@@ -13,6 +13,7 @@ from rolerunner.storage.boto.conditions import WriteRecovery
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.reader import KEPT_OPTIONS, ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.resumed_uploads import ResumableUpload
 from rolerunner.storage.boto.transport import BotoTransport
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.kept_times import add_mtime, source_mtime
@@ -87,17 +88,22 @@ class Copies:
         options = {name: value for name, value in merged.items() if value}
 
         def send(part: PartUpload) -> dict[str, Any]:
+            if part.stored is not None:
+                return part.stored.completed
             return self._copy_part(item, info, part, parts)
 
+        part_size = choose_part_size(info.size, item.part)
+        journal = item.journal
         return self.multipart.upload(
             item.target,
             options,
             info.size,
-            choose_part_size(info.size, item.part),
+            part_size,
             send,
             parts,
             lambda _: 0,
             repeated=item.repeated,
+            resumable=ResumableUpload(journal, item.source, info, part_size) if journal else None,
         )
 
     def _copy_part(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +15,12 @@ from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.conditions import WriteRecovery, is_made_of_parts
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.resumed_uploads import (
+    FoundUpload,
+    ResumableUpload,
+    ResumedUploads,
+    is_usable_after,
+)
 from rolerunner.storage.concurrency import PartExecutor, split_ranges
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.responses import check_etag_returned, parse_etag
@@ -26,7 +32,10 @@ _CONDITIONS = ("IfNoneMatch", "IfMatch")
 
 @dataclass(frozen=True)
 class MultipartUploads:
-    """Stores large objects in parts. Nothing of an upload that fails is left behind."""
+    """Stores large objects in parts.
+
+    Nothing of an upload that fails is left behind, but for the parts that a resumed run uses.
+    """
 
     requests: BotoRequests
     recovery: WriteRecovery
@@ -42,10 +51,12 @@ class MultipartUploads:
         count_memory: Callable[[int], int],
         *,
         repeated: bool,
+        resumable: Optional[ResumableUpload] = None,
     ) -> Mapping[str, Any]:
         """Uploads an object of ``size`` bytes, each part by ``send``; returns the last response.
 
-        ``count_memory`` returns the bytes of memory that a part of so many bytes takes.
+        ``count_memory`` returns the bytes of memory that a part of so many bytes takes. Parts that
+        an earlier attempt stored are passed to ``send`` with it, if the upload is ``resumable``.
         """
         return self.upload_ranges(
             target,
@@ -55,6 +66,7 @@ class MultipartUploads:
             parts,
             lambda _, length: count_memory(length),
             repeated=repeated,
+            resumable=resumable,
         )
 
     def upload_ranges(
@@ -67,6 +79,7 @@ class MultipartUploads:
         count_memory: Callable[[int, int], int],
         *,
         repeated: bool,
+        resumable: Optional[ResumableUpload] = None,
     ) -> Mapping[str, Any]:
         """Uploads an object in parts of any size, given as start and length in their order.
 
@@ -81,23 +94,56 @@ class MultipartUploads:
                 numbers[start], drawn = number, start
                 yield start, length
 
-        with self.begin(target, options) as upload_id:
+        found = FoundUpload() if resumable is None else self._resume(target, options, resumable)
+        if found.response is not None:
+            return found.response
+        with self.begin(target, options, resumable, found.upload_id) as upload_id:
 
             def send_part(start: int, length: int) -> dict[str, Any]:
                 number = numbers.pop(start)
-                return send(PartUpload(target, upload_id, number, start, length, options))
+                stored = found.stored.get(number)
+                part = PartUpload(target, upload_id, number, start, length, options, stored)
+                completed = send(part)
+                if stored is not None and completed is stored.completed:
+                    self.requests.pacer.report_bytes(length)
+                if resumable is not None:
+                    resumable.record(part, completed)
+                return completed
 
             completed = parts.map_ranges(
                 number_ranges(), send_part, lambda length: count_memory(drawn, length)
             )
             parts.cancel.stop_if_set()
-            return self.complete(target, upload_id, completed, options, repeated=repeated)
+            if resumable is not None:
+                resumable.journal.save()  # also proves that no other run has taken the key over
+            response = self.complete(target, upload_id, completed, options, repeated=repeated)
+        if resumable is not None:
+            resumable.journal.remove(str(target))
+        return response
+
+    def _resume(
+        self, target: S3Uri, options: Mapping[str, Any], resumable: ResumableUpload
+    ) -> FoundUpload:
+        uploads = ResumedUploads(self.requests, self.recovery)
+        return uploads.find(target, options, resumable) or FoundUpload()
 
     @contextlib.contextmanager
-    def begin(self, target: S3Uri, options: Mapping[str, Any]) -> Iterator[str]:
-        """Provides the id of a new upload, which is aborted if the block fails."""
-        upload_id = self._create_upload(target, options)
-        with self._abort_on_failure(target, upload_id):
+    def begin(
+        self,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        resumable: Optional[ResumableUpload] = None,
+        upload_id: str = "",
+    ) -> Iterator[str]:
+        """Provides the id of a new upload, or of the given one.
+
+        It is aborted if the block fails, unless another attempt or run can use its parts.
+        """
+        if not upload_id:
+            upload_id = self._create_upload(target, options)
+            if resumable is not None:
+                resumable.journal.begin(resumable.describe(target, upload_id, options))
+        with self._abort_on_failure(target, upload_id, resumable):
             yield upload_id
 
     def _create_upload(self, target: S3Uri, options: Mapping[str, Any]) -> str:
@@ -111,12 +157,19 @@ class MultipartUploads:
         return str(upload_id)
 
     @contextlib.contextmanager
-    def _abort_on_failure(self, target: S3Uri, upload_id: str) -> Iterator[None]:
+    def _abort_on_failure(
+        self, target: S3Uri, upload_id: str, resumable: Optional[ResumableUpload]
+    ) -> Iterator[None]:
         """Aborts the upload if the block fails; names it in the error if that fails as well."""
         try:
             with self.requests.translate_errors(target):
                 yield
         except BaseException as error:
+            if resumable is not None and is_usable_after(error):
+                resumable.keep(target, upload_id)
+                raise
+            if resumable is not None:
+                resumable.journal.remove(str(target))
             try:
                 with self.requests.translate_errors(target):
                     self.requests.call(

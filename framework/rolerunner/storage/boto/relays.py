@@ -13,6 +13,7 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.resumed_uploads import ResumableUpload
 from rolerunner.storage.boto.streams import StreamedUploads
 from rolerunner.storage.boto.transport import PartTransport, RelayedObject
 from rolerunner.storage.boto.writer import ObjectWriter
@@ -112,15 +113,23 @@ class Relays:
         self, item: Copy, relayed: RelayedObject, parts: PartExecutor
     ) -> Mapping[str, Any]:
         relay = self.transport.open_relay(relayed, parts)
+        info = relayed.info
+        part_size = choose_part_size(info.size, self.tuning.part)
+        resumable = None
+        if item.journal is not None:
+            resumable = ResumableUpload(
+                item.journal, relayed.uri, info, part_size, relay.algorithm, relay.digest_of
+            )
         return self.multipart.upload(
             item.target,
             relayed.options,
-            relayed.info.size,
-            choose_part_size(relayed.info.size, self.tuning.part),
+            info.size,
+            part_size,
             relay.send,
             parts,
             relay.count_memory,
             repeated=item.repeated,
+            resumable=resumable,
         )
 
 

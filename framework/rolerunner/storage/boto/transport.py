@@ -45,8 +45,14 @@ class RelayedObject:
 class PartRelay(Protocol):
     """Sends the parts of one relayed object."""
 
+    algorithm: str
+    """The algorithm of the digests of parts; empty if there are none."""
+
+    def digest_of(self, part: PartUpload) -> str:
+        """Returns the digest of a part that was sent, in hex; empty if there is none."""
+
     def send(self, part: PartUpload) -> dict[str, Any]:
-        """Reads a part from the source and stores it; returns its completed part."""
+        """Reads a part from the source and stores it, unless it is; returns its completed part."""
 
     def count_memory(self, length: int) -> int:
         """Returns the bytes of memory that a part of ``length`` bytes takes."""
@@ -170,7 +176,12 @@ class BotoTransport:
 
 
 class BufferedRelay:
-    """Relays parts that are held in memory one by one, and checks the whole in their order."""
+    """Relays parts that are held in memory one by one, and checks the whole in their order.
+
+    A part that is stored already is read for the checksum of the whole, and compared.
+    """
+
+    algorithm = ""
 
     def __init__(
         self,
@@ -197,8 +208,15 @@ class BufferedRelay:
                     relayed.running.update(data)
                 if part.end == relayed.info.size:
                     verify_checksum(relayed.uri, relayed.info, relayed.running)
+        if part.stored is not None and part.stored.has_content(data):
+            return part.stored.completed
         self._requests.count_bytes(part.length, self._cancel)
         return self._transport.upload_part(part, data, self._cancel)
+
+    def digest_of(self, part: PartUpload) -> str:
+        """Returns nothing: the whole is checked in order."""
+        del part
+        return ""
 
     def count_memory(self, length: int) -> int:
         """Returns the length: a part is held whole."""

@@ -11,12 +11,13 @@ from rolerunner.storage import payloads
 from rolerunner.storage.boto.errors import make_checksum_error
 from rolerunner.storage.boto.transport import RelayedObject
 from rolerunner.storage.concurrency import PartExecutor, PartSequencer
-from rolerunner.storage.integrity import CrcCombiner
+from rolerunner.storage.integrity import CrcCombiner, create_hash, encode_base64
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.transfer_files import verify_checksum
 
 if TYPE_CHECKING:
     from rolerunner.storage.native.transport import NativeTransport
+    from rolerunner.storage.upload_journal import StoredPart
 
 
 class WholeChecksum:
@@ -44,6 +45,10 @@ class WholeChecksum:
             self._combiner.add(part.start, part.length, digest)
             if not self._left and not self._combiner.matches():
                 raise make_checksum_error(self._relayed.uri, self._relayed.info.checksum)
+
+    def digest_of(self, part: PartUpload) -> str:
+        """Returns the digest of a part that was added, in hex; empty if none is combined."""
+        return "" if self._combiner is None else self._combiner.digest_at(part.start).hex()
 
     def copy_state(self) -> Any:
         """Returns a hash that the next part's bytes are fed to, a new one for every attempt."""
@@ -78,6 +83,8 @@ class NativeRelay:
         self._source = source
         self._in_blocks = in_blocks
         self._sequencer = PartSequencer()
+        self.algorithm = checksum.algorithm
+        self.digest_of = checksum.digest_of
 
     def count_memory(self, length: int) -> int:
         """Returns the bytes of memory of a part; none if it is sent in blocks, or elsewhere."""
@@ -97,6 +104,10 @@ class NativeRelay:
             raise
 
     def _send_in_any_order(self, source: ObjectRange, part: PartUpload) -> dict[str, Any]:
+        stored = part.stored
+        if stored is not None and (stored.digest or not self.algorithm):
+            self._checksum.add_digest(part, bytes.fromhex(stored.digest))
+            return stored.completed
         completed: dict[str, Any]
         completed, digest = self._parts.submit(
             self._transport.relay_part,
@@ -111,8 +122,21 @@ class NativeRelay:
 
     def _send_in_order(self, source: ObjectRange, part: PartUpload) -> dict[str, Any]:
         with self._sequencer.abort_on_error(), self._sequencer.wait_turn(part.start, part.end):
+            if part.stored is not None and self._compare_stored(source, part, part.stored):
+                return part.stored.completed
             completed, body = self._transport.relay_blocks(
                 self._source, source, part, self._checksum.copy_state, self._parts.cancel
             )
             self._checksum.advance(part, body.computed)
         return completed
+
+    def _compare_stored(self, source: ObjectRange, part: PartUpload, stored: StoredPart) -> bool:
+        """Reads a part that is stored already; returns True if it has the checksum of the bytes."""
+        state, crc = self._checksum.copy_state(), create_hash("CRC32")
+        for block in self._source.iterate_range(source, self._parts.cancel):
+            state.update(block)
+            crc.update(block)
+        if encode_base64(crc.digest()) != stored.completed.get("ChecksumCRC32"):
+            return False
+        self._checksum.advance(part, state)
+        return True

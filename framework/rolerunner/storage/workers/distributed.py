@@ -269,7 +269,7 @@ class DistributedStorage:
     ) -> Iterator[Any]:
         """Yields the items but for copies of large objects, which go to ``large``."""
         for item in items:
-            if parts.is_spread(item, method, least):
+            if parts.is_spread(item, method, 0 if parts.is_begun(item) else least):
                 large.append(item)
             else:
                 yield item

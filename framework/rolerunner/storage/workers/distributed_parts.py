@@ -35,6 +35,8 @@ PARTS_PER_TASK = 4
 _TASKS_PER_SLOT = 2
 _MAX_PARTS_IN_FLIGHT = 256
 """Each has a thread of this machine, which waits for it."""
+_PROGRESS_SECONDS = 1.0
+"""Progress is reported as often, also while no part ends."""
 _GATHER_SECONDS = 0.02
 """Time to wait for more parts of a task."""
 
@@ -106,7 +108,7 @@ class DistributedParts:
     """Sends the parts of one object from the workers of a cluster.
 
     Threads that call it wait for their part; parts that are called at the same time share a task.
-    ``on_bytes`` is called with the bytes of each part that was relayed.
+    ``on_bytes`` is called with the bytes of each part that was relayed, and each second with none.
     """
 
     def __init__(
@@ -153,7 +155,7 @@ class DistributedParts:
         return value
 
     def _dispatch_calls(self) -> None:
-        while (first := self._calls.get()) is not None:
+        while (first := self._wait_for_call()) is not None:
             gathered = [first]
             try:
                 while len(gathered) < PARTS_PER_TASK:
@@ -165,6 +167,13 @@ class DistributedParts:
             except queue.Empty:
                 pass
             self._tasks.submit(self._run_task, gathered)
+
+    def _wait_for_call(self) -> Optional[tuple[PartCall, Future[Any]]]:
+        while True:
+            try:
+                return self._calls.get(timeout=_PROGRESS_SECONDS)
+            except queue.Empty:
+                self._on_bytes(0)
 
     def _run_task(self, gathered: Sequence[tuple[PartCall, Future[Any]]]) -> None:
         try:
@@ -188,6 +197,15 @@ def is_spread(item: Any, method: str, least: int) -> bool:
     if method == "copy" and item.info.size < item.large:
         return False
     return method in ("copy", "relay") and item.info.size >= least
+
+
+def is_begun(item: Any) -> bool:
+    """Returns True for a copy of which an earlier attempt has stored parts."""
+    return (
+        isinstance(item, Copy)
+        and item.journal is not None
+        and item.journal.find(str(item.target)) is not None
+    )
 
 
 def choose_spread_size(total: int, slots: int) -> int:
