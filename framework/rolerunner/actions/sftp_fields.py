@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
 
 from rolerunner.actions.base import Field, StepContext
+from rolerunner.actions.existing_fields import ExistingFields
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.file_paths import expand_path
 from rolerunner.errors import StepError
@@ -236,3 +237,32 @@ class SftpFields(StrictModel):
                 hint="narrow the selection with 'include' or 'max_age', or raise 'max_files'",
                 type="MaxFiles",
             )
+
+
+class SftpTargetFields(ExistingFields):
+    """Fields for what is at the target of a transfer from or to a server."""
+
+    compare: Annotated[Literal["size_mtime", "size"], DYNAMIC] = Field(
+        "size_mtime",
+        description=(
+            "How source and target are compared: size_mtime takes the time that 'keep_times'"
+            " stores. SFTP has no checksums."
+        ),
+        examples=["size"],
+    )
+
+    @model_validator(mode="after")
+    def _compares_what_there_is(self) -> Any:
+        if self.if_exists != "skip_same":
+            return self
+        if self.compare == "size_mtime" and getattr(self, "keep_times", None) is False:
+            raise ValueError(
+                "'if_exists: skip_same' compares times, which 'keep_times: false' leaves out;"
+                " set 'compare: size'"
+            )
+        if self.compare == "size" and getattr(self, "move", None) is True:
+            raise ValueError(
+                "'move' deletes only what is proved to be copied, and 'compare: size' proves"
+                " nothing"
+            )
+        return self

@@ -50,11 +50,6 @@ ObjectsField = Annotated[
 ]
 """Objects that another step listed, a list of s3:// URIs, or a file that lists objects."""
 OnEmpty = Annotated[Literal["error", "warn", "ok"], DYNAMIC]
-IfExists = Annotated[Literal["overwrite", "skip", "skip_same", "fail"], DYNAMIC]
-TransferIfExists = Annotated[
-    Literal["overwrite", "skip", "skip_same", "fail", "fail_different"], DYNAMIC
-]
-Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime", "mtime"], DYNAMIC]
 MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
 
 

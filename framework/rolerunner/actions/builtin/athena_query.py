@@ -10,6 +10,7 @@ from pydantic import model_validator
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.object_values import KmsKey
 from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.polling_fields import RegionFields, growing_interval_field, max_wait_field
 from rolerunner.actions.query_results import QueryRows, fetch_rows, list_result_objects
 from rolerunner.actions.query_text import (
     Literal,
@@ -83,7 +84,7 @@ _CAUSES = {
 """Part of a failed query's reason -> what to do about it."""
 
 
-class AthenaQuery(Action):
+class AthenaQuery(RegionFields, Action):
     """Run a SQL query with Athena, wait for its end, and take its rows and its result object.
 
     The query is cancelled when the step is stopped, fails or takes too long. A retry of a lost
@@ -176,17 +177,8 @@ class AthenaQuery(Action):
         description="Cancel the query once it has scanned more than this.",
         examples=["10GB"],
     )
-    region: Optional[Text] = Field(
-        None, description="The region, if not that of the role.", examples=["us-east-1"]
-    )
-    interval: Seconds = Field(
-        10.0,
-        description="Longest time between two looks at the query, plus or minus 20 percent.",
-        examples=["30s"],
-    )
-    max_wait: Seconds = Field(
-        3600.0, description="Maximum time to wait; then the query is cancelled.", examples=["2h"]
-    )
+    interval: Seconds = growing_interval_field(10.0, "the query")
+    max_wait: Seconds = max_wait_field(3600.0, then="the query is cancelled")
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "AthenaQuery":

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, iter_polls
 from rolerunner.actions.json_answers import to_plain_json
+from rolerunner.actions.polling_fields import RegionFields, interval_field, max_wait_field
 from rolerunner.actions.requests import open_client, translate_errors
 from rolerunner.actions.secret_shapes import (
     is_secret_at,
@@ -58,15 +59,11 @@ class WaitUntil(StrictModel):
         description="A JMESPath expression over the response; the step fails when it is true.",
         examples=["JobRun.JobRunState == 'FAILED'"],
     )
-    interval: Seconds = Field(
-        10.0, description="Time between two calls, plus or minus 20 percent.", examples=["30s"]
-    )
-    max_wait: Seconds = Field(
-        3600.0, description="Maximum time to wait; then the step fails.", examples=["2h"]
-    )
+    interval: Seconds = interval_field(10.0, "two calls")
+    max_wait: Seconds = max_wait_field(3600.0)
 
 
-class AwsCall(Action):
+class AwsCall(RegionFields, Action):
     """Call any operation of any AWS service under the step's role.
 
     Service, operation and parameters are checked against the service's model before anything runs.
@@ -90,9 +87,6 @@ class AwsCall(Action):
         default_factory=dict,
         description="The parameters of the operation, by their names in the API.",
         examples=[{"Name": "orders"}],
-    )
-    region: Optional[Text] = Field(
-        None, description="The region, if not that of the role.", examples=["us-east-1"]
     )
     select: Optional[Query] = Field(
         None, description=(

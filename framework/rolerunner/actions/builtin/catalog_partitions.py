@@ -18,6 +18,7 @@ from rolerunner.actions.partition_catalog import (
 )
 from rolerunner.actions.partition_layout import HIVE, Partition, PartitionFinder, check_layout
 from rolerunner.actions.permissions import list_permission
+from rolerunner.actions.polling_fields import RegionFields
 from rolerunner.actions.shared_fields import ObjectsField, OnEmpty, RequestFields
 from rolerunner.actions.source_objects import check_one_source, collect_source
 from rolerunner.common.wording import format_count
@@ -36,7 +37,7 @@ _UNREADABLE = {"ErrorCode": EXISTS, "ErrorMessage": "it was added meanwhile, and
 Layout = Annotated[str, AfterValidator(check_layout), DYNAMIC]
 
 
-class CatalogPartitions(FilterFields, RequestFields, Action):
+class CatalogPartitions(FilterFields, RequestFields, RegionFields, Action):
     """Add the partitions of written objects to a table of the Glue Data Catalog.
 
     Each object's folders say which partition it belongs to: `key=value/` as Hive and Spark write
@@ -109,10 +110,6 @@ class CatalogPartitions(FilterFields, RequestFields, Action):
     on_empty: OnEmpty = Field(
         "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
-    region: Optional[Text] = Field(
-        None, description="The region of the catalog, if not that of the role.",
-        examples=["us-east-1"],
-    )  # fmt: skip
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "CatalogPartitions":

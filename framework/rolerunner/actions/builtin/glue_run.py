@@ -7,6 +7,7 @@ from pydantic import AfterValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.json_answers import to_plain_json
+from rolerunner.actions.polling_fields import RegionFields, growing_interval_field, max_wait_field
 from rolerunner.actions.remote_work import (
     forget_work,
     iter_growing_polls,
@@ -45,7 +46,7 @@ Arguments = Annotated[
 ]
 
 
-class GlueRun(Action):
+class GlueRun(RegionFields, Action):
     """Start a run of another job of AWS Glue, and wait for its end.
 
     The run is stopped when the step is stopped or takes too long, unless `on_stop: leave`. A
@@ -112,17 +113,8 @@ class GlueRun(Action):
         description="What to do while the job has as many runs as it may have: wait or fail.",
         examples=["fail"],
     )
-    region: Optional[Text] = Field(
-        None, description="The region, if not that of the role.", examples=["us-east-1"]
-    )
-    interval: Seconds = Field(
-        30.0,
-        description="Longest time between two looks at the run, plus or minus 20 percent.",
-        examples=["1m"],
-    )
-    max_wait: Seconds = Field(
-        48 * 3600.0, description="Maximum time to wait; then the step fails.", examples=["2h"]
-    )
+    interval: Seconds = growing_interval_field(30.0, "the run", example="1m")
+    max_wait: Seconds = max_wait_field(48 * 3600.0)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "GlueRun":

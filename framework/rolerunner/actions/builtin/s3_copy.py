@@ -14,6 +14,7 @@ from rolerunner.actions.blocks import run_blocks
 from rolerunner.actions.compression_fields import CompressFields
 from rolerunner.actions.copy_items import CopyItems, CopyMirror
 from rolerunner.actions.deletion_limits import DeletionLimits
+from rolerunner.actions.existing_fields import ComparedFields
 from rolerunner.actions.existing_objects import COMPARES, LOOKS
 from rolerunner.actions.extra_objects import delete_extra_objects
 from rolerunner.actions.filter_fields import FilterFields
@@ -33,11 +34,9 @@ from rolerunner.actions.permissions import list_permission, object_permission, s
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import Encryption, PutFields
 from rolerunner.actions.shared_fields import (
-    Compare,
     DistributionFields,
     SourceFields,
     TransferFields,
-    TransferIfExists,
 )
 from rolerunner.actions.source_objects import (
     OnLeftOut,
@@ -83,6 +82,7 @@ class S3Copy(
     PutFields,
     MirrorFields,
     BackupFields,
+    ComparedFields,
     TransferFields,
     TransferSizeFields,
     DistributionFields,
@@ -135,19 +135,6 @@ class S3Copy(
             "Delete each source after its copy has been verified, unless it has changed since."
         ),
         examples=[True],
-    )
-    if_exists: TransferIfExists = Field(
-        "overwrite",
-        description=(
-            "What to do when the object exists; skip_same and fail_different compare it"
-            " as 'compare' says."
-        ),
-        examples=["skip_same"],
-    )
-    compare: Compare = Field(
-        "checksum",
-        description="How objects are compared: checksum (or ETag), etag, size, size_mtime, mtime.",
-        examples=["size"],
     )
     multipart_above: Annotated[Bytes, Field(ge=5 * MIB, le=MAX_SINGLE)] = Field(
         MAX_SINGLE, description="Copy larger objects in parts; 5GB at most.", examples=["1GB"]

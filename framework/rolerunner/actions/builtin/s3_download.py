@@ -12,6 +12,7 @@ from pydantic import model_validator
 from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, handle_empty_source
 from rolerunner.actions.compression_fields import DecompressFields
 from rolerunner.actions.download_items import DownloadItems
+from rolerunner.actions.existing_fields import ComparedFields
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.mirrors import MirrorFields
 from rolerunner.actions.object_names import NameFields, ObjectNamer, is_folder_marker
@@ -25,7 +26,7 @@ from rolerunner.actions.object_plans import (
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, source_permissions
-from rolerunner.actions.shared_fields import Compare, SourceFields, TransferFields, TransferIfExists
+from rolerunner.actions.shared_fields import SourceFields, TransferFields
 from rolerunner.actions.source_objects import (
     OnLeftOut,
     SourceObjects,
@@ -53,6 +54,7 @@ class S3Download(
     PastFields,
     DecompressFields,
     MirrorFields,
+    ComparedFields,
     TransferFields,
     TransferSizeFields,
     SourceFields,
@@ -95,19 +97,6 @@ class S3Download(
             "The folder to write to, which ends with '/'; for a single object also the file."
         ),
         examples=["/tmp/orders/"],
-    )
-    if_exists: TransferIfExists = Field(
-        "overwrite",
-        description=(
-            "What to do when the file exists; skip_same and fail_different compare it"
-            " as 'compare' says."
-        ),
-        examples=["skip_same"],
-    )
-    compare: Compare = Field(
-        "checksum",
-        description="How files are compared: checksum (or ETag), etag, size, size_mtime, mtime.",
-        examples=["size"],
     )
     keep_times: Flag = Field(
         False,

@@ -14,12 +14,13 @@ from rolerunner.actions.archive_formats import (
     number_archive,
 )
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.existing_fields import IfExists
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.packing import CONTENT_KEY, Packing, is_archive_of, own_archive_error
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import IfExists, SourceFields, TransferFields
+from rolerunner.actions.shared_fields import SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import claim_target
 from rolerunner.model import Permission, S3Uri

@@ -17,6 +17,7 @@ from rolerunner.actions.base import Action, Field, StepContext, handle_empty_sou
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.polling_fields import interval_field, max_wait_field
 from rolerunner.actions.shared_fields import DistributionFields, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.common.cancellation import Cancel
@@ -96,14 +97,10 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, SourceFields, 
         7, description="How many days the objects stay readable.", examples=[3]
     )
     wait: Flag = Field(False, description="Wait until all objects are readable.", examples=[True])
-    interval: Seconds = Field(
-        900.0,
-        description="Time between two looks at what is not readable yet, plus or minus 20 percent.",
-        examples=["30m"],
+    interval: Seconds = interval_field(
+        900.0, "two looks at what is not readable yet", example="30m"
     )
-    max_wait: Seconds = Field(
-        48 * 3600.0, description="Maximum time to wait; then the step fails.", examples=["12h"]
-    )
+    max_wait: Seconds = max_wait_field(48 * 3600.0, example="12h")
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Restore":

@@ -7,6 +7,7 @@ from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.archive_formats import FORMATS, find_format, list_archive_extras
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.existing_fields import ExistingFields
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_plans import (
     ObjectPlan,
@@ -17,7 +18,7 @@ from rolerunner.actions.object_plans import (
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import IfExists, SourceFields, TransferFields
+from rolerunner.actions.shared_fields import SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.actions.targets import OverlapError, refuse_overlap
 from rolerunner.actions.unpacking import Unpacking
@@ -40,7 +41,7 @@ from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Storage
 
 
-class S3Unpack(FilterFields, PutFields, TransferFields, SourceFields, Action):
+class S3Unpack(FilterFields, ExistingFields, PutFields, TransferFields, SourceFields, Action):
     """Unpack archives in S3 to a prefix: tar, tar.gz, tar.zst, tar.bz2, tar.xz and zip.
 
     An archive is read under ``source_role``, and each of its files is stored as an object under
@@ -113,11 +114,6 @@ class S3Unpack(FilterFields, PutFields, TransferFields, SourceFields, Action):
             " error or skip. Folders are left out."
         ),
         examples=["skip"],
-    )
-    if_exists: IfExists = Field(
-        "overwrite",
-        description="What to do when the object exists; skip_same compares it as 'compare' says.",
-        examples=["skip_same"],
     )
     compare: Annotated[Literal["checksum", "size"], DYNAMIC] = Field(
         "checksum",

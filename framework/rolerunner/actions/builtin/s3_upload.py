@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from rolerunner.actions.backup_fields import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.compression_fields import CompressFields
+from rolerunner.actions.existing_fields import ComparedFields
 from rolerunner.actions.existing_objects import LOOKS
 from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects, find_extra_objects
 from rolerunner.actions.filter_fields import FilterFields
@@ -19,7 +20,7 @@ from rolerunner.actions.outcomes import ByteProgress, record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.shared_fields import Compare, OnEmpty, TransferFields, TransferIfExists
+from rolerunner.actions.shared_fields import OnEmpty, TransferFields
 from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.actions.upload_items import UploadItems, target_of
 from rolerunner.common.file_paths import expand_path
@@ -60,6 +61,7 @@ class S3Upload(
     PutFields,
     BackupFields,
     MirrorFields,
+    ComparedFields,
     TransferFields,
     TransferSizeFields,
     Action,
@@ -112,23 +114,10 @@ class S3Upload(
         description="Leave out folders that hold a file of this name, with all below them.",
         examples=[".no-upload"],
     )
-    if_exists: TransferIfExists = Field(
-        "overwrite",
-        description=(
-            "What to do when the object exists; skip_same and fail_different compare it"
-            " as 'compare' says."
-        ),
-        examples=["skip_same"],
-    )
     if_none_match: Flag = Field(
         False,
         description="Never overwrite an object: S3 itself refuses. The same as if_exists: fail.",
         examples=[True],
-    )
-    compare: Compare = Field(
-        "checksum",
-        description="How objects are compared: checksum (or ETag), etag, size, size_mtime, mtime.",
-        examples=["size"],
     )
     keep_times: Flag = Field(
         False,

@@ -10,6 +10,7 @@ from rolerunner.actions.archives import iterate_unreadable
 from rolerunner.actions.base import Action, Field, StepContext, iter_polls
 from rolerunner.actions.filter_fields import FilterFields, read_globs
 from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.polling_fields import interval_field, max_wait_field
 from rolerunner.actions.shared_fields import RequestFields
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
@@ -80,12 +81,8 @@ class S3Wait(FilterFields, RequestFields, Action):
         description="Wait also until archived objects are restored, so that they can be read.",
         examples=[True],
     )
-    interval: Seconds = Field(
-        30.0, description="Time between two listings, plus or minus 20 percent.", examples=["1m"]
-    )
-    max_wait: Seconds = Field(
-        3600.0, description="Maximum time to wait; then the step fails.", examples=["2h"]
-    )
+    interval: Seconds = interval_field(30.0, "two listings", example="1m")
+    max_wait: Seconds = max_wait_field(3600.0)
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Lists the sources repeatedly until every object exists."""

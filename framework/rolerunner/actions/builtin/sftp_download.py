@@ -1,7 +1,7 @@
 """Defines the action ``sftp.download``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Optional
+from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
 
@@ -14,16 +14,23 @@ from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.sftp_downloads import SftpDownloads, list_files
-from rolerunner.actions.sftp_fields import RemotePath, SftpFields, Symlinks
-from rolerunner.actions.shared_fields import IfExists, OnEmpty, TransferFields
+from rolerunner.actions.sftp_fields import RemotePath, SftpFields, SftpTargetFields, Symlinks
+from rolerunner.actions.shared_fields import OnEmpty, TransferFields
 from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
-from rolerunner.spec.field_types import DYNAMIC, Flag, S3Location
+from rolerunner.spec.field_types import Flag, S3Location
 
 
 class SftpDownload(
-    SftpFields, FilterFields, NameFields, PutFields, TransferFields, TransferSizeFields, Action
+    SftpFields,
+    SftpTargetFields,
+    FilterFields,
+    NameFields,
+    PutFields,
+    TransferFields,
+    TransferSizeFields,
+    Action,
 ):
     """Copy files of an SFTP server to S3 under a role.
 
@@ -74,19 +81,6 @@ class SftpDownload(
         description="What to do with symbolic links on the server: skip, follow or error.",
         examples=["error"],
     )
-    if_exists: IfExists = Field(
-        "overwrite",
-        description="What to do when the object exists; skip_same compares it as 'compare' says.",
-        examples=["skip_same"],
-    )
-    compare: Annotated[Literal["size_mtime", "size"], DYNAMIC] = Field(
-        "size_mtime",
-        description=(
-            "How objects are compared: size_mtime takes the time from their metadata, where"
-            " 'keep_times' stores it. SFTP has no checksums."
-        ),
-        examples=["size"],
-    )
     keep_times: Flag = Field(
         True,
         description="Store the files' modification times as metadata (mtime), as rclone does.",
@@ -107,23 +101,9 @@ class SftpDownload(
     @model_validator(mode="after")
     def _makes_sense(self) -> "SftpDownload":
         self.check_times()
-        by_time = self.if_exists == "skip_same" and self.compare == "size_mtime"
-        if by_time and self.keep_times is False:
-            raise ValueError(
-                "'if_exists: skip_same' compares times, which 'keep_times: false' does not store;"
-                " set 'compare: size'"
-            )
-        if self.move is True:
-            self._check_move()
-        return self
-
-    def _check_move(self) -> None:
-        if self.symlinks == "follow":
+        if self.move is True and self.symlinks == "follow":
             raise ValueError("'move' cannot be combined with 'symlinks: follow'")
-        if self.if_exists == "skip_same" and self.compare == "size":
-            raise ValueError(
-                "'move' deletes only files whose copy is proved, and 'compare: size' proves nothing"
-            )
+        return self
 
     def goes_to_folder(self) -> bool:
         """Returns True if files go below the target, which is then a prefix."""

@@ -1,7 +1,7 @@
 """Defines the action ``sftp.upload``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Optional
+from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
 
@@ -16,9 +16,9 @@ from rolerunner.actions.object_plans import (
 )
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, source_permissions
-from rolerunner.actions.sftp_fields import RemotePath, SftpFields
+from rolerunner.actions.sftp_fields import RemotePath, SftpFields, SftpTargetFields
 from rolerunner.actions.sftp_uploads import SftpUploads
-from rolerunner.actions.shared_fields import IfExists, SourceFields, TransferFields
+from rolerunner.actions.shared_fields import SourceFields, TransferFields
 from rolerunner.actions.source_objects import (
     OnLeftOut,
     SourceObjects,
@@ -27,12 +27,19 @@ from rolerunner.actions.source_objects import (
 )
 from rolerunner.actions.transfer_size import TransferSizeFields
 from rolerunner.model import Permission
-from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag
+from rolerunner.spec.field_types import CustomerKey, Flag
 from rolerunner.storage.protocol import Storage
 
 
 class SftpUpload(
-    SftpFields, SourceFields, FilterFields, NameFields, TransferFields, TransferSizeFields, Action
+    SftpFields,
+    SftpTargetFields,
+    SourceFields,
+    FilterFields,
+    NameFields,
+    TransferFields,
+    TransferSizeFields,
+    Action,
 ):
     """Copy objects of S3 to an SFTP server under a role.
 
@@ -71,19 +78,6 @@ class SftpUpload(
         ),
         examples=["/incoming/orders/"],
     )
-    if_exists: IfExists = Field(
-        "overwrite",
-        description="What to do when the file exists; skip_same compares it as 'compare' says.",
-        examples=["skip_same"],
-    )
-    compare: Annotated[Literal["size_mtime", "size"], DYNAMIC] = Field(
-        "size_mtime",
-        description=(
-            "How files are compared: size_mtime takes the time that 'keep_times' gave the file."
-            " SFTP has no checksums."
-        ),
-        examples=["size"],
-    )
     keep_times: Flag = Field(
         True,
         description=(
@@ -109,17 +103,6 @@ class SftpUpload(
     @model_validator(mode="after")
     def _makes_sense(self) -> "SftpUpload":
         check_one_source(self.source, self.objects, self.kind)
-        by_time = self.if_exists == "skip_same" and self.compare == "size_mtime"
-        if by_time and self.keep_times is False:
-            raise ValueError(
-                "'if_exists: skip_same' compares times, which 'keep_times: false' does not set;"
-                " set 'compare: size'"
-            )
-        if self.move is True and self.if_exists == "skip_same" and self.compare == "size":
-            raise ValueError(
-                "'move' deletes only objects whose copy is proved, and 'compare: size' proves"
-                " nothing"
-            )
         several = getattr(self.source, "is_prefix", False) or (
             isinstance(self.objects, list) and len(self.objects) > 1
         )
