@@ -89,7 +89,7 @@ def test_sorting_is_sorting(made: list[tuple[str, int, str]], descending: bool) 
 
 
 def test_sorting_spills_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rolerunner.storage.sorting._SORTED_AT_ONCE", 10)
+    monkeypatch.setattr("rolerunner.common.external_sort.SORTED_AT_ONCE", 10)
     objects = [ObjectInfo(f"{number * 7919 % 1000}", number) for number in range(95)]
     assert [info.key for info in sort_objects(objects, lambda info: info.key)] == sorted(
         info.key for info in objects

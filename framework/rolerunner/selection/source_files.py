@@ -7,8 +7,10 @@ import glob
 import os
 import re
 import stat
+import sys
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
+from rolerunner.common.external_sort import sort_values
 from rolerunner.common.file_errors import not_regular_file_error, translate_os_errors
 from rolerunner.common.file_paths import expand_path
 from rolerunner.common.new_files import TEMPORARY_NAME
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 _NAMED = 3
 """Paths that a note about what was left out names."""
 _SKIP_HINT = "set 'symlinks: skip', or remove the link"
+_FILE, _OTHER, _FOLDER, _LINKED_FOLDER = b"\0f", b"\0o", b"/f", b"/l"
+"""Kinds of entries, at the end of their names: a folder's keys have a '/' after its name."""
+_KIND_LENGTH = 2
+_NAME_CODEC = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 _ALTERNATIVES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 
 
@@ -112,39 +118,45 @@ def _walk_root(folder: str, walk: _Walk) -> Iterator[SourceFile]:
 def _walk_below(
     folder: str, base: str, walk: _Walk, inside: tuple[str, ...]
 ) -> Iterator[SourceFile]:
-    choice = walk.choice
     try:
         if walk.marker and os.path.lexists(f"{folder}{os.sep}{walk.marker}"):
             return
         with os.scandir(folder) as scanned:
-            found = ((entry, _is_folder(entry)) for entry in scanned)
-            chosen = (
-                found
-                if choice is None
-                else (each for each in found if choice(base + each[0].name, each[1]))
-            )
-            entries = [each for each in chosen if _is_wanted(each[0], walk)]
+            entries = sort_values(_describe_entries(scanned, base, walk))
     except OSError as error:
         yield SourceFile(base.rstrip("/"), folder, _unreadable_error(folder, error))
         return
-    # a folder's keys have a '/' after its name, and keys are in the order of their bytes
-    entries.sort(key=lambda each: os.fsencode(each[0].name) + (b"/" if each[1] else b""))
-    for entry, is_folder in entries:
-        path = entry.path
-        if is_folder:
-            real = (
-                os.path.realpath(path)
-                if entry.is_symlink()
-                else f"{inside[-1]}{os.sep}{entry.name}"
-            )
-            if real in inside:
-                yield SourceFile(base + entry.name, path, _link_loop_error(path))
-            else:
-                yield from _walk_below(path, f"{base}{entry.name}/", walk, (*inside, real))
+    above = folder if folder.endswith(os.sep) else f"{folder}{os.sep}"
+    for entry in entries:
+        name, kind = entry[:-_KIND_LENGTH].decode(*_NAME_CODEC), entry[-_KIND_LENGTH:]
+        if kind == _FILE:
+            yield SourceFile(base + name, above + name)
+            continue
+        path = above + name
+        if kind == _OTHER:
+            yield SourceFile(base + name, path, find_problem(path))
+            continue
+        real = os.path.realpath(path) if kind == _LINKED_FOLDER else f"{inside[-1]}{os.sep}{name}"
+        if real in inside:
+            yield SourceFile(base + name, path, _link_loop_error(path))
         else:
-            yield SourceFile(
-                base + entry.name, path, None if _is_file(entry) else find_problem(path)
-            )
+            below = f"{base}{name}/"
+            yield from _walk_below(path, below, walk, (*inside, real))
+
+
+def _describe_entries(
+    scanned: Iterable[os.DirEntry[str]], base: str, walk: _Walk
+) -> Iterator[bytes]:
+    """Yields name and kind of each entry, in bytes whose order is that of the keys."""
+    choice = walk.choice
+    for entry in scanned:
+        is_folder = _is_folder(entry)
+        if (choice is None or choice(base + entry.name, is_folder)) and _is_wanted(entry, walk):
+            if is_folder:
+                kind = _LINKED_FOLDER if entry.is_symlink() else _FOLDER
+            else:
+                kind = _FILE if _is_file(entry) else _OTHER
+            yield entry.name.encode(*_NAME_CODEC) + kind
 
 
 def _is_wanted(entry: os.DirEntry[str], walk: _Walk) -> bool:

@@ -1,20 +1,17 @@
-"""Sorts objects through temporary files, one JSON line for each object."""
+"""Lines of JSON for objects, and their order."""
 
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import json
-import tempfile
-from contextlib import ExitStack
-from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.common.external_sort import sort_values
 from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import IO
 
 _DEFAULTS = {
     each.name: each.default
@@ -26,8 +23,6 @@ _LISTED_VALUES = 4
 """Number of values of a listed object: key, size, ETag, time of modification."""
 _REQUIRED_VALUES = 2
 """Number of values of an object of which only key and size are given."""
-_SORTED_AT_ONCE = 50_000
-"""Objects that are sorted in memory at a time: about 30 MB."""
 
 
 def object_line(info: ObjectInfo) -> str:
@@ -35,7 +30,7 @@ def object_line(info: ObjectInfo) -> str:
 
     The four values of a listing are written by hand, which takes a quarter of the time.
     """
-    values = vars(info)
+    values = info.__dict__
     if len(values) == _LISTED_VALUES and "modified" in values and "etag" in values:
         key, etag, modified = _text(values["key"]), _text(values["etag"]), _text(values["modified"])
         return (
@@ -54,25 +49,7 @@ def object_line(info: ObjectInfo) -> str:
 def sort_objects(
     objects: Iterable[ObjectInfo], by: Callable[[ObjectInfo], Any], *, descending: bool = False
 ) -> Iterator[ObjectInfo]:
-    """Yields the objects sorted by a key, through temporary files where there are many."""
-    rest = iter(objects)
-    first = sorted(islice(rest, _SORTED_AT_ONCE), key=by, reverse=descending)
-    if len(first) < _SORTED_AT_ONCE:
-        yield from first
-        return
-    with ExitStack() as stack:
-        pieces = iter(lambda: sorted(islice(rest, _SORTED_AT_ONCE), key=by, reverse=descending), [])
-        runs = [_write_run(piece, stack) for piece in chain([first], pieces)]
-        yield from heapq.merge(*map(_read_back, runs), key=by, reverse=descending)
-
-
-def _write_run(piece: list[ObjectInfo], stack: ExitStack) -> IO[str]:
-    file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
-    file.writelines(map(object_line, piece))
-    file.seek(0)
-    return file
-
-
-def _read_back(file: IO[str]) -> Iterator[ObjectInfo]:
-    for line in file:
-        yield make_object_info(json.loads(line))
+    """Yields the objects sorted by a key, through a temporary file if there are many."""
+    keyed = ((by(info), info.__dict__) for info in objects)
+    for _, values in sort_values(keyed, itemgetter(0), descending=descending):
+        yield make_object_info(values)

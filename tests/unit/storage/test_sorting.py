@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rolerunner.storage import sorting
+from rolerunner.common import external_sort
 from rolerunner.storage.protocol import ObjectInfo, make_object_info
 from rolerunner.storage.sorting import object_line, sort_objects
 
@@ -18,7 +18,7 @@ OBJECTS = [ObjectInfo(f"k{(number * 7) % 20:02}", number, "e") for number in ran
 def test_objects_come_sorted_however_many_fit_into_memory(
     at_once: int, descending: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sorting, "_SORTED_AT_ONCE", at_once)
+    monkeypatch.setattr(external_sort, "SORTED_AT_ONCE", at_once)
     found = list(sort_objects(OBJECTS, lambda info: info.key, descending=descending))
     assert found == sorted(OBJECTS, key=lambda info: info.key, reverse=descending)
 
