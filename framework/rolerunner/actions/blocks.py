@@ -3,14 +3,24 @@
 With ``distribute`` this machine then creates no value for each object.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
 from rolerunner.model import S3Uri
 from rolerunner.selection.manifest import ManifestWriter, ObjectList
-from rolerunner.storage.object_lines import ItemBlocks, ListedBlock, MakeItems, OutcomeBlock
+from rolerunner.storage.object_lines import (
+    ItemBlocks,
+    ListedBlock,
+    MakeItems,
+    OutcomeBlock,
+    find_latest,
+)
 from rolerunner.storage.protocol import ObjectInfo, Storage
+
+_STORED_AT_ONCE = 1000
+"""Objects that are written to a list together."""
 
 
 def list_blocks(
@@ -26,15 +36,25 @@ def list_blocks(
     return storage.list_blocks(source, versions=versions, cancel=context.cancel)
 
 
+def batch_objects(objects: Iterable[ObjectInfo]) -> Iterator[Sequence[ObjectInfo]]:
+    """Yields the objects in batches, which are written together."""
+    rest = iter(objects)
+    return iter(lambda: list(islice(rest, _STORED_AT_ONCE)), [])
+
+
 def add_listed(
-    listed: Union[ObjectInfo, ListedBlock], manifest: ManifestWriter
+    listed: Union[ObjectInfo, ListedBlock, Sequence[ObjectInfo]], manifest: ManifestWriter
 ) -> Optional[ObjectInfo]:
-    """Adds an object or a block; returns the object of it that was modified last."""
+    """Adds an object, a block or a batch; returns the object of it that was modified last.
+
+    It is None if there are delete markers alone.
+    """
     if isinstance(listed, ListedBlock):
         manifest.add_listed_block(listed)
         return listed.latest
-    manifest.add_object(listed)
-    return listed
+    batch = [listed] if isinstance(listed, ObjectInfo) else listed
+    manifest.add_objects(batch)
+    return find_latest(batch)
 
 
 def run_blocks(

@@ -6,13 +6,13 @@ from itertools import islice
 from typing import Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
-from rolerunner.actions.blocks import add_listed, list_blocks
+from rolerunner.actions.blocks import add_listed, batch_objects, list_blocks
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
-from rolerunner.selection.manifest import ObjectList
+from rolerunner.selection.manifest import ManifestWriter, ObjectList
 from rolerunner.selection.past_versions import select_past_objects
 from rolerunner.storage.object_lines import ListedBlock
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
@@ -104,14 +104,27 @@ def collect_source(
     with context.manifest(".source") as manifest:
         listed = manifest.objects(prefix, flat=flat)
         all_are_meant = chosen.selects_everything
-        for number, info in enumerate(found, 1):
-            if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
-                manifest.add_object(info)
-            elif on_left_out is not None and not info.deleted:
-                on_left_out(info, listed.relative(info))
-            if number % 1000 == 0:
-                context.cancel.stop_if_set()
+        for some in batch_objects(found):
+            if all_are_meant:
+                manifest.add_objects(some)
+            else:
+                _store_chosen(some, chosen, listed, manifest, on_left_out)
+            context.cancel.stop_if_set()
     return SourceObjects(manifest.objects(prefix, flat=flat), tuple(refused))
+
+
+def _store_chosen(
+    infos: Sequence[ObjectInfo],
+    chosen: Selection,
+    listed: ObjectList,
+    manifest: ManifestWriter,
+    on_left_out: Optional[OnLeftOut],
+) -> None:
+    for info in infos:
+        if chosen(listed.relative(info), info.size, info.modified):
+            manifest.add_object(info)
+        elif on_left_out is not None and not info.deleted:
+            on_left_out(info, listed.relative(info))
 
 
 def _store_blocks(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
@@ -177,6 +178,19 @@ class ManifestWriter:
         self._last_key = info.key
         self.count += 1
         self.bytes += info.size
+
+    def add_objects(self, infos: Sequence[ObjectInfo]) -> None:
+        """Adds objects together, which takes less time than one by one. Raises LocalFileFailed."""
+        self._write_line("".join(map(object_line, infos)))
+        keys = [self._last_key, *[info.key for info in infos]]
+        self._ascending = (
+            self._ascending
+            and all(map(operator.lt, keys, keys[1:]))
+            and not any(info.bucket for info in infos)
+        )
+        self._last_key = keys[-1]
+        self.count += len(infos)
+        self.bytes += sum([info.size for info in infos])
 
     def add_outcome(self, outcome: Outcome, bucket: str) -> None:
         """Adds an outcome, which counts unless it failed. Raises LocalFileFailed."""

@@ -207,6 +207,9 @@ def batch_by_bucket(
     """Yields batches of objects of one bucket, at most as many as one DeleteObjects takes."""
     rest = iter(items)
     for batch in iter(lambda: list(islice(rest, size)), []):
+        if not any(info.bucket for info in batch):
+            yield bucket, batch
+            continue
         by_bucket: dict[str, list[ObjectInfo]] = {}
         for info in batch:
             by_bucket.setdefault(info.bucket or bucket, []).append(info)

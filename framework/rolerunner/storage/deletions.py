@@ -19,6 +19,7 @@ from rolerunner.iam.actions_table import find_common_folder, is_aws_host
 from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
+from rolerunner.storage.deleted_objects import DeletedObjects, deleted_outcome
 from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 
@@ -124,6 +125,8 @@ class Deletion:
     describe_error: Callable[[S3Uri, str, str, str], StepError]
     _outcomes: dict[int, Outcome] = field(default_factory=dict, init=False)
     _checks_first: bool = field(default=False, init=False)
+    _all_deleted: bool = field(default=False, init=False)
+    """True if one request deleted all objects."""
 
     def iterate_commands(self) -> Commands[Sequence[Outcome]]:
         """Yields commands; returns outcomes in the order of the objects."""
@@ -141,6 +144,8 @@ class Deletion:
         step = CHECKED_BATCH if self._checks_first else max(len(pending), 1)
         for start in range(0, len(pending), step):
             yield from self._delete_batch(pending[start : start + step], conditional=conditional)
+        if self._all_deleted:
+            return DeletedObjects(self.bucket, self.objects)
         return [self._outcomes[number] for number in range(len(self.objects))]
 
     def _delete_batch(self, pending: Sequence[int], *, conditional: bool) -> Commands[None]:
@@ -184,6 +189,11 @@ class Deletion:
                     return
                 yield from self._delete_unconditionally(pending)
                 return
+            if len(pending) == len(self.objects) and result.has_all(
+                [(info.key, info.version) for info in self.objects]
+            ):
+                self._all_deleted = True
+                return
             changed, again = self._record_result(pending, result, conditional=conditional)
             yield from self._delete_unconditionally(changed)
             pending = list(again)
@@ -208,7 +218,7 @@ class Deletion:
             refused = result.error_of(info.key, info.version)
             if refused is None:
                 if result.has(info.key, info.version):
-                    self._outcomes[number] = self._make_done(info)
+                    self._outcomes[number] = deleted_outcome(self.bucket, info)
                 else:
                     again[number] = UnexpectedResponse(
                         f"{self._object_uri(info)}: S3 did not say whether it was deleted"
@@ -221,7 +231,7 @@ class Deletion:
             if conditional and not info.version and code in _CONDITION_FAILED | _CONDITION_REFUSED:
                 changed.append(number)
             elif isinstance(error, NotFound) and error.type == "NoSuchKey":
-                self._outcomes[number] = self._make_done(info)
+                self._outcomes[number] = deleted_outcome(self.bucket, info)
             elif is_retryable(error) and code not in _CONDITION_FAILED:
                 again[number] = error
             else:
@@ -263,10 +273,10 @@ class Deletion:
             yield DeleteObject(
                 self._object_uri(info), info.version, info.etag if conditional else ""
             )
-            self._outcomes[number] = self._make_done(info)
+            self._outcomes[number] = deleted_outcome(self.bucket, info)
         except StepError as error:
             if isinstance(error, NotFound) and error.type == "NoSuchKey":
-                self._outcomes[number] = self._make_done(info)
+                self._outcomes[number] = deleted_outcome(self.bucket, info)
             elif conditional and error.type in _CONDITION_REFUSED | _CONDITION_FAILED:
                 if (yield from self._select_unchanged([number])):
                     self.conditions.refuse(self.bucket)
@@ -287,7 +297,7 @@ class Deletion:
                 now: ObjectInfo = yield HeadObject(uri)
             except NotFound as error:
                 self._outcomes[number] = (
-                    self._make_done(info)
+                    deleted_outcome(self.bucket, info)
                     if error.type == "NoSuchKey"
                     else self._make_failed(number, error)
                 )
@@ -308,9 +318,6 @@ class Deletion:
 
     def _object_uri(self, info: ObjectInfo) -> S3Uri:
         return S3Uri(self.bucket, info.key)
-
-    def _make_done(self, info: ObjectInfo) -> Outcome:
-        return Outcome(self._object_uri(info), info.size, etag=info.etag, version=info.version)
 
     def _make_failed(self, number: int, error: StepError) -> Outcome:
         info = self.objects[number]

@@ -11,6 +11,8 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,23 +25,30 @@ MakeItems = Callable[[Iterable[ObjectInfo]], Iterable[Any]]
 """Makes the items of an operation from objects; it can be pickled."""
 _NAMES = frozenset(each.name for each in dataclasses.fields(ObjectInfo))
 _text = json.encoder.encode_basestring_ascii
-_read = json.JSONDecoder().raw_decode
-"""Like json.loads without the checks of the surrounding text, which double its time."""
 _SIZE = re.compile(rb'"size": (\d+)')
 _NAMED_FAILURES = 3
 """Failed outcomes that a block names."""
 _LEVEL = 1
 """zlib's fastest level, which makes lines five times smaller."""
+_STATUS = '"status": '
+"""In lines of outcomes alone: a quote inside of a text follows a backslash."""
+_PARSED_AT_ONCE = 128
+"""Lines that are parsed together, which takes half the time of one after the other."""
 
 
 def parse_object_lines(lines: Iterable[str]) -> Iterator[ObjectInfo]:
     """Yields the objects of lines, without those whose outcome is a failure."""
-    for line in lines:
-        read, _ = _read(line)
-        if "status" not in read:
-            yield make_object_info(read)
-        elif read["status"] != "failed":
-            yield make_object_info({name: value for name, value in read.items() if name in _NAMES})
+    rest = iter(lines)
+    for some in iter(lambda: list(islice(rest, _PARSED_AT_ONCE)), []):
+        text = ",".join(some)
+        found = json.loads(f"[{text}]")
+        if _STATUS in text:
+            found = [_without_outcome(read) for read in found if read.get("status") != "failed"]
+        yield from map(make_object_info, found)
+
+
+def _without_outcome(read: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in read.items() if name in _NAMES}
 
 
 def outcome_line(outcome: Outcome, bucket: str) -> str:
@@ -89,16 +98,20 @@ def pack_objects(objects: Sequence[ObjectInfo]) -> Optional[ListedBlock]:
     if not objects:
         return None
     lines = "".join(map(object_line, objects))
-    latest = max(
-        (info for info in objects if not info.deleted), key=lambda info: info.modified, default=None
-    )
     return ListedBlock(
-        zlib.compress(lines.encode("ascii"), _LEVEL),
+        pack_lines(lines),
         len(objects),
         sum(info.size for info in objects),
         objects[0].key,
         objects[-1].key,
-        latest,
+        find_latest(objects),
+    )
+
+
+def find_latest(objects: Iterable[ObjectInfo]) -> Optional[ObjectInfo]:
+    """Returns the object that was modified last, the first of several; no delete marker."""
+    return max(
+        [info for info in objects if not info.deleted], key=attrgetter("modified"), default=None
     )
 
 
@@ -134,7 +147,7 @@ def pack_outcomes(outcomes: Sequence[Outcome], bucket: str) -> OutcomeBlock:
     kept = sum(each.size for each in outcomes if each.error is None)
     lines = "".join(outcome_line(each, bucket) for each in outcomes)
     return OutcomeBlock(
-        zlib.compress(lines.encode("ascii"), _LEVEL),
+        pack_lines(lines),
         len(outcomes) - len(failures) - len(skipped),
         len(skipped),
         len(failures),
@@ -142,6 +155,11 @@ def pack_outcomes(outcomes: Sequence[Outcome], bucket: str) -> OutcomeBlock:
         kept,
         tuple(failures[:_NAMED_FAILURES]),
     )
+
+
+def pack_lines(lines: str, level: int = _LEVEL) -> bytes:
+    """Returns lines as blocks hold them; level 0 is for blocks that stay in this process."""
+    return zlib.compress(lines.encode("ascii"), level)
 
 
 def split_lines(text: str) -> list[str]:

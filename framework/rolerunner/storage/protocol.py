@@ -7,7 +7,7 @@ object is a value, so three failures of ten thousand leave the others done. What
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
@@ -393,6 +393,11 @@ class DeletionStorage(Protocol):
         ``unchanged`` deletes only objects that still have the ETag of their ``ObjectInfo``; all
         others are kept and reported as failures.
         """
+
+    def delete_batches(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Sequence[Outcome]]:
+        """Deletes objects like ``delete``; yields the outcomes of each request together."""
 
 
 class RequestSender(Protocol):

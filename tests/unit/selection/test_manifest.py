@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,33 @@ def test_a_manifest_gives_back_what_it_was_given(key: str, etag: str) -> None:
         listed = manifest.objects(S3Uri("bucket"))
         first, second = listed
         assert (first, second.key, second.size, listed.count, listed.bytes) == (info, key, 5, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("batches", "ascend"),
+    [
+        ([["a", "b"], ["c"]], True), ([["a", "b"], [], ["b"]], False), ([["b", "a"]], False),
+        ([["c"], ["a", "b"]], False), ([["other/a"]], False),
+    ],
+)  # fmt: skip
+def test_objects_are_added_together_as_one_by_one(
+    batches: list[list[str]], ascend: bool, tmp_path: Path
+) -> None:
+    infos = [
+        [ObjectInfo(key.rpartition("/")[2], 3, "e", bucket=key.rpartition("/")[0]) for key in batch]
+        for batch in batches
+    ]
+    with ManifestWriter(tmp_path / "together") as together, ManifestWriter(tmp_path / "1") as alone:
+        for batch in infos:
+            together.add_objects(batch)
+            for info in batch:
+                alone.add_object(info)
+    lists = [each.objects(S3Uri("bucket")) for each in (together, alone)]
+    expected = list(chain.from_iterable(infos))
+    for each in lists:
+        assert list(each) == expected
+        assert (each.count, each.bytes) == (len(expected), 3 * len(expected))
+        assert each.ascending is ascend
 
 
 def test_a_list_made_of_a_list_keeps_the_versions(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.spec.field_types import Flag, Text
+from rolerunner.storage.deleted_objects import pack_batches
 from rolerunner.storage.object_lines import OutcomeBlock
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
@@ -140,7 +141,9 @@ class S3Delete(
         outcomes: Iterable[Union[Outcome, OutcomeBlock]] = (
             blocks
             if blocks is not None
-            else storage.delete(objects, prefix.bucket, context.cancel)
+            else pack_batches(
+                storage.delete_batches(objects, prefix.bucket, context.cancel), prefix.bucket
+            )
             if backups is None
             else backups.delete(objects, prefix.bucket, gathered.objects.path_in_bucket)
         )

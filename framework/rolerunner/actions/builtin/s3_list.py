@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.blocks import add_listed, list_blocks
+from rolerunner.actions.blocks import add_listed, batch_objects, list_blocks
 from rolerunner.actions.filter_fields import FilterFields, Globs, read_globs
 from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.past_fields import AsOfFields
@@ -102,16 +102,13 @@ class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action
         folders: list[str] = []
         latest: Optional[ObjectInfo] = None
         storage = context.storage(access=self.access(), distribute=self.distribute)
-        blocks = self._list_blocks(storage, context)
-        found = blocks or self._sort_objects(
-            self._select_folders_or_objects(storage, folders, context)
+        blocks = self._list_blocks(storage, context) or batch_objects(
+            self._sort_objects(self._select_folders_or_objects(storage, folders, context))
         )
         with context.manifest() as manifest:
-            for each in found:
+            for each in blocks:
                 info = add_listed(each, manifest)
-                if info is None or info.deleted:
-                    continue
-                if latest is None or info.modified > latest.modified:
+                if info is not None and (latest is None or info.modified > latest.modified):
                     latest = info
         if manifest.count == 0 and not folders:
             handle_empty_source(self.on_empty, str(self.source), context)

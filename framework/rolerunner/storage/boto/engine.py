@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
@@ -249,12 +249,18 @@ class BotoEngine:
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
     ) -> Iterator[Outcome]:
         """Deletes objects in batches."""
+        for outcomes in self.delete_batches(items, bucket, cancel, unchanged=unchanged):
+            yield from outcomes
+
+    def delete_batches(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Sequence[Outcome]]:
+        """Deletes objects; yields the outcomes of each request together."""
         deletions = self.deletes.iterate_deletions(items, bucket, unchanged=unchanged)
         workers = self.tuning.workers
-        for outcomes in map_concurrently(
+        return map_concurrently(
             deletions, lambda deletion: self.deletes.delete(deletion, cancel), cancel, workers
-        ):
-            yield from outcomes
+        )
 
     def send_each(
         self, items: Iterable[ObjectInfo], bucket: str, request: ObjectRequest, cancel: Cancel

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from html import escape, unescape
+from itertools import chain
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import quote, urlencode
 
@@ -70,12 +71,24 @@ def render_delete(objects: Iterable[tuple[str, str, str]]) -> bytes:
 
     The response names each key.
     """
-    parts = []
-    for key, version, etag in objects:
-        named = f"<VersionId>{_escape_exactly(version)}</VersionId>" if version else ""
-        condition = f"<ETag>&quot;{_escape_exactly(etag)}&quot;</ETag>" if etag else ""
-        parts.append(f"<Object><Key>{_escape_exactly(key)}</Key>{named}{condition}</Object>")
+    rows = list(objects)
+    if _SPECIAL.search("".join(chain.from_iterable(rows))):
+        rows = [
+            (_escape_exactly(key), _escape_exactly(version), _escape_exactly(etag))
+            for key, version, etag in rows
+        ]
+    parts = [
+        f"<Object><Key>{key}</Key>{_render_details(version, etag)}</Object>"
+        if version or etag
+        else f"<Object><Key>{key}</Key></Object>"
+        for key, version, etag in rows
+    ]
     return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{"".join(parts)}<Quiet>false</Quiet></Delete>'.encode()
+
+
+def _render_details(version: str, etag: str) -> str:
+    named = f"<VersionId>{version}</VersionId>" if version else ""
+    return f"{named}<ETag>&quot;{etag}&quot;</ETag>" if etag else named
 
 
 def _escape_exactly(key: str) -> str:
@@ -101,6 +114,10 @@ class DeleteResult:
     def has(self, key: str, version: str) -> bool:
         """Returns True if the response names an object as deleted."""
         return (key, version) in self._deleted or (key, "") in self._deleted
+
+    def has_all(self, objects: Iterable[tuple[str, str]]) -> bool:
+        """Returns True if the response names all as deleted, and no error."""
+        return not self._errors and self._deleted.issuperset(objects)
 
     def error_of(self, key: str, version: str) -> Optional[Mapping[str, str]]:
         """Returns the fields of an object's error, or None."""

@@ -5,7 +5,7 @@ What it does not support (a proxy, a directory bucket) goes to boto3, object by 
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -296,11 +296,17 @@ class NativeEngine:
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
     ) -> Iterator[Outcome]:
         """Deletes objects in batches, several at once."""
+        for outcomes in self.delete_batches(items, bucket, cancel, unchanged=unchanged):
+            yield from outcomes
+
+    def delete_batches(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Sequence[Outcome]]:
+        """Deletes objects; yields the outcomes of each request together."""
         loop, policy = self.client.open_loop(cancel, connections=self.tuning.workers)
         deletions = self.fallback.deletes.iterate_deletions(items, bucket, unchanged=unchanged)
         tasks = ((0, self._deletes.delete(deletion, policy)) for deletion in deletions)
-        for outcomes in loop.run(tasks):
-            yield from outcomes
+        yield from loop.run(tasks)
 
     def send_each(
         self, items: Iterable[ObjectInfo], bucket: str, request: ObjectRequest, cancel: Cancel

@@ -227,6 +227,12 @@ class DistributedStorage:
         """Deletes objects in batches."""
         return self._distribute_items("delete", items, (bucket,), cancel, unchanged=unchanged)
 
+    def delete_batches(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Sequence[Outcome]]:
+        """Deletes objects; yields each outcome alone."""
+        return ((each,) for each in self.delete(items, bucket, cancel, unchanged=unchanged))
+
     def send_each(
         self, items: Iterable[ObjectInfo], bucket: str, request: ObjectRequest, cancel: Cancel
     ) -> Iterator[Outcome]:

@@ -60,6 +60,13 @@ def test_a_delete_result_is_parsed(deleted: bytes) -> None:
     assert error is not None
     assert error["Code"] == "AccessDenied"
     assert result.error_of("a&b", "v1") is None
+    assert not result.has_all([("a&b", "v1")])  # since one failed
+
+
+def test_a_delete_result_names_all_or_not() -> None:
+    result = xml.DeleteResult([("a", ""), ("b", "v")], ())
+    assert result.has_all([("b", "v"), ("a", "")])
+    assert not result.has_all([("a", ""), ("b", "")])
 
 
 def test_another_body_is_no_delete_result() -> None:
