@@ -1,11 +1,13 @@
-"""The null server: built, started, asked what was done."""
+"""The null server and the yardstick: built; the server is started, and asked what was done."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import socket
 import ssl
+import statistics
 import subprocess
 import time
 import urllib.request
@@ -16,8 +18,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = Path(__file__).with_name("s3null.c")
+PROGRAMS = ("s3null", "yardstick")
 ADDRESS = "127.0.0.77"
+_SHAPES = 20
+SHAPE = tuple(
+    math.exp(statistics.NormalDist().inv_cdf((number + 0.5) / _SHAPES)) for number in range(_SHAPES)
+)
+"""Sizes of a log-normal distribution, with a standard deviation of 1 of their logarithm."""
+THOUSANDTHS = tuple(round(1000 * each / statistics.fmean(SHAPE)) for each in SHAPE)
+"""Sizes in thousandths of their mean, which the keys of a bucket ``v`` take in turns."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ HTTP = Setting("http", "plain HTTP")
 TLS = Setting("tls", "TLS", tls=True)
 LATE = Setting("late", "TLS, 20 ms a request", tls=True, delay=20)
 LATE_PAGES = Setting("pages", "plain HTTP, 80 ms a page", list_delay=80)
+SUITE = Setting("suite", "workloads of AWS's benchmark suite, TLS", tls=True)
 
 
 @dataclass(frozen=True)
@@ -58,37 +68,24 @@ class Server:
     certificate: Path | None
 
     def counts(self) -> Counts:
+        return Counts(*map(int, self._read("/-/counts").split()))
+
+    def prepare(self, bucket: str) -> None:
+        """Lists a bucket, since the server computes checksums when a size is first wanted."""
+        self._read(f"/{bucket}?list-type=2")
+
+    def _read(self, path: str) -> bytes:
         context = (
             ssl.create_default_context(cafile=str(self.certificate)) if self.certificate else None
         )
-        with urllib.request.urlopen(f"{self.url}/-/counts", context=context, timeout=10) as answer:
-            return Counts(*map(int, answer.read().split()))
+        with urllib.request.urlopen(f"{self.url}{path}", context=context, timeout=60) as answer:
+            return bytes(answer.read())
 
 
 def build(folder: Path) -> None:
-    """Compile it, and make a certificate for it, where that is not done yet."""
-    binary = folder / "s3null"
-    if not binary.exists() or binary.stat().st_mtime < SOURCE.stat().st_mtime:
-        compiler = shutil.which("cc")
-        if compiler is None:
-            raise SystemExit(
-                "a C compiler and OpenSSL's headers are needed for the null server: apt-get "
-                "install gcc libssl-dev zlib1g-dev"
-            )
-        subprocess.run(
-            [
-                compiler,
-                "-O2",
-                "-o",
-                str(binary),
-                str(SOURCE),
-                "-lssl",
-                "-lcrypto",
-                "-lz",
-                "-lpthread",
-            ],
-            check=True,
-        )
+    """Compiles the programs and makes a certificate, where that is not done yet."""
+    for name in PROGRAMS:
+        _compile(Path(__file__).with_name(f"{name}.c"), folder / name)
     if not (folder / "certificate.pem").exists():
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj",
@@ -99,11 +96,25 @@ def build(folder: Path) -> None:
         )  # fmt: skip
 
 
+def _compile(source: Path, binary: Path) -> None:
+    if binary.exists() and binary.stat().st_mtime >= source.stat().st_mtime:
+        return
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise SystemExit(
+            f"a C compiler and OpenSSL's headers are needed for {binary.name}: apt-get install gcc "
+            "libssl-dev zlib1g-dev"
+        )
+    libraries = ["-lssl", "-lcrypto", "-lz", "-lpthread"]
+    subprocess.run([compiler, "-O2", "-o", str(binary), str(source), *libraries], check=True)
+
+
 @contextlib.contextmanager
 def serving(folder: Path, setting: Setting) -> Iterator[Server]:
     """Such a server, while the block runs."""
     port = _free_port()
     command = [str(folder / "s3null"), "-p", str(port), "-d", str(setting.delay)]
+    command += ["-s", ",".join(map(str, THOUSANDTHS))]
     command += ["-l", str(setting.list_delay)] if setting.list_delay is not None else []
     command += (
         ["-T", "-c", str(folder / "certificate.pem"), "-k", str(folder / "key.pem")]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 OURS = "rolerunner"
 PEERS = ("s5cmd", "rclone")
 AWS = ("aws-cli",)
+LIMIT = "yardstick"
 
 
 @dataclass

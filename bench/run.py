@@ -6,6 +6,7 @@ python bench/run.py                          everything: some hours, most of the
 python bench/run.py --quick                  small sizes, one round: minutes; writes to build/bench
 python bench/run.py --only download-small --only list --rounds 3 --tool rolerunner --tool rclone
 python bench/run.py --only delete --add      this work again; the page keeps the other figures
+python bench/run.py --setting suite --add   the workloads of AWS's benchmark suite
 python bench/run.py --sections --add         the sections at the end of the page again, no work
 python bench/run.py --page-only              the page again, without measuring
 """
@@ -125,7 +126,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--setting",
         action="append",
-        choices=["http", "tls", "late", "pages"],
+        choices=["http", "tls", "late", "pages", "suite"],
         help="run only this setting of the server; repeatable",
     )
     parser.add_argument(
@@ -199,6 +200,7 @@ def _in_turns(
         for tool in bench.tools
     }
     bench.results.series += series.values()
+    server.prepare(work.bucket)
     for number in range(bench.results.rounds):
         for tool in bench.tools:
             mine = series[tool.name]

@@ -4,12 +4,14 @@
 // Buckets:
 //   b-<count>-<size>   to read: <count> keys data/obj-%08d.bin of <size> bytes
 //   l-<count>-<size>   the same with long keys such as Spark writes them, for listings
+//   v-<count>-<mean>   the same as b, with the sizes of -s
 //   any other          to write: uploads are read and dropped; of each key its size and ETag are kept
 //   -                  GET /-/counts: what was done since it was last asked, "gets puts copies deletes keys bytes_in"
 // POST / is STS: AssumeRole gives a session of the role r in the account 123456789012.
 //
 // Options: -a address -p port -t threads; -T -c certificate -k key: TLS; -d milliseconds before each answer;
 //          -l milliseconds before a page of a listing; -b MB/s a connection sends at most; -v, -vv: requests, headers
+//          -s sizes in thousandths of the mean, with commas: key i of a bucket v has the size i modulo their number
 //
 // Plain HTTP copies no byte of a body: sendfile from a memfd, recv with MSG_TRUNC.
 // Build: cc -O2 -o s3null s3null.c -lssl -lcrypto -lz -lpthread
@@ -42,6 +44,7 @@
 #define BIGBUF (1 << 20)
 static int g_port = 9000, g_threads = 1, g_tls, g_delay, g_ldelay = -1, g_verbose;
 static double g_bw;
+static unsigned g_sizes[64], g_nsizes;
 static const char *g_cert, *g_key, *g_addr = "127.0.0.77";
 static int patfd;
 static unsigned char *pat;
@@ -348,13 +351,17 @@ static int qget(const char *q, const char *k, char *v, int vn) {
 static int virt(const char *bucket, uint64_t *cnt, uint64_t *size, int *longk) {
   unsigned long long a, b;
   char t;
-  if (sscanf(bucket, "%c-%llu-%llu", &t, &a, &b) == 3 && (t == 'b' || t == 'l')) {
+  if (sscanf(bucket, "%c-%llu-%llu", &t, &a, &b) == 3 && (t == 'b' || t == 'l' || (t == 'v' && g_nsizes))) {
     *cnt = a;
     *size = b;
     *longk = t == 'l';
     return 1;
   }
   return 0;
+}
+
+static uint64_t nth_size(const char *bucket, uint64_t mean, uint64_t i) {
+  return *bucket == 'v' ? mean * g_sizes[i % g_nsizes] / 1000 : mean;
 }
 
 static int mkkey(char *o, uint64_t i, int lk) {
@@ -427,7 +434,6 @@ static void do_list(conn *c, const char *bucket, int v2) {
       from = isdigit((unsigned char)*tok) ? (uint64_t)atoll(tok) : after(tok, cnt, lk, 0);
     if (from > i)
       i = from;
-    meta *m = getmeta(size);
     int k = 0;
     char key[256], lastk[256] = "";
     int pl = strlen(pre), more = 0;
@@ -441,11 +447,13 @@ static void do_list(conn *c, const char *bucket, int v2) {
       }
       k++;
       strcpy(lastk, key);
+      uint64_t one = nth_size(bucket, size, i);
+      meta *m = getmeta(one);
       n += sprintf(buf + n,
                    "<Contents><Key>%s</Key><LastModified>2024-10-01T00:00:00.000Z</LastModified><ETag>&quot;%s&quot;</"
                    "ETag><ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</"
                    "ChecksumType><Size>%llu</Size><StorageClass>STANDARD</StorageClass></Contents>",
-                   key, m->md5, (unsigned long long)size);
+                   key, m->md5, (unsigned long long)one);
     }
     n_keys += k;
     if (v2)
@@ -544,6 +552,7 @@ static void object_get(conn *c, const char *bucket, const char *key, const char 
   char et[48] = "", crc[16] = "";
   int64_t ki;
   if (virt(bucket, &cnt, &size, &lk) && (ki = keyidx(key, lk)) >= 0 && (uint64_t)ki < cnt) {
+    size = nth_size(bucket, size, ki);
     meta *m = getmeta(size);
     strcpy(et, m->md5);
     strcpy(crc, m->crc32);
@@ -1180,7 +1189,7 @@ static void *worker(void *a) {
 
 int main(int argc, char **argv) {
   int o;
-  while ((o = getopt(argc, argv, "a:p:t:Tc:k:d:l:b:v")) != -1)
+  while ((o = getopt(argc, argv, "a:p:t:Tc:k:d:l:b:s:v")) != -1)
     switch (o) {
     case 'a':
       g_addr = optarg;
@@ -1208,6 +1217,10 @@ int main(int argc, char **argv) {
       break;
     case 'b':
       g_bw = atof(optarg);
+      break;
+    case 's':
+      for (char *each = strtok(optarg, ","); each && g_nsizes < 64; each = strtok(0, ","))
+        g_sizes[g_nsizes++] = atoi(each);
       break;
     case 'v':
       g_verbose++;

@@ -9,8 +9,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import measure
+from results import LIMIT
 from works import COMPRESSED
 
 if TYPE_CHECKING:
@@ -97,8 +99,8 @@ def install(folder: Path) -> Path:
 
 def chosen_tools(folder: Path, names: list[str] | None) -> list[Tool]:
     """Returns the tools of these names, or all, rolerunner first; creates their environments."""
-    ours = [tool for tool in _ours() if not names or tool.name in names]
-    others = set(names or ()) - {tool.name for tool in _ours()}
+    ours = [tool for tool in _ours(folder) if not names or tool.name in names]
+    others = set(names or ()) - {tool.name for tool in _ours(folder)}
     if not names or WITH_CRT in others:
         ours.insert(1, _with_crt(folder))
     if not names or others - {WITH_CRT}:
@@ -128,6 +130,10 @@ def _peers(binaries: Path) -> tuple[Tool, ...]:
             "bench/with_awscrt.py: a client of 100 Gbit/s for small objects, one of 1 GiB, 8 "
             "connections and parts of 8 MiB for large ones",
         ),
+        Tool(
+            "boto3 (CRT)", _boto3_version(binaries), _boto3_crt(binaries),
+            "bench/with_boto3_crt.py: boto3's transfer client on awscrt",
+        ),
     )  # fmt: skip
 
 
@@ -145,7 +151,8 @@ def _boto3_version(binaries: Path) -> str:
 # rolerunner: a spec of one step, under a role that is assumed, with a result file
 
 
-def _ours() -> list[Tool]:
+def _ours(folder: Path) -> list[Tool]:
+    """Returns what needs no environment: rolerunner, and the limit of the machine."""
     from rolerunner import __version__
 
     return [
@@ -161,7 +168,31 @@ def _ours() -> list[Tool]:
             rolerunner_command("boto3"),
             "the same with engine: boto3",
         ),
+        Tool(
+            LIMIT,
+            "",
+            _yardstick(folder / "yardstick"),
+            "bench/yardstick.c: 8 threads that move the bytes of one large object and compute "
+            "their CRC32, in C; no listing, no signature, no start of a command",
+        ),
     ]
+
+
+def _yardstick(binary: Path) -> Callable[[Work, Place], Command | None]:
+    def command(work: Work, place: Place) -> Command | None:
+        if work.kind not in ("download", "upload") or not work.is_large or work.count > 1:
+            return None
+        place_of = urlsplit(place.server.url)
+        options = ["-c", *(["-T"] if place.server.certificate else [])]
+        is_upload = work.kind == "upload"
+        file = (place.source if is_upload else place.target) / Path(work.key).name
+        return [
+            str(binary), *options, "put" if is_upload else "get", str(place_of.hostname),
+            str(place_of.port), "/written/in/one" if is_upload else f"/{work.bucket}/{work.key}",
+            str(work.size), str(file),
+        ], {}  # fmt: skip
+
+    return command
 
 
 def _with_crt(folder: Path) -> Tool:
@@ -414,3 +445,8 @@ def _awscrt(binaries: Path) -> Callable[[Work, Place], Command | None]:
         if work.kind in {"download", "upload"} or (work.kind == "relay" and not work.is_large)
         else None
     )
+
+
+def _boto3_crt(binaries: Path) -> Callable[[Work, Place], Command | None]:
+    command = _script(binaries, "with_boto3_crt.py")
+    return lambda work, place: command(work, place) if work.kind in {"download", "upload"} else None

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from null_server import HTTP, LATE, LATE_PAGES, TLS, Counts, Setting
+from null_server import HTTP, LATE, LATE_PAGES, SUITE, THOUSANDTHS, TLS, Counts, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SMALL = 16 << 10
 LARGE = 2 << 30
+PARTS_FROM = 16 << 20
+"""Size in bytes from which tools are told to transfer objects in parts."""
 COMPRESSED = ("gzip", "zstd")
 """Kinds of uploads that are compressed."""
 _TEXT = 4 << 20
@@ -29,6 +31,7 @@ class Work:
 
     ``kind`` is download, upload, list, copy, relay (a copy between two roles), verify (two sides
     compared by their listings), delete, gzip or zstd (an upload that is compressed), or pack.
+    The sizes of ``is_varied`` objects differ, and ``size`` is their mean.
     """
 
     name: str
@@ -38,19 +41,30 @@ class Work:
     settings: tuple[Setting, ...] = (HTTP, TLS)
     peers: float = 1.0
     aws: float = 0.0
+    is_varied: bool = False
+
+    def sizes(self) -> Iterator[int]:
+        """Yields the size of each object."""
+        for number in range(self.count):
+            yield (
+                self.size * THOUSANDTHS[number % len(THOUSANDTHS)] // 1000
+                if self.is_varied
+                else self.size
+            )
 
     @property
     def bytes(self) -> int:
-        return self.count * self.size
+        return sum(self.sizes())
 
     @property
     def is_large(self) -> bool:
-        return self.count == 1
+        return self.size >= PARTS_FROM
 
     @property
     def bucket(self) -> str:
         """Returns the bucket; its name tells the null server what it contains."""
-        return f"{'l' if self.kind in ('list', 'verify') else 'b'}-{self.count}-{self.size}"
+        letter = "v" if self.is_varied else "l" if self.kind in ("list", "verify") else "b"
+        return f"{letter}-{self.count}-{self.size}"
 
     @property
     def key(self) -> str:
@@ -59,15 +73,10 @@ class Work:
 
     @property
     def title(self) -> str:
-        what = (
-            f"{self.size >> 30} GiB"
-            if self.is_large and self.size >= 1 << 30
-            else f"{self.size >> 20} MiB"
-            if self.is_large
-            else ""
-        )
-        are_listed = self.kind in ("list", "verify")
-        what = what or f"{self.count:,} {'keys' if are_listed else f'x {self.size >> 10} KiB'}"
+        size = f"{_format_size(self.size)}{' on average' if self.is_varied else ''}"
+        what = size if self.count == 1 else f"{self.count:,} x {size}"
+        if self.kind in ("list", "verify"):
+            what = f"{self.count:,} keys"
         return {
             "download": f"download {what}", "upload": f"upload {what}", "list": f"list {what}",
             "copy": f"copy {self.count:,} within S3",
@@ -76,6 +85,31 @@ class Work:
             "gzip": f"upload {what} of text as gzip 6", "zstd": f"upload {what} of text as zstd 3",
             "pack": f"pack {what} into a tar",
         }[self.kind]  # fmt: skip
+
+
+def _format_size(size: int) -> str:
+    return next(
+        f"{size >> shift} {unit}"
+        for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "bytes"))
+        if size >> shift
+    )
+
+
+_SUITE = {
+    "256KiB-10_000x": Work("", "", 10_000, 256 << 10),
+    "64KiB-1_000x": Work("", "", 1_000, 64 << 10),
+    "5GiB-1x": Work("", "", 1, 5 << 30),
+    "5GiB-10x": Work("", "", 10, 512 << 20),
+    # 30,607 images; the suite's shards of it hold 38 KiB for each, besides the headers of tar
+    "Caltech256": Work("", "", 30_607, 38 << 10, is_varied=True),
+}
+"""Workloads of awslabs/aws-crt-s3-benchmarks by their names; 50 GiB are scaled to 5."""
+
+
+def _suite_works() -> Iterator[Work]:
+    for name, work in _SUITE.items():
+        for kind in ("download", "upload"):
+            yield replace(work, name=f"{kind}-{name}", kind=kind, settings=(SUITE,))
 
 
 def works(*, quick: bool) -> tuple[Work, ...]:
@@ -96,27 +130,30 @@ def works(*, quick: bool) -> tuple[Work, ...]:
         Work("compress-zstd", "zstd", 1, LARGE, (HTTP, TLS), 2),
         Work("pack", "pack", 10_000, SMALL, (HTTP, TLS), 2),
         Work("delete", "delete", 10_000, SMALL, (HTTP, TLS, LATE), 1.0, 5),
+        *_suite_works(),
     )
     return tuple(_small(work) for work in found) if quick else found
 
 
 def _small(work: Work) -> Work:
-    return replace(work, size=64 << 20) if work.is_large else replace(work, count=work.count // 20)
+    if work.is_large:
+        return replace(work, size=64 << 20 if work.count == 1 else PARTS_FROM)
+    return replace(work, count=work.count // 20)
 
 
 def make_source(work: Work, folder: Path) -> Path:
     """Creates the files of an upload, once."""
-    source = folder / f"source-{work.count}-{work.size}"
+    source = folder / f"source-{work.bucket}"
     if work.kind in COMPRESSED:
         source = source.with_name(f"{source.name}-text")
     if work.kind not in ("upload", *COMPRESSED) or source.exists():
         return source
     source.mkdir(parents=True)
-    block = _make_text(_TEXT) if work.kind in COMPRESSED else os.urandom(min(work.size, _BLOCK))
-    for number in range(work.count):
+    block = _make_text(_TEXT) if work.kind in COMPRESSED else os.urandom(_BLOCK)
+    for number, size in enumerate(work.sizes()):
         with (source / f"obj-{number:08d}.bin").open("wb") as file:
-            for start in range(0, work.size, len(block)):
-                file.write(block[: work.size - start])
+            for start in range(0, size, len(block)):
+                file.write(block[: size - start])
     return source
 
 
@@ -149,8 +186,8 @@ def problem(work: Work, counts: Counts, target: Path) -> str:
     if not wanted:
         return f"the server saw {counts}"
     if work.kind == "download":
-        sizes = list(_sizes(target))
-        if sizes != [work.size] * work.count:
+        sizes = sorted(_sizes(target))
+        if sizes != sorted(work.sizes()):
             return f"{len(sizes):,} files of {sum(sizes):,} bytes lie there"
     return ""
 

@@ -90,3 +90,25 @@ def test_works_are_measured_and_proved(tmp_path: Path) -> None:
     }
     assert list(now) == ["download-small", "list", "copy", "relay-small", "delete"]
     assert (now["delete"], now["list"] != measured[1]) == (measured[3], True)
+
+
+@pytest.mark.slow
+def test_the_workloads_of_awss_suite_are_measured_beside_the_limit(tmp_path: Path) -> None:
+    tools = ["--tool", "rolerunner", "--tool", "yardstick"]
+    places = ["--out", tmp_path, "--cache", tmp_path]
+    works = ["download-5GiB-1x", "upload-5GiB-1x", "download-Caltech256"]
+    chosen = [word for name in works for word in ("--only", name)]
+    completed = bench("--quick", *chosen, *tools, *places)
+    assert completed.returncode == 0, completed.stderr
+    measured = json.loads((tmp_path / "benchmarks.json").read_text())["series"]
+    assert not [each for each in measured if each["why"]]
+    ours, limit = (
+        {each["work"] for each in measured if each["tool"] == tool and each["costs"]}
+        for tool in ("rolerunner", "yardstick")
+    )
+    assert (ours, limit) == (set(works), {"download-5GiB-1x", "upload-5GiB-1x"})
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert (
+        "| download 1,530 x 38 KiB on average | workloads of AWS's benchmark suite, TLS |" in page
+    )
+    assert "objects of 512 MiB, since 50 GiB do not fit here" in page
