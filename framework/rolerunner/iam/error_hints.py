@@ -46,6 +46,8 @@ CODE_HINTS = {
     " first, by a step with s3.restore, and wait for it by s3.wait with 'restored: true'",
     "GlacierExpeditedRetrievalNotAvailable": "S3 has no capacity for expedited retrievals now: try"
     " again later, or set 'tier: Standard'",
+    "NotImplemented": "the server does not have this operation or an option of the request:"
+    " leave the option out, or see docs/servers.md for a server that is not AWS's",
     "KMS.DisabledException": "the KMS key is disabled",
     "KMS.NotFoundException": "there is no such KMS key in the bucket's region",
     "KMS.KMSInvalidStateException": "the KMS key is not usable: pending deletion, import or"

@@ -10,9 +10,8 @@ from rolerunner.errors import IntegrityFailed
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.reader import ObjectReader
-from rolerunner.storage.boto.relays import add_checksum
 from rolerunner.storage.boto.requests import BotoRequests
-from rolerunner.storage.boto.transport import BotoTransport, PartTransport
+from rolerunner.storage.boto.transport import BotoTransport, PartTransport, add_checksum
 from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.concatenation import MIN_PART, Concatenation, PlannedPart, plan_parts
 from rolerunner.storage.parts import ObjectRange, PartUpload

@@ -90,6 +90,20 @@ class WriteRecovery:
         except ClientError:
             raise make_target_exists_error(item.target) from error
 
+    def check_absent(self, uri: S3Uri, options: Mapping[str, Any], *, repeated: bool) -> None:
+        """Raises StepError if the target of a conditional write exists, on a server not of AWS.
+
+        Many of these ignore conditions of copies and of completed uploads. A repeated write is
+        not checked, since it may meet the object that it stored itself.
+        """
+        if repeated or "IfNoneMatch" not in options or self.reader.requests.is_on_aws:
+            return
+        try:
+            self.reader.head(uri)
+        except StepError:  # there is none, or the role may not read it
+            return
+        raise make_target_exists_error(uri)
+
     def find_etag(self, uri: S3Uri) -> str:
         """Returns the object's ETag; empty if it cannot be read."""
         with contextlib.suppress(StepError):

@@ -46,6 +46,7 @@ class Copies:
 
     def _copy_whole(self, item: Copy, info: ObjectInfo, cancel: Cancel) -> Mapping[str, Any]:
         options = self._complete_options(item, info)
+        self.recovery.check_absent(item.target, options, repeated=item.repeated)
         with self.requests.translate_errors(item.target, item.source, info.version):
             try:
                 response = self.requests.call(

@@ -12,14 +12,26 @@ from rolerunner.model import S3Uri
 
 PRECONDITION_CODES = frozenset({"PreconditionFailed", "412"})
 """Error codes of a condition that does not hold."""
-_UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
+NOT_IMPLEMENTED_CODES = frozenset({"NotImplemented", "501"})
+"""Error codes of a server that does not have an operation; a response to HEAD has no body."""
 _UNREACHABLE_HINT = (
     "the endpoint does not respond; check the region, AWS_ENDPOINT_URL and the network route "
     "(a job in a VPC needs an S3 gateway endpoint or a NAT gateway)"
 )
+_AWSCRT_HINT = (
+    "CRC64NVME and CRC32C are computed by awscrt: pip install 'rolerunner[crt]', or choose another "
+    "'checksum' (CRC32, SHA1 or SHA256)"
+)
 _IF_MATCH_HINT = (
     "this server does not support If-Match, or a proxy changes ETags between it and this machine"
 )
+
+_BOTOCORE_HINTS = {
+    "EndpointConnectionError": _UNREACHABLE_HINT,
+    "ConnectTimeoutError": _UNREACHABLE_HINT,
+    "MissingDependencyException": _AWSCRT_HINT,
+}
+"""Name of an error of botocore's -> what to do about it."""
 
 
 def make_target_exists_error(uri: S3Uri) -> StepError:
@@ -55,8 +67,7 @@ def translate_botocore_error(error: BotoCoreError, uri: S3Uri) -> StepError:
     name = type(error).__name__
     if name == "FlexibleChecksumError":  # newer versions of boto3 verify some checksums themselves
         return IntegrityFailed(f"{uri}: {error}")
-    hint = _UNREACHABLE_HINT if name in _UNREACHABLE else ""
-    return ServiceFailed(f"{uri}: {error}", hint=hint, type=name)
+    return ServiceFailed(f"{uri}: {error}", hint=_BOTOCORE_HINTS.get(name, ""), type=name)
 
 
 @contextlib.contextmanager

@@ -190,6 +190,7 @@ class MultipartUploads:
         repeated: bool,
     ) -> Mapping[str, Any]:
         """Completes the upload, or finds the object of an earlier attempt that succeeded."""
+        self.recovery.check_absent(target, options, repeated=repeated)
         conditions = {name: options[name] for name in _CONDITIONS if name in options}
         try:
             response = self.requests.call(

@@ -16,6 +16,7 @@ from rolerunner.iam.aws_errors import AwsError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.errors import (
+    NOT_IMPLEMENTED_CODES,
     PRECONDITION_CODES,
     make_checksum_error,
     make_if_match_error,
@@ -95,10 +96,14 @@ class ObjectReader:
                 raise
 
     def get_part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
-        """Returns the bytes of the first part of an object that was stored in parts."""
+        """Returns the bytes of the first part of an object that was stored in parts.
+
+        Returns 0 where the server does not serve parts, so nobody can tell.
+        """
         with self.requests.translate_errors(uri, version=info.version):
             parameters = {**self._locate_version(uri, info.version), "PartNumber": 1}
-            size = int(self.requests.call("head_object", **parameters)["ContentLength"])
+            head = self.requests.call_unless(NOT_IMPLEMENTED_CODES, "head_object", **parameters)
+            size = int(head["ContentLength"]) if head is not None else 0
             if size < info.size:
                 return size
             # some servers return the length of the whole to HEAD, and that of the part to GET
@@ -203,10 +208,12 @@ class ObjectReader:
     def _read_tags(self, uri: S3Uri, version: str) -> str:
         """Returns the tags in the form of a query string. Raises ClientError."""
         options: dict[str, Any] = {"VersionId": version} if version else {}
-        response = self.requests.call(
-            "get_object_tagging", Bucket=uri.bucket, Key=uri.key, **options
+        response = self.requests.call_unless(
+            NOT_IMPLEMENTED_CODES, "get_object_tagging", Bucket=uri.bucket, Key=uri.key, **options
         )
-        pairs = [(tag["Key"], tag["Value"]) for tag in response.get("TagSet", ())]
+        # a server without tags has none to keep
+        tags = response.get("TagSet", ()) if response is not None else ()
+        pairs = [(tag["Key"], tag["Value"]) for tag in tags]
         return urlencode(pairs, quote_via=quote)
 
 

@@ -15,7 +15,7 @@ from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.resumed_uploads import ResumableUpload
 from rolerunner.storage.boto.streams import StreamedUploads
-from rolerunner.storage.boto.transport import PartTransport, RelayedObject
+from rolerunner.storage.boto.transport import PartTransport, RelayedObject, add_checksum
 from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.compression import Compression, compress_blocks
 from rolerunner.storage.concurrency import PartExecutor
@@ -151,10 +151,3 @@ def check_not_encoded(item: Copy, encoding: str) -> None:
             hint="leave it out with 'exclude', or set 'compress_as: suffix'",
             type="AlreadyEncoded",
         )
-
-
-def add_checksum(requests: BotoRequests, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the options with a CRC32, unless they name a checksum or boto3 knows of none."""
-    if not requests.has_parameter("put_object", "ChecksumAlgorithm"):
-        return options
-    return {"ChecksumAlgorithm": "CRC32", **options}

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Optional
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -31,6 +32,7 @@ from rolerunner.storage.protocol import Access
 from rolerunner.storage.responses import validated_pages
 
 _DEFAULT_ATTEMPTS = 5
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _CONDITIONAL_WRITES = frozenset({"PutObject", "CompleteMultipartUpload"})
 
 
@@ -53,6 +55,12 @@ class BotoRequests:
         retries = find_template_client(self.client).meta.config.retries or {}
         attempts = retries.get("total_max_attempts") or retries.get("max_attempts")
         return int(attempts or _DEFAULT_ATTEMPTS)
+
+    @property
+    def is_on_aws(self) -> bool:
+        """Returns True if the requests go to AWS itself."""
+        host = urlsplit(find_template_client(self.client).meta.endpoint_url).hostname or ""
+        return host.endswith(_AWS_DOMAINS)
 
     def call(
         self, method: str, cancel: Optional[Cancel] = None, **parameters: Any

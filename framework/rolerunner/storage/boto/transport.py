@@ -151,7 +151,12 @@ class BotoTransport:
         response = self.requests.call(
             "upload_part", **_locate_part(part), **options, Body=bytes(data)
         )
-        return _make_completed_part(part, response)
+        completed = _make_completed_part(part, response)
+        algorithm = str(options.get("ChecksumAlgorithm", ""))
+        if integrity.can_compute(algorithm) and f"Checksum{algorithm}" not in completed:
+            # some servers do not return it, and yet want it for the completion
+            completed[f"Checksum{algorithm}"] = integrity.compute_digest(algorithm, data)
+        return completed
 
     def copy_part(
         self, part: PartUpload, source: Mapping[str, Any], cancel: Cancel
@@ -163,8 +168,8 @@ class BotoTransport:
         return _make_completed_part(part, response.get("CopyPartResult", {}))
 
     def select_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns all options: boto3 adds a checksum itself."""
-        return options
+        """Returns the options with the checksum of each part."""
+        return add_checksum(self.requests, options)
 
     def count_memory(self, length: int) -> int:
         """Returns the length: a part is read whole."""
@@ -173,6 +178,13 @@ class BotoTransport:
     def open_relay(self, relayed: RelayedObject, parts: PartExecutor) -> PartRelay:
         """Returns a relay that holds each part in memory."""
         return BufferedRelay(relayed, parts, self, self.requests)
+
+
+def add_checksum(requests: BotoRequests, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the options with a CRC32, unless they name a checksum or boto3 knows of none."""
+    if not requests.has_parameter("put_object", "ChecksumAlgorithm"):
+        return options
+    return {"ChecksumAlgorithm": "CRC32", **options}
 
 
 class BufferedRelay:
@@ -268,11 +280,12 @@ def _select_part_options(
 
 
 def _make_completed_part(part: PartUpload, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the completed part. Raises ServiceFailed if the result has no ETag."""
+    """Returns the completed part. Raises ServiceFailed if the result has no ETag.
+
+    Its checksum is that of the upload: boto3 adds one to parts of an upload without any, and some
+    servers then refuse the completion.
+    """
     check_etag_returned(result, part.target, f"part {part.number}")
-    checksums = {
-        name: value
-        for name, value in result.items()
-        if name.startswith("Checksum") and name != "ChecksumType"
-    }
-    return {"PartNumber": part.number, "ETag": result["ETag"], **checksums}
+    name = f"Checksum{part.options.get('ChecksumAlgorithm', '')}"
+    checksum = {name: result[name]} if name in result else {}
+    return {"PartNumber": part.number, "ETag": result["ETag"], **checksum}

@@ -60,6 +60,10 @@ class CopyTasks:
 
     def _copy_whole(self, item: Copy, info: ObjectInfo, policy: RetryPolicy) -> Task[Outcome]:
         options = _build_options(item)
+        if "IfNoneMatch" in options and not self._requests.is_on_aws:
+            yield BlockingCall(
+                lambda: self._recovery.check_absent(item.target, options, repeated=item.repeated)
+            )
         template = self._client.find_template("copy_object", item.target.bucket, options)
         prefix = template.headers["x-amz-copy-source"].removesuffix(KEY_PLACEHOLDER)
         version = f"?versionId={info.version}" if info.version else ""

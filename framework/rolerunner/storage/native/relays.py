@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
 from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.boto.errors import NOT_IMPLEMENTED_CODES
 from rolerunner.storage.boto.relays import check_not_encoded
 from rolerunner.storage.compression import compress_bytes
 from rolerunner.storage.concurrency import PartExecutor
@@ -61,7 +63,12 @@ class SourceTasks:
         """Returns the header that stores the object's tags; nothing if it has none."""
         query = version_query(version)
         task = self._client.send(policy, "get_object_tagging", uri, {}, query=query)
-        response = yield from self._tasks.attribute(task, uri, version=version)
+        try:
+            response = yield from self._tasks.attribute(task, uri, version=version)
+        except StepError as error:
+            if error.type in NOT_IMPLEMENTED_CODES:  # a server without tags has none to keep
+                return {}
+            raise
         tags = xml.parse_tags(response.body)
         return {"x-amz-tagging": tags} if tags else {}
 

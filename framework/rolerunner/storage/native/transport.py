@@ -16,11 +16,11 @@ from rolerunner.iam.aws_errors import AwsError
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity, payloads
 from rolerunner.storage.boto.engine import BotoEngine
-from rolerunner.storage.boto.relays import add_checksum
 from rolerunner.storage.boto.transport import (
     BufferedRelay,
     PartRelay,
     RelayedObject,
+    add_checksum,
     write_range,
 )
 from rolerunner.storage.concurrency import PartExecutor

@@ -149,3 +149,22 @@ def test_a_copy_without_an_etag_is_not_believed(engine: Any, memory_aws: aws.Sto
     error = copy(engine).error
     assert error is not None
     assert "without an ETag" in str(error)
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("large", [11, 10])
+def test_a_target_is_kept_where_the_server_ignores_conditions(
+    engine: Any, memory_aws: aws.Store, large: int
+) -> None:
+    memory_aws.put("target", "out", b"theirs")
+
+    def ignore_condition(request: aws.Request) -> aws.Outcome:
+        request.headers.pop("if-none-match", None)
+        return None
+
+    memory_aws.hook = ignore_condition
+    error = copy(engine, options={"IfNoneMatch": "*"}, large=large).error
+    assert error is not None
+    assert error.type == "AlreadyThere"
+    assert memory_aws.objects["target", "out"].body == b"theirs"
+    assert memory_aws.uploads == {}

@@ -190,3 +190,21 @@ def test_a_description_stores_the_object_again(
     }
     _, options = boto_engine.describe(URI, "", tags=False, replaced={"ContentType", "Metadata"})
     assert options == {"CacheControl": "no-store"}
+
+
+def test_a_server_that_serves_no_parts_tells_no_part_size(
+    boto_engine: BotoEngine, memory_aws: aws.Store
+) -> None:
+    memory_aws.hook = lambda _: aws.Response(501)
+    assert boto_engine.get_part_size(URI, ObjectInfo("key", 10, "e-2")) == 0
+
+
+def test_a_server_without_tags_has_none_to_keep(
+    boto_engine: BotoEngine, memory_aws: aws.Store
+) -> None:
+    memory_aws.put("bucket", "key", b"x")
+    memory_aws.hook = lambda request: (
+        aws.error(501, "NotImplemented") if "tagging" in request.query else None
+    )
+    _, kept = boto_engine.reader.describe(URI, "", tags=True)
+    assert "Tagging" not in kept

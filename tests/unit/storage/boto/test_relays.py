@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import AccessDenied, IntegrityFailed, NotFound
 from rolerunner.model import S3Uri
-from rolerunner.storage.boto.relays import add_checksum
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from tests import memory_aws as aws
 
@@ -108,18 +106,3 @@ def test_a_condition_of_the_target(engine: Any, memory_aws: aws.Store, data: byt
     assert error is not None
     assert error.type == "AlreadyThere"
     assert memory_aws.objects["target", "b"].body == b"theirs"
-
-
-@pytest.mark.parametrize(
-    ("has_checksums", "options", "expected"),
-    [
-        (True, {}, {"ChecksumAlgorithm": "CRC32"}),
-        (True, {"ChecksumAlgorithm": "SHA256"}, {"ChecksumAlgorithm": "SHA256"}),
-        (False, {"ContentType": "x"}, {"ContentType": "x"}),
-    ],
-)
-def test_a_checksum_is_added_where_boto3_knows_it(
-    has_checksums: bool, options: dict[str, str], expected: dict[str, str]
-) -> None:
-    requests: Any = SimpleNamespace(has_parameter=lambda *_: has_checksums)
-    assert add_checksum(requests, options) == expected
