@@ -198,25 +198,35 @@ def list_modules(room: str) -> list[Path]:
     return sorted(each.relative_to(ROOT) for each in path.glob("*.py"))
 
 
-def find_tests(module: Path) -> list[str]:
+def find_tests(module: Path) -> list[list[str]]:
     """Returns the unit tests of the module itself, then the others of its package."""
-    folder = Path("tests/unit") / module.relative_to(SOURCES).parent
-    others = sorted(str(each.relative_to(ROOT)) for each in (ROOT / folder).glob("test_*.py"))
-    own = str(folder / f"test_{module.name}")
-    return sorted(others, key=lambda each: each != own)
+    folder = ROOT / "tests/unit" / module.relative_to(SOURCES).parent
+    tests = sorted(each.relative_to(ROOT) for each in folder.glob("test_*.py"))
+    own = [str(each) for each in tests if each.name == f"test_{module.name}"]
+    others = [str(each) for each in tests if each.name != f"test_{module.name}"]
+    return [each for each in (own, others) if each]
 
 
 def survives(mutant: Mutant, copy: Path) -> bool:
     """Returns True if the tests pass with the mutant. A mutant that hangs does not survive."""
     source = (ROOT / mutant.module).read_bytes()
     (copy / mutant.module).write_bytes(mutant.apply(source))
+    groups = find_tests(mutant.module)
+    try:
+        return bool(groups) and all(pass_tests(each, copy) for each in groups)
+    finally:
+        (copy / mutant.module).write_bytes(source)
+
+
+def pass_tests(tests: list[str], copy: Path) -> bool:
+    """Returns True if the tests pass in the copy before the time is over."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(copy / "framework"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
-    command = [sys.executable, "-m", "pytest", *options, *find_tests(mutant.module)]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
         ended = subprocess.run(  # noqa: S603 - pytest
             command,
@@ -228,8 +238,6 @@ def survives(mutant: Mutant, copy: Path) -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
-    finally:
-        (copy / mutant.module).write_bytes(source)
     return ended.returncode == 0
 
 

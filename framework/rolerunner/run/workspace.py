@@ -161,7 +161,7 @@ def _remove_run(folder: str) -> None:
     ):
         return
     try:
-        lock = os.open(f"{folder}/{_LOCK}", os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        lock = os.open(f"{folder}/{_LOCK}", os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         if time.time() - status.st_mtime > _KEPT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)

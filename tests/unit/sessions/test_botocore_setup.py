@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from rolerunner.errors import UsageError
 from rolerunner.sessions.botocore_setup import BotocoreSessions, build_client_config
@@ -10,6 +11,9 @@ from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.service_models import shared_loader
 from rolerunner.sessions.timestamps import parse_timestamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEYS = Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests")
 
@@ -43,6 +47,18 @@ def test_a_missing_profile_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("AWS_REGION", raising=False)
     with pytest.raises(UsageError, match="set AWS_PROFILE"):
         BotocoreSessions(JobIdentity(profile="no-such-profile")).find_region()
+
+
+def test_a_job_without_credentials_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(NoCredentialsError):
+        BotocoreSessions(JobIdentity("eu-west-1")).load_job_credentials()
 
 
 def test_sessions_share_models_and_parse_timestamps_fast() -> None:

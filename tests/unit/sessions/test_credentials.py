@@ -211,6 +211,21 @@ def test_earlier_keys_stay_secrets_until_they_expire(
     assert [lease.keys.token for lease in credentials._earlier] == ["token-2"]
 
 
+def test_the_jobs_last_24_keys_stay_secrets() -> None:
+    numbers = iter(range(100))
+
+    def load() -> Any:
+        return Keys(
+            "AKID-OF-UNIT-TESTS", "key-of-unit-tests", f"token-{next(numbers)}"
+        ).to_credentials()
+
+    job = JobCredentials(load)
+    for _ in range(30):
+        job.get_frozen_credentials()
+        job.invalidate(None)
+    assert [keys.token for keys in job._earlier] == [f"token-{n}" for n in range(5, 29)]
+
+
 def test_the_jobs_keys_are_loaded_once_for_two_threads() -> None:
     loads: list[None] = []
 

@@ -14,6 +14,7 @@ MOMENT = datetime(2026, 1, 31, 2, 3, 4, tzinfo=timezone.utc)
     [
         ("2026-01-31T02:03:04Z", MOMENT),
         ("2026-01-31T02:03:04.567Z", MOMENT.replace(microsecond=567000)),
+        ("2026-01-31T02:03:04.567891Z", MOMENT.replace(microsecond=567891)),
         ("Sat, 31 Jan 2026 02:03:04 GMT", MOMENT),
         ("2026-01-31T02:03:04+00:00", MOMENT),
         (MOMENT.timestamp(), MOMENT),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
 from datetime import date, datetime, timezone
 from typing import Any
 
@@ -216,6 +217,25 @@ def test_an_error_of_an_operator_names_the_expression() -> None:
         parse_template("${{ 1 / 0 }}").evaluate({})
     with pytest.raises(ExpressionError, match=r"cannot be evaluated: 'a'$"):
         parse_template("${{ {'b': 1}['a'] }}").evaluate({})
+
+
+def test_an_error_without_a_text_is_named_by_its_kind() -> None:
+    class Broken:
+        def __add__(self, other: object) -> object:
+            raise ValueError
+
+    with pytest.raises(ExpressionError, match=r"^'it \+ 1' cannot be evaluated: ValueError$"):
+        parse_template("${{ it + 1 }}").evaluate({"it": Broken()})
+
+
+def test_templates_and_expressions_are_values() -> None:
+    first, second = parse_template("a ${{ params.n }}"), parse_template("a ${{ params.n }}")
+    assert first == second
+    assert len({first, second}) == 1
+    assert first != parse_template("a ${{ params.m }}")
+    for value in (first, first.expressions[0]):
+        with pytest.raises(FrozenInstanceError):
+            value.text = "b"  # type: ignore[misc]
 
 
 def test_a_text_with_an_opening_is_a_template() -> None:

@@ -115,8 +115,6 @@ class ListPage:
 
 
 def _parse_time(text: str) -> str:
-    if len(text) in (20, 24) and text[-1] == "Z" and text[10] == "T":
-        return f"{text[:19]}Z"
     if not text:
         return ""
     try:

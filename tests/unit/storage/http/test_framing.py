@@ -98,6 +98,32 @@ def test_what_is_no_answer_is_refused(wire: bytes) -> None:
         ResponseParser("GET").feed(wire)
 
 
+@pytest.mark.parametrize(
+    ("start", "filler", "count", "end"),
+    [
+        (OK + b"A: ", b"x", 65_536 - len(OK + b"A: "), b"\r\n\r\n"),
+        (b"HTTP/1.1 400 Bad\r\n\r\n", b"x", 1_048_576, b""),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 16, b""),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n", 64, b""),
+    ],
+    ids=["head", "error", "interim responses", "trailers"],
+)
+def test_the_limits_of_what_a_server_may_send(
+    start: bytes, filler: bytes, count: int, end: bytes
+) -> None:
+    ResponseParser("GET").feed(start + filler * count + end)
+    with pytest.raises(MalformedResponse, match=r"too (long|many)"):
+        ResponseParser("GET").feed(start + filler * (count + 1) + end)
+
+
+@pytest.mark.parametrize(("status", "limit"), [(b"200 OK", 268_435_456), (b"404 No", 1_048_576)])
+def test_a_body_is_refused_by_its_length(status: bytes, limit: int) -> None:
+    head = b"HTTP/1.1 " + status + b"\r\nContent-Length: %d\r\n\r\n"
+    assert not ResponseParser("GET").feed(head % limit)
+    with pytest.raises(MalformedResponse, match="too long"):
+        ResponseParser("GET").feed(head % (limit + 1))
+
+
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_or_waited_for(data: bytes) -> None:
     framing = ResponseParser("GET")
