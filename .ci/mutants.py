@@ -32,12 +32,15 @@ ROOMS = (
     "run",
     "run/state",
     "storage/http",
+    "storage/native",
     "spec/expressions.py",
     "spec/filters.py",
     "spec/grammar.py",
 )
 TIMEOUT_SECONDS = 300
 _COPIED = ("framework", "tests", "configs", "jobs", "docs", "pyproject.toml", "setup.py")
+_MORE_TESTS = {Path("storage/native"): (Path("storage/boto"),)}
+"""Tests of another package that hold for this one too: those of the plain engine run in both."""
 _COMPARED: dict[type, tuple[str, ...]] = {
     ast.Lt: ("<=", ">="),
     ast.LtE: ("<", ">"),
@@ -200,8 +203,10 @@ def list_modules(room: str) -> list[Path]:
 
 def find_tests(module: Path) -> list[list[str]]:
     """Returns the unit tests of the module itself, then the others of its package."""
-    folder = ROOT / "tests/unit" / module.relative_to(SOURCES).parent
-    tests = sorted(each.relative_to(ROOT) for each in folder.glob("test_*.py"))
+    package = module.relative_to(SOURCES).parent
+    folders = [ROOT / "tests/unit" / each for each in (package, *_MORE_TESTS.get(package, ()))]
+    found = (each for folder in folders for each in folder.glob("test_*.py"))
+    tests = sorted(each.relative_to(ROOT) for each in found)
     own = [str(each) for each in tests if each.name == f"test_{module.name}"]
     others = [str(each) for each in tests if each.name != f"test_{module.name}"]
     return [each for each in (own, others) if each]

@@ -211,6 +211,15 @@ def test_another_action_of_the_same_call_is_taken_from_the_message() -> None:
     )
 
 
+def test_the_resource_is_the_one_that_aws_names() -> None:
+    """An access point's object is refused under another ARN than that of the bucket."""
+    arn = "arn:aws:s3:eu-west-1:111122223333:accesspoint/a/object/k"
+    refused = f"User: {JOB} is not authorized to perform: s3:GetObject on resource: {arn}"
+    failed = explain("GetObject", refused)
+    assert failed.message == f"the role 'reader' may not s3:GetObject on {arn}"
+    assert f'"Resource": "{arn}"' in failed.hint
+
+
 def test_the_requester_is_the_one_that_aws_names_or_else_the_caller() -> None:
     refused = (
         f"User: {JOB} is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::b/k"
