@@ -256,17 +256,17 @@ def _check_list(what: str, read: Any, base: str) -> None:
         f"{what} has the prefix {_format_value(prefix)}",
     )
     _require(isinstance(read["flat"], bool), f"{what} has a 'flat' that is neither true nor false")
-    _check_stored(what, read, base, needs_digest=False)
+    _check_stored(what, read, base)
 
 
 def _check_left(what: str, read: Any, base: str) -> None:
     _require(isinstance(read, dict), f"{what} is not an object")
     _check_fields(what, read, required={"host", "name", "count", "bytes", "sha256"}, optional=set())
     _require(isinstance(read["host"], str), f"{what} has no host")
-    _check_stored(what, read, base, needs_digest=True)
+    _check_stored(what, read, base)
 
 
-def _check_stored(what: str, read: Mapping[str, Any], base: str, *, needs_digest: bool) -> None:
+def _check_stored(what: str, read: Mapping[str, Any], base: str) -> None:
     """Checks a file beside the document: it must be in the step's own names."""
     name = read["name"]
     inside = (
@@ -283,7 +283,7 @@ def _check_stored(what: str, read: Mapping[str, Any], base: str, *, needs_digest
     digest = read.get("sha256")
     right = isinstance(digest, str) and _SHA256.match(digest)
     _require(
-        bool(right) or (digest is None and "sha256" not in read and not needs_digest),
+        bool(right) or "sha256" not in read,
         f"{what} has the digest {_format_value(digest)}",
     )
 

@@ -79,6 +79,7 @@ def test_a_document_is_read() -> None:
         {"step": {"left": None}},
         {"step": {"outputs": {}}},
         {"step": {"outputs": {"x": {"$objects": {**LIST, "count": 0, "bytes": 0}}}}},
+        {"holder": {"stale_after": 999_999_999_999.5}},
         {"step": {"outputs": {"x": {"$objects": {k: LIST[k] for k in LIST if k != "sha256"}}}}},
         {"step": {"outputs": {"x": {"$objects": 1, "more": 2}}}},
     ],
@@ -135,6 +136,7 @@ def test_values_at_their_bounds_are_read(more: dict[str, Any]) -> None:
         (document(step={"left": {**LEFT, "host": 1}}), "what the step 'a' left has no host"),
         (document(step={"left": {**LEFT, "sha256": "A" * 64}}), "has the digest 'AAA"),
         (document(step={"left": {**LEFT, "sha256": None}}), "has the digest None"),
+        (document(step={"left": {k: LEFT[k] for k in LEFT if k != "sha256"}}), "has no 'sha256'"),
     ],
     ids=lambda value: str(value)[:40],
 )

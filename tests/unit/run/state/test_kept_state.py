@@ -240,6 +240,35 @@ def test_a_list_that_is_damaged_is_made_again(
     assert (failed.error.type, failed.error.hint) == ("SlowDown", "wait")
 
 
+def test_a_step_whose_files_cannot_be_compared_is_done_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_of(bench)
+    kept = bench.open()
+
+    def unreachable(*_: Any) -> Any:
+        raise StepError("no route", type="SlowDown")
+
+    monkeypatch.setattr(restorer, "find_left_change", unreachable)
+    assert restore(kept) is None
+    reason = "the files that it left cannot be read: no route"
+    assert bench.reasons == [("done_again", reason)]
+    assert bench.context.distrusted == {"a"}
+
+
+def test_files_of_another_machine_cannot_be_compared(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_of(bench)
+    kept = bench.open()
+    monkeypatch.setattr("socket.gethostname", lambda: "other")
+    assert restore(kept) is None
+    ((message, reason),) = bench.reasons
+    assert message == "done_again"
+    assert reason.startswith("its files are on ")
+    assert reason.endswith(", and this is other")
+
+
 def test_a_step_that_was_not_selected_is_skipped_and_a_change_noted(bench: Bench) -> None:
     left = left_of(bench)
     kept = bench.open()

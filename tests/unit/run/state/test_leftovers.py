@@ -97,6 +97,8 @@ def test_a_file_added_to_a_mirror_is_a_change(bench: Bench) -> None:
 def test_a_mirror_that_is_gone_has_no_files(bench: Bench) -> None:
     assert bench.write(MirroredFolder(str(bench.folder / "none"))) == 1
     assert bench.change == ""
+    (bench.folder / "none").mkdir()
+    assert bench.change == "", "an empty folder has no more files"
 
 
 def test_an_input_must_only_exist(bench: Bench) -> None:
