@@ -197,7 +197,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_of_boto3 = "boto3" in [value for value in values if isinstance(value, str)]
         is_functional = item.path.parent.name == "functional"
         if starts and is_of_boto3:
-            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.slow if is_functional else pytest.mark.long)
         if is_functional and is_of_boto3 and item.path.stem not in BOTH_ENGINES:
             item.add_marker(pytest.mark.release)
         if is_functional and item.path.stem in LONG_MODULES:

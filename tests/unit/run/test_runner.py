@@ -118,7 +118,8 @@ class Bench:
         """The result that observers got."""
         (finished,) = [each for each in self.events if isinstance(each, RunFinished)]
         assert finished is self.events[-1], "nothing follows the end"
-        return finished.result
+        result: RunResult = finished.result
+        return result
 
 
 @pytest.fixture
@@ -230,10 +231,8 @@ def test_an_interrupt_is_a_stopped_run_with_a_result(
 
 
 def test_workers_that_do_not_start_fail_the_run(bench: Bench) -> None:
-    @contextmanager
-    def fail_to_start() -> Iterator[None]:
+    def fail_to_start() -> Any:
         raise StepError("no process could be started", hint="raise the limit", type="NoProcess")
-        yield
 
     with pytest.raises(StepError, match="no process"):
         bench.run(A, start_workers=fail_to_start)

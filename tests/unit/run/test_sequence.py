@@ -100,7 +100,7 @@ def test_steps_run_at_once_up_to_the_limit_and_wait_for_what_they_need() -> None
 
     bench = Bench(A, B, replace(C, needs=("a", "b")), work=work, limit=2)
     with ThreadPoolExecutor(3) as pool:
-        bench.sequence.run_steps(pool)  # type: ignore[arg-type]
+        bench.sequence.run_steps(pool)
     assert set(bench.seen[:2]) == {"+a", "+b"}
     assert bench.seen[-2:] == ["+c", "-c"]
     assert bench.sequence.running == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 import threading
 from typing import Any, Union
@@ -16,7 +17,6 @@ from botocore.exceptions import (
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import ServiceFailed
-from rolerunner.storage.http import tasks
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, run_blocking
 from rolerunner.storage.native.templates import Address, Request
@@ -146,11 +146,11 @@ def test_requests_that_were_sent_again_count_as_tries() -> None:
 
 
 def test_pauses_double_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.random, "random", lambda: 1.0)
+    monkeypatch.setattr(random, "random", lambda: 1.0)
     bench = Bench(*[LOST] * 9, ok(), tries=10)
     bench.send()
     assert bench.pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0]
-    monkeypatch.setattr(tasks.random, "random", lambda: 0.5)
+    monkeypatch.setattr(random, "random", lambda: 0.5)
     bench = Bench(LOST, ok())
     bench.send()
     assert bench.pauses == [0.25]

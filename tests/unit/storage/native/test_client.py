@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 URI = S3Uri("bucket", "key")
 
 
-class RenewedCredentials(Credentials):
+class RenewedCredentials(Credentials):  # type: ignore[misc]  # botocore has no types
     """Keys that are others after ``invalidate``, as long as another session can be had."""
 
     renewals = 1

@@ -157,7 +157,8 @@ def test_few_items_are_worked_on_here() -> None:
 
 
 def test_more_items_go_to_workers() -> None:
-    processes, moved = FakeProcesses(work, work), []
+    processes = FakeProcesses(work, work)
+    moved: list[int] = []
     pacer = Pacer()
     pacer.on_bytes = moved.append
     with open_pool(processes, pacer=pacer) as pool:
@@ -290,7 +291,7 @@ def test_a_worker_without_a_thread_is_not_used(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("can't start new thread")
 
     with open_pool(processes) as pool:
-        monkeypatch.setattr(pool_module.threading.Thread, "start", fail)
+        monkeypatch.setattr(threading.Thread, "start", fail)
         assert count_by_place(dispatch(pool, make_items(10))) == {"here": 10}
     assert processes.released == processes.processes
 
