@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
@@ -14,6 +15,8 @@ import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cpu_limit import limiting_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,10 +44,24 @@ class Failed(Exception):
     """A command that did not end well, or not in time."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a command may use: CPUs, and MiB of memory. Zero is no limit."""
+
+    cpu: float = 0
+    memory: int = 0
+
+
+NO_LIMITS = Limits()
+
+
 def cost_of(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Cost:
-    """Run a command, its output thrown away, and tell what it cost. Raises Failed."""
+    """Runs a command, its output thrown away, and returns what it cost. Raises Failed."""
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -54,8 +71,10 @@ def cost_of(
         timer = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
         memory = _Memory(process.pid)
+        limit = limiting_cpu(process.pid, limits.cpu) if limits.cpu else contextlib.nullcontext()
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            with limit:
+                _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -72,6 +91,8 @@ def cost_of(
     peak = (
         max(usage.ru_maxrss, memory.peak) / 1024
     )  # of the largest process, or of several at a time when it was looked at
+    if limits.memory and peak > limits.memory:
+        raise Failed(f"{command[0]} held {peak:,.0f} MiB, more than {limits.memory:,}")
     return Cost(round(wall, 3), round(usage.ru_utime + usage.ru_stime, 3), round(peak, 3))
 
 

@@ -11,9 +11,11 @@ import statistics
 import subprocess
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from measure import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +43,19 @@ class Setting:
     tls: bool = False
     delay: int = 0
     list_delay: int | None = None
+
+    def with_limits(self, limits: Limits) -> Setting:
+        """Returns the setting in which tools have these limits; the server has none."""
+        if limits == NO_LIMITS:
+            return self
+        cpu = f"{limits.cpu:g} CPU" if limits.cpu else ""
+        memory = f"{limits.memory:,} MiB" if limits.memory else ""
+        named = " and ".join(filter(None, (cpu, memory)))
+        return replace(
+            self,
+            name=f"{self.name}, {named}",
+            title=f"{self.title}, the tool limited to {named}",
+        )
 
 
 HTTP = Setting("http", "plain HTTP")

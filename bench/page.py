@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from growth_page import growth_section, growth_verdicts
 from measure import table
 from results import AWS, LIMIT, OURS, PEERS, Results, Series, ratio
 
@@ -55,8 +56,15 @@ suite's runners are not used: every tool has the settings that are listed below.
 """Maps settings to what their tables need to be understood."""
 
 
-def page(results: Results, pictures: list[str]) -> str:
-    """Returns the page; ``pictures`` are names of files in the same folder."""
+LIMITED = """In settings with a limit, each tool had that share of a CPU, as the smallest Python
+Shell of AWS Glue has a quarter of one and 1 GiB of memory: by a control group's `cpu.max` or,
+where none can be written, by stopping its processes once they have had their time in a period of
+100 ms. The server has no limit.
+"""
+
+
+def page(results: Results, pictures: list[str], growth_picture: str = "") -> str:
+    """Returns the page; the pictures are names of files in the same folder."""
     plural, quick = "" if results.rounds == 1 else "s", QUICK if results.quick else ""
     parts = [
         INTRODUCTION.format(
@@ -65,7 +73,9 @@ def page(results: Results, pictures: list[str]) -> str:
         *(f"![Bar chart of the seconds for each command]({name})\n" for name in pictures),
         RATIOS,
         _ratios(results),
+        *([LIMITED] if any("limited" in each.setting_title for each in results.series) else []),
         *_details(results),
+        *growth_section(results, growth_picture),
         "## The tools\n",
         table(
             ["tool", "version", "settings"],
@@ -151,7 +161,8 @@ def _cell(series: Series | None, results: Results) -> str:
 
 
 def verdicts(results: Results) -> Iterator[str]:
-    """Yields a line for the console for each ratio of wall time and its target."""
+    """Yields a line for the console for each target, and what was reached."""
+    yield from growth_verdicts(results)
     for work, setting in results.pairs():
         found = results.of(work, setting)
         if OURS in found:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,52 @@ class Series:
 
 
 @dataclass
+class Growth:
+    """The costs of one work for several numbers of objects, and of its start: one object."""
+
+    work: str
+    title: str
+    costs: dict[int, list[Cost]] = field(default_factory=dict)
+
+    def add(self, count: int, cost: Cost) -> None:
+        self.costs.setdefault(count, []).append(cost)
+
+    @property
+    def counts(self) -> list[int]:
+        """The numbers of objects, without the start."""
+        return sorted(count for count in self.costs if count > 1)
+
+    def median(self, count: int) -> Cost:
+        return median(self.costs[count])
+
+    def net(self, count: int) -> float:
+        """Returns the CPU seconds of so many objects without those of the start."""
+        smallest = min(cost.cpu for cost in self.costs[count])
+        return smallest - min(cost.cpu for cost in self.costs[1])
+
+    @property
+    def per_object(self) -> float:
+        """CPU seconds of an object, from the largest number that was measured."""
+        return self.net(self.counts[-1]) / self.counts[-1]
+
+    @property
+    def exponent(self) -> float:
+        """The slope of CPU time over the number of objects, both as logarithms; 1 is linear.
+
+        Of works that take less than half of the start, the start's noise would decide.
+        """
+        start = min(cost.cpu for cost in self.costs[1])
+        known = [count for count in self.counts if self.net(count) >= start / 2]
+        if len(known) < 2:
+            return math.nan
+        xs, ys = [math.log(n) for n in known], [math.log(self.net(n)) for n in known]
+        middle_x, middle_y = statistics.fmean(xs), statistics.fmean(ys)
+        return sum((x - middle_x) * (y - middle_y) for x, y in zip(xs, ys)) / sum(
+            (x - middle_x) ** 2 for x in xs
+        )
+
+
+@dataclass
 class Results:
     when: str
     machine: str
@@ -50,6 +98,7 @@ class Results:
     series: list[Series] = field(default_factory=list)
     sections: dict[str, str] = field(default_factory=dict)
     """What the other benchmarks print: title -> Markdown."""
+    growth: list[Growth] = field(default_factory=list)
 
     def of(self, work: str, setting: str) -> dict[str, Series]:
         """Tool -> its series, of those that were measured."""
@@ -70,8 +119,15 @@ class Results:
         return replace(
             self, rounds=max(self.rounds, before.rounds), tools={**before.tools, **self.tools},
             series=[*merged, *new.values()],
-            sections={**before.sections, **self.sections},
+            sections={**before.sections, **self.sections}, growth=self.growth or before.growth,
         )  # fmt: skip
+
+    def add_growth(self, new: Growth) -> None:
+        """Adds a growth in place of an earlier one of the same work."""
+        if any(each.work == new.work for each in self.growth):
+            self.growth = [new if each.work == new.work else each for each in self.growth]
+        else:
+            self.growth.append(new)
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +140,15 @@ class Results:
             Series(**{**each, "costs": [Cost(**cost) for cost in each["costs"]]})
             for each in read.pop("series")
         ]
-        return cls(**read, series=series)
+        growth = [
+            Growth(
+                each["work"],
+                each["title"],
+                {int(n): [Cost(**cost) for cost in costs] for n, costs in each["costs"].items()},
+            )
+            for each in read.pop("growth", ())
+        ]
+        return cls(**read, series=series, growth=growth)
 
 
 def ratio(found: dict[str, Series], others: tuple[str, ...], what: str) -> float | None:

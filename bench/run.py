@@ -7,6 +7,8 @@ python bench/run.py --quick                  small sizes, one round: minutes; wr
 python bench/run.py --only download-small --only list --rounds 3 --tool rolerunner --tool rclone
 python bench/run.py --only delete --add      this work again; the page keeps the other figures
 python bench/run.py --setting suite --add   the workloads of AWS's benchmark suite
+python bench/run.py --only list --setting tls --cpu 0.25 --memory 1024 --add
+                                             as in the smallest Python Shell of AWS Glue
 python bench/run.py --sections --add         the sections at the end of the page again, no work
 python bench/run.py --page-only              the page again, without measuring
 """
@@ -26,6 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+import growth_picture
 import measure
 import null_server
 import page
@@ -55,6 +58,7 @@ class Bench:
     folder: Path
     patience: float
     results: Results
+    limits: measure.Limits
 
 
 def main() -> None:
@@ -67,7 +71,7 @@ def main() -> None:
     cache.mkdir(parents=True, exist_ok=True)
     kept = out / "benchmarks.json"
     if options.page_only:
-        _write(Results.load(kept), out, kept)
+        write(Results.load(kept), out, kept)
         return
     null_server.build(cache)
     found = chosen_tools(cache, options.tool)
@@ -81,12 +85,13 @@ def main() -> None:
         {tool.name: {"version": tool.version, "settings": tool.settings} for tool in found},
     )  # fmt: skip
     with _workplace(options.workdir) as folder:
-        bench = Bench(found, folder, options.patience, results)
+        limits = measure.Limits(options.cpu, options.memory)
+        bench = Bench(found, folder, options.patience, results, limits)
         for work in chosen:
             for setting in work.settings:
                 if not options.setting or setting.name in options.setting:
                     with null_server.serving(cache, setting) as server:
-                        _in_turns(work, setting, server, bench)
+                        _in_turns(work, setting.with_limits(limits), server, bench)
                     results.save(out / "measured.json")  # whatever becomes of the rest
             shutil.rmtree(folder / "sources", ignore_errors=True)
     if not options.only:
@@ -99,8 +104,8 @@ def main() -> None:
                 (w, s) for w in works(quick=False) for s in w.settings
             )
         }
-        results.series.sort(key=lambda each: places[each.work, each.setting])
-    _write(results, out, kept)
+        results.series.sort(key=lambda each: places[each.work, each.setting.split(",")[0]])
+    write(results, out, kept)
     (out / "measured.json").unlink(missing_ok=True)
 
 
@@ -134,6 +139,20 @@ def _options() -> argparse.Namespace:
         action="append",
         metavar="TOOL",
         help="run only this tool, such as rolerunner, s5cmd or rclone; repeatable",
+    )
+    parser.add_argument(
+        "--cpu",
+        type=float,
+        default=0,
+        metavar="N",
+        help="CPUs that each tool may use, such as 0.25; they are a setting of their own",
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=0,
+        metavar="MIB",
+        help="memory of all processes of a tool, above which its work counts as failed",
     )
     parser.add_argument(
         "--patience",
@@ -213,6 +232,7 @@ def _in_turns(
                 tool,
                 Place(server, source, bench.folder / "target", bench.folder / "scratch"),
                 mine,
+                bench.limits,
             )
             told = (
                 f"{mine.costs[-1].wall:8.2f} s {mine.costs[-1].cpu:8.2f} CPU"
@@ -225,7 +245,7 @@ def _in_turns(
             )
 
 
-def _once(work: Work, tool: Tool, place: Place, series: Series) -> None:
+def _once(work: Work, tool: Tool, place: Place, series: Series, limits: measure.Limits) -> None:
     for folder in (place.target, place.scratch):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -234,7 +254,7 @@ def _once(work: Work, tool: Tool, place: Place, series: Series) -> None:
         return
     place.server.counts()
     try:
-        cost = measure.cost_of(command, {**place.environment, **more}, place.scratch)
+        cost = measure.cost_of(command, {**place.environment, **more}, place.scratch, limits)
     except measure.Failed as error:
         series.why = f"failed: {str(error).splitlines()[-1][:200]}"
         print(
@@ -264,12 +284,18 @@ def _section(script: str) -> str:
     return done.stdout
 
 
-def _write(results: Results, out: Path, kept: Path) -> None:
+def write(results: Results, out: Path, kept: Path) -> None:
+    """Writes the page, its pictures and the results that they were made of."""
     results.save(kept)
     drawn = picture.svg(results, PICTURED)
     if drawn:
         (out / "benchmarks.svg").write_text(drawn)
-    (out / "benchmarks.md").write_text(page.page(results, ["benchmarks.svg"] if drawn else []))
+    grown = growth_picture.growth_svg(results)
+    if grown:
+        (out / "growth.svg").write_text(grown)
+    pictures = ["benchmarks.svg"] if drawn else []
+    text = page.page(results, pictures, "growth.svg" if grown else "")
+    (out / "benchmarks.md").write_text(text)
     print(*page.verdicts(results), sep="\n")
     print(f"written: {out / 'benchmarks.md'}")
 

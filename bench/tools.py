@@ -264,6 +264,8 @@ def _step(work: Work, place: Place) -> str:
         "pack": f"action: s3.pack, role: one, source: '{source}', target: 's3://written/all.tar'",
         "verify": f"action: s3.verify, source_role: one, target_role: two, source: '{source}', "
         f"target: '{source}'",
+        "mirror": f"action: s3.copy, role: one, source: '{source}', target: "
+        f"'s3://{work.mirror}/data/', if_exists: skip_same, delete_extra: true, max_delete: 1",
         "delete": f"action: s3.delete, role: one, source: '{source}', max_delete: {work.count}",
     }[work.kind]
 

@@ -30,8 +30,9 @@ class Work:
     """A measured work. ``peers`` and ``aws`` are the target ratios.
 
     ``kind`` is download, upload, list, copy, relay (a copy between two roles), verify (two sides
-    compared by their listings), delete, gzip or zstd (an upload that is compressed), or pack.
-    The sizes of ``is_varied`` objects differ, and ``size`` is their mean.
+    compared by their listings), mirror (a copy whose target has everything), delete, gzip or zstd
+    (an upload that is compressed), or pack. The sizes of ``is_varied`` objects differ, and ``size``
+    is their mean.
     """
 
     name: str
@@ -67,6 +68,19 @@ class Work:
         return f"{letter}-{self.count}-{self.size}"
 
     @property
+    def noun(self) -> str:
+        """Returns the kind of work, as a table of growth names it."""
+        return {
+            "list": "list", "delete": "delete", "copy": "copy within S3",
+            "mirror": "mirror, nothing changed", "verify": "compare two roles",
+        }[self.kind]  # fmt: skip
+
+    @property
+    def mirror(self) -> str:
+        """Returns another bucket that contains the same."""
+        return f"b-{self.count}-0{self.size}"
+
+    @property
     def key(self) -> str:
         """Returns the key of a large object."""
         return "data/obj-00000000.bin"
@@ -78,6 +92,7 @@ class Work:
         if self.kind in ("list", "verify"):
             what = f"{self.count:,} keys"
         return {
+            "mirror": f"mirror {self.count:,}, none of which changed",
             "download": f"download {what}", "upload": f"upload {what}", "list": f"list {what}",
             "copy": f"copy {self.count:,} within S3",
             "relay": f"copy {what} between two roles", "delete": f"delete {self.count:,}",
@@ -179,6 +194,7 @@ def problem(work: Work, counts: Counts, target: Path) -> str:
         and counts.puts >= work.count
         and counts.bytes_in >= work.bytes,
         "verify": counts.keys >= 2 * work.count,
+        "mirror": counts.keys >= 2 * work.count and not counts.copies,
         "pack": counts.gets >= work.count and counts.bytes_in >= work.bytes,
         **dict.fromkeys(COMPRESSED, work.bytes // 8 <= counts.bytes_in < work.bytes),
         "delete": counts.deletes >= -(-work.count // 1000),
