@@ -227,7 +227,7 @@ class _Window:
 
     def _load(self, start: int) -> None:
         length = min(self._size, self._archive.info.size - start)
-        self._data = b"".join(self._archive.blocks((start, length)))
+        self._data = b"".join(map(bytes, self._archive.blocks((start, length))))
         self._start = start
 
 

@@ -13,6 +13,7 @@ from typing import Any, Optional, Protocol, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
+from rolerunner.storage.buffers import BufferPool
 from rolerunner.storage.pacing import ByteBudget
 from rolerunner.storage.protocol import ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.thread_pool import ThreadPool
@@ -73,6 +74,7 @@ class PartExecutor:
         self.is_remote = is_remote
         self._local_calls: set[object] = set()
         self.memory = ByteBudget(tuning.memory // 2)
+        self._buffers = BufferPool(tuning.part)
         self._most = tuning.parts_at_once * 2
         self._pool = ThreadPool(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
 
@@ -81,6 +83,12 @@ class PartExecutor:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
+
+    def find_buffers(self, size: int) -> BufferPool:
+        """Returns the buffers for parts of a size that are collected before they are sent."""
+        if self._buffers.size != size:
+            self._buffers = BufferPool(size)
+        return self._buffers
 
     def submit(self, method: Callable[..., Any], *arguments: Any, source: Any = None) -> Any:
         """Runs a storage's method in a worker process if one is free, otherwise in this one.

@@ -179,6 +179,7 @@ class ObjectBlock:
     """The object that is read."""
     start: int
     data: bytes
+    """Those of an object of several blocks are valid until the next block is drawn."""
     error: Optional[StepError] = None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Optional
 
 from rolerunner.common.cancellation import Cancel
@@ -15,6 +16,7 @@ from rolerunner.storage.boto.errors import make_checksum_error
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.retries import backoff_seconds, can_retry
 from rolerunner.storage.boto.transport import PartTransport
+from rolerunner.storage.buffers import BufferPool
 from rolerunner.storage.concurrency import split_ranges
 from rolerunner.storage.integrity import ExpectedChecksum, RunningChecksum
 from rolerunner.storage.parts import ObjectRange
@@ -62,7 +64,7 @@ class OrderedReads:
         pool = ThreadPool(self.tuning.workers, thread_name_prefix="rolerunner-read")
         order = BlockOrder()
         try:
-            for started in self._start_reads(items, pool, cancel, within):
+            for started in self._start_reads(items, pool, cancel, within, order.buffers):
                 cancel.stop_if_set()
                 pending.append(started)
                 held += started.source.length
@@ -83,6 +85,7 @@ class OrderedReads:
         pool: ThreadPool,
         cancel: Cancel,
         within: Optional[tuple[int, int]],
+        buffers: BufferPool,
     ) -> Iterator[PendingRead]:
         for uri, info in items:
             if within is None and info.size <= BLOCK:
@@ -94,7 +97,9 @@ class OrderedReads:
             checksum = None if within else pool.submit(self.start_checksum, uri, info)
             for start, length in split_ranges(total, BLOCK):
                 source = ObjectRange(uri, info, first + start, length)
-                read = self.retry(source, self.transport.read_range, cancel)
+                read = self.retry(
+                    source, partial(self.transport.read_range, buffers=buffers), cancel
+                )
                 yield PendingRead(source, pool.submit(read), checksum)
 
     def start_checksum(self, uri: S3Uri, info: ObjectInfo) -> Optional[RunningChecksum]:
@@ -126,9 +131,14 @@ class OrderedReads:
 
 
 class BlockOrder:
-    """Turns finished reads into blocks. The rest of an object that failed is left out."""
+    """Turns finished reads into blocks. The rest of an object that failed is left out.
+
+    The bytes of a block of a large object are valid until the next block is drawn.
+    """
 
     def __init__(self) -> None:
+        self.buffers = BufferPool(BLOCK)
+        """The memory of ranges."""
         self._failed: Optional[ObjectInfo] = None
 
     def complete(self, read: PendingRead) -> Iterator[ObjectBlock]:
@@ -144,6 +154,8 @@ class BlockOrder:
             yield ObjectBlock(source.uri, source.info, source.start, b"", error)
             return
         yield ObjectBlock(source.uri, source.info, source.start, data)
+        if source.length < source.info.size:
+            self.buffers.release(data)
 
     def _verify(self, read: PendingRead, data: bytes) -> None:
         source = read.source

@@ -80,7 +80,7 @@ class StreamedUploads:
             else:
                 held = parts.memory.acquire(item.size, parts.cancel)
                 try:
-                    data = b"".join(item.blocks)
+                    data = b"".join(map(bytes, item.blocks))  # a block is valid until the next
                 except BaseException:
                     parts.memory.release(held)
                     raise
@@ -165,7 +165,9 @@ class StreamUpload:
         self._upload = upload
         self._part_size = choose_part_size(min(max_size, MAX_OBJECT), uploads.tuning.part)
         self._upload_id = ""
-        self._buffer = bytearray()
+        self._buffers = parts.find_buffers(self._part_size)
+        self._buffer: Optional[bytearray] = None
+        self._filled = 0
         self._sent: list[Future[dict[str, Any]]] = []
         self._checked = 0
         self.size = 0
@@ -177,10 +179,13 @@ class StreamUpload:
         self.size += count
         rest = memoryview(data)
         while rest:
-            taken = rest[: self._part_size - len(self._buffer)]
-            self._buffer += taken
-            rest = rest[len(taken) :]
-            if len(self._buffer) >= self._part_size:
+            if self._buffer is None:
+                self._buffer = self._buffers.acquire(self._part_size)
+            end = min(self._filled + len(rest), self._part_size)
+            taken = end - self._filled
+            memoryview(self._buffer)[self._filled : end] = rest[:taken]
+            self._filled, rest = end, rest[taken:]
+            if end == self._part_size:
                 self._send_part()
         return count
 
@@ -192,7 +197,7 @@ class StreamUpload:
         if not self._upload_id:
             response = self._store_whole(repeated=repeated)
         else:
-            if self._buffer:
+            if self._filled:
                 self._send_part()
             completed = [part.result() for part in self._sent]
             self._parts.cancel.stop_if_set()
@@ -219,10 +224,11 @@ class StreamUpload:
 
     def _store_whole(self, *, repeated: bool) -> Mapping[str, Any]:
         uploads, cancel = self._uploads, self._parts.cancel
-        uploads.requests.count_bytes(len(self._buffer), cancel)
+        data = bytes(memoryview(self._buffer or b"")[: self._filled])
+        uploads.requests.count_bytes(len(data), cancel)
         with uploads.requests.translate_errors(self._target):
             return uploads.transport.store_object(
-                self._target, bytes(self._buffer), self._options, cancel, repeated=repeated
+                self._target, data, self._options, cancel, repeated=repeated
             )
 
     def _send_part(self) -> None:
@@ -233,15 +239,21 @@ class StreamUpload:
                     self._uploads.multipart.begin(self._target, self._options)
                 )
         self._raise_failure()
-        data, self._buffer = self._buffer, bytearray()
+        data, self._buffer = self._buffer, None
+        assert data is not None  # noqa: S101 - bytes were written to it
+        del data[self._filled :]
+        self._filled = 0
         number = len(self._sent) + 1
         start = self.size - len(data)
         part = PartUpload(self._target, self._upload_id, number, start, len(data), self._options)
         self._sent.append(self._parts.start(partial(self._upload_part, part, data), len(data)))
 
     def _upload_part(self, part: PartUpload, data: bytearray) -> dict[str, Any]:
-        self._uploads.requests.count_bytes(len(data), self._parts.cancel)
-        return self._uploads.transport.upload_part(part, data, self._parts.cancel)
+        try:
+            self._uploads.requests.count_bytes(len(data), self._parts.cancel)
+            return self._uploads.transport.upload_part(part, data, self._parts.cancel)
+        finally:
+            self._buffers.release(data)
 
     def _raise_failure(self) -> None:
         """Raises the failure of a part, if one has failed."""

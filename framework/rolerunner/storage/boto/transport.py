@@ -22,6 +22,7 @@ from rolerunner.storage.responses import check_etag_returned
 from rolerunner.storage.transfer_files import RangeSink, SharedFile, UploadSource, verify_checksum
 
 if TYPE_CHECKING:
+    from rolerunner.storage.buffers import BufferPool
     from rolerunner.storage.protocol import Storage
 
 BLOCK_BYTES = 1 << 18
@@ -80,8 +81,13 @@ class PartTransport(Protocol):
     def read_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
         """Returns a small object's bytes, once their checksum is verified."""
 
-    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range."""
+    def read_range(
+        self,
+        source: ObjectRange,
+        cancel: Optional[Cancel] = None,
+        buffers: Optional[BufferPool] = None,
+    ) -> bytes:
+        """Returns the bytes of a range, in one of the buffers if this reads into memory."""
 
     def store_object(
         self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
@@ -110,8 +116,14 @@ class BotoTransport:
         """Returns a small object's bytes."""
         return self.reader.read_object(source, cancel)
 
-    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
+    def read_range(
+        self,
+        source: ObjectRange,
+        cancel: Optional[Cancel] = None,
+        buffers: Optional[BufferPool] = None,
+    ) -> bytes:
         """Returns the bytes of a range."""
+        del buffers
         return self.reader.read_range(source, cancel)
 
     def store_object(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
     from rolerunner.model import S3Uri
     from rolerunner.storage.boto.engine import BotoEngine
+    from rolerunner.storage.buffers import BufferPool
     from rolerunner.storage.http.event_loop import WeightedTask
     from rolerunner.storage.integrity import RunningChecksum
     from rolerunner.storage.native.tasks import ObjectTasks
@@ -63,10 +64,9 @@ class NativeOrderedReads:
     ) -> Generator[ObjectBlock, None, None]:
         """Yields the blocks of each object."""
         loop, policy = self._client.open_loop(cancel)
-        # freed blocks of 8 MiB stay with the allocator: a quarter had a peak of 265 MiB
-        window = _Window(self._client.tuning.memory // 8)
+        window = _Window(self._client.tuning.memory // 4)
         order = BlockOrder()
-        with closing(loop.run(self._draw_tasks(items, window, policy))) as ended:
+        with closing(loop.run(self._draw_tasks(items, window, policy, order.buffers))) as ended:
             for _ in ended:
                 while window.is_first_done:
                     yield from order.complete(window.take())
@@ -74,7 +74,11 @@ class NativeOrderedReads:
             yield from order.complete(window.take())
 
     def _draw_tasks(
-        self, items: Iterable[tuple[S3Uri, ObjectInfo]], window: _Window, policy: RetryPolicy
+        self,
+        items: Iterable[tuple[S3Uri, ObjectInfo]],
+        window: _Window,
+        policy: RetryPolicy,
+        buffers: BufferPool,
     ) -> Iterator[Optional[WeightedTask]]:
         """Yields the tasks that read; None while there is no room for another one."""
         for uri, info in items:
@@ -82,13 +86,19 @@ class NativeOrderedReads:
                 source = ObjectRange(uri, info, 0, info.size)
                 yield window.add(source, self._read_whole(source, policy))
             else:
-                yield from self._draw_ranges(uri, info, window, policy.cancel)
+                yield from self._draw_ranges(uri, info, window, policy.cancel, buffers)
             while window.is_full:
                 yield None
 
     def _draw_ranges(
-        self, uri: S3Uri, info: ObjectInfo, window: _Window, cancel: Cancel
+        self,
+        uri: S3Uri,
+        info: ObjectInfo,
+        window: _Window,
+        cancel: Cancel,
+        buffers: BufferPool,
     ) -> Iterator[Optional[WeightedTask]]:
+        read_range = partial(self._transport.read_range, buffers=buffers)
         checksum: Future[Optional[RunningChecksum]] = Future()
         start_checksum = partial(self._reads.start_checksum, uri, info)
         yield 0, _settle(checksum, run_blocking(start_checksum))
@@ -96,7 +106,7 @@ class NativeOrderedReads:
             while window.is_full:
                 yield None
             source = ObjectRange(uri, info, start, length)
-            read = self._reads.retry(source, self._transport.read_range, cancel)
+            read = self._reads.retry(source, read_range, cancel)
             yield window.add(source, run_blocking(read), checksum)
 
     def _read_whole(self, source: ObjectRange, policy: RetryPolicy) -> Task[bytes]:

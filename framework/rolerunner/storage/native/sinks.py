@@ -8,6 +8,7 @@ from typing import Any
 from rolerunner.errors import IntegrityFailed
 from rolerunner.storage import integrity
 from rolerunner.storage.parts import ObjectRange
+from rolerunner.storage.responses import check_unchanged, parse_object_headers
 from rolerunner.storage.transfer_files import check_range_headers
 
 
@@ -60,3 +61,15 @@ class MemorySink:
         for each in self.hashes.values():
             each.update(data)
         self.received = end
+
+
+class ObjectSink(MemorySink):
+    """Collects a whole object of a known size."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Starts over. Raises IntegrityFailed if the response is another object."""
+        del status
+        uri, info = self._source.uri, self._source.info
+        size = int(headers.get("content-length", info.size))
+        check_unchanged(info, parse_object_headers(uri, headers, size), uri)
+        self._reset_buffer()

@@ -40,7 +40,7 @@ from rolerunner.storage.native.client import (
 )
 from rolerunner.storage.native.fallback import call_or_fall_back
 from rolerunner.storage.native.part_relays import NativeRelay, WholeChecksum
-from rolerunner.storage.native.sinks import MemorySink, PassingSink
+from rolerunner.storage.native.sinks import MemorySink, ObjectSink, PassingSink
 from rolerunner.storage.native.templates import UnsupportedRequest
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.responses import (
@@ -52,6 +52,7 @@ from rolerunner.storage.transfer_files import RangeSink, SharedFile, UploadSourc
 from rolerunner.storage.tuning import choose_part_size
 
 if TYPE_CHECKING:
+    from rolerunner.storage.buffers import BufferPool
     from rolerunner.storage.protocol import Storage
 
 _KEY_OPTIONS = ("SSECustomerAlgorithm", "SSECustomerKey")
@@ -100,11 +101,17 @@ class NativeTransport:
             sink=sink,
         )
 
-    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range."""
-        if source.length == 0:
+    def read_range(
+        self,
+        source: ObjectRange,
+        cancel: Optional[Cancel] = None,
+        buffers: Optional[BufferPool] = None,
+    ) -> bytes:
+        """Returns the bytes of a range, in one of the buffers if they are given."""
+        length = source.length
+        if length == 0:
             return b""
-        data = bytearray(source.length)
+        data = bytearray(length) if buffers is None else buffers.acquire(length)
         self.read_into_memory(memoryview(data), source, (), cancel or Cancel())
         return data  # type: ignore[return-value]  # bytes in all but name, and not copied
 
@@ -129,6 +136,8 @@ class NativeTransport:
 
     def _fetch_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
         uri, info = source.uri, source.info
+        data = bytearray(source.length)
+        sink = ObjectSink(source, memoryview(data), ())
         with (
             self.requests.translate_errors(uri, version=info.version),
             self._reader.explain_if_match(uri, info),
@@ -141,13 +150,15 @@ class NativeTransport:
                     self.client.read_options,
                     {"if-match": source.if_match},
                     query=version_query(info.version),
+                    sink=sink,
                 ),
                 cancel,
             )
-        now = parse_object_headers(uri, response.headers, len(response.body))
+        now = parse_object_headers(uri, response.headers, sink.received)
         check_unchanged(info, now, uri)
-        self._reader.verify_content(uri, now, response.body, source.length)
-        return response.body
+        _check_received(source, sink.received)
+        self._reader.verify_content(uri, now, data, source.length)
+        return data  # type: ignore[return-value]  # bytes in all but name, and not copied
 
     def store_object(
         self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,10 @@ def store_objects(store: Store, sizes: list[int]) -> list[tuple[S3Uri, ObjectInf
 
 def read_all(engine: Any, items: list[tuple[S3Uri, ObjectInfo]]) -> list[tuple[str, bytes, str]]:
     """Returns each object's key, bytes and error."""
-    blocks = list(engine.read_in_order(items, Cancel()))
+    blocks = [
+        replace(block, data=bytes(block.data))  # valid until the next block is drawn
+        for block in engine.read_in_order(items, Cancel())
+    ]
     found = []
     for key, group in groupby(blocks, lambda block: block.uri.key):
         own = list(group)
