@@ -57,6 +57,7 @@ LONG_MODULES = {
     "test_delete_extra",
     "test_deletions",
     "test_deploy",
+    "test_distribute_auto",
     "test_distributed",
     "test_endless_responses",
     "test_exit_and_result",

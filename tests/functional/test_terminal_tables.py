@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from rolerunner.common.units import sum_numbers
 from rolerunner.events import StepFinished
 from rolerunner.model import Failure, RoleUse, RunResult, StepResult
 from rolerunner.observers.report import render_page
 from rolerunner.observers.result import build_result_document
 from rolerunner.observers.terminal import Terminal, format_outputs
 from rolerunner.observers.terminal_tables import build_roles_table, build_steps_table
-from rolerunner.observers.units import sum_numbers
 
 ARN = (
     "arn:aws:sts::111122223333:assumed-role/landing-reader/partner-exchange-20260101T000000Z-abcdef"

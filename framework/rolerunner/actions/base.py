@@ -118,8 +118,13 @@ class StepContext:
         )
 
     def open_distribution(self, distribute: Optional[str]) -> Optional["Distribution"]:
-        """Returns the machines of ``distribute``; None for this one alone. Raises StepError."""
-        return None if distribute is None or self.open_cluster is None else self.open_cluster()
+        """Returns the machines of ``distribute``; None for this one alone. Raises StepError.
+
+        A step with ``auto`` works on this one until it has chosen.
+        """
+        if distribute in (None, "auto") or self.open_cluster is None:
+            return None
+        return self.open_cluster()
 
     def target_folder(self, path: Path) -> AbstractContextManager[TargetFolder]:
         """Opens the folder of a download; its temporary files do not outlive the run."""

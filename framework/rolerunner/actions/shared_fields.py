@@ -107,13 +107,13 @@ class RequestFields(StrictModel):
 class DistributionFields(StrictModel):
     """Fields that distribute the work over machines."""
 
-    distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(
+    distribute: Optional[Annotated[Literal["spark", "auto"], DYNAMIC]] = Field(
         None,
         description=(
             "spark: distribute the objects over the executors of a Spark job, which "
-            "assume the roles themselves."
+            "assume the roles themselves. auto: do so if that is quicker than this machine alone."
         ),
-        examples=["spark"],
+        examples=["spark", "auto"],
     )
 
 

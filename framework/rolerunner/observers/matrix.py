@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Protocol
 
+from rolerunner.common.units import sum_numbers
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.observers.units import sum_numbers
 from rolerunner.step_ids import local_name
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
+from rolerunner.common.units import format_duration, format_size
 from rolerunner.common.wording import format_count
-from rolerunner.observers.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from rolerunner.common.files import write_file
 from rolerunner.common.json_values import json_value
+from rolerunner.common.units import format_duration, format_size
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
 from rolerunner.observers.report_document import (
@@ -31,7 +32,6 @@ from rolerunner.observers.report_markup import (
 from rolerunner.observers.report_tables import render_roles, render_steps
 from rolerunner.observers.report_timeline import place_steps, render_timeline
 from rolerunner.observers.result import ResultFile
-from rolerunner.observers.units import format_duration, format_size
 from rolerunner.redaction.redact import redact
 
 if TYPE_CHECKING:

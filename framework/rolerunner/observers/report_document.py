@@ -8,7 +8,7 @@ from typing import Any, Literal, Optional
 from pydantic import BaseModel, ConfigDict
 
 from rolerunner.actions import find_action
-from rolerunner.observers.units import sum_numbers
+from rolerunner.common.units import sum_numbers
 
 
 class _Part(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from rolerunner.common.units import format_duration, format_size
 from rolerunner.common.wording import format_count
 from rolerunner.observers.matrix import ColumnTotal, add_up_columns, describe_statuses
 from rolerunner.observers.report_markup import (
@@ -14,7 +15,6 @@ from rolerunner.observers.report_markup import (
     render_table,
     step_anchor,
 )
-from rolerunner.observers.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

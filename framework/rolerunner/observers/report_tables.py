@@ -7,6 +7,7 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
+from rolerunner.common.units import format_duration, format_size
 from rolerunner.observers.matrix import count_statuses, describe_statuses
 from rolerunner.observers.report_markup import (
     render_cells,
@@ -16,7 +17,6 @@ from rolerunner.observers.report_markup import (
     step_anchor,
 )
 from rolerunner.observers.report_matrix import render_matrix
-from rolerunner.observers.units import format_duration, format_size
 from rolerunner.step_ids import StepId, inner_id, is_inside_group
 
 if TYPE_CHECKING:

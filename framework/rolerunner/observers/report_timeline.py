@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from rolerunner.common.units import format_duration
 from rolerunner.observers.report_document import list_action_steps
 from rolerunner.observers.report_markup import name_status, render_section, step_anchor
-from rolerunner.observers.units import format_duration
 from rolerunner.step_ids import local_name
 
 if TYPE_CHECKING:

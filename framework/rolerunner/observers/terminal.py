@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rich.console import Console
 from rich.markup import escape
 
+from rolerunner.common.units import format_size, sum_numbers
 from rolerunner.common.wording import format_count
 from rolerunner.events import (
     Event,
@@ -37,7 +38,6 @@ from rolerunner.observers.terminal_tables import (
     to_safe_markup,
 )
 from rolerunner.observers.transfer_rate import SparseProgress
-from rolerunner.observers.units import format_size, sum_numbers
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import RedactingFormatter
 from rolerunner.step_ids import is_inside_group

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from rolerunner.actions import find_action
+from rolerunner.common.units import format_size, sum_numbers
 from rolerunner.common.wording import escape_controls, format_count
 from rolerunner.observers.matrix import ColumnTotal, add_up_columns
-from rolerunner.observers.units import format_size, sum_numbers
 from rolerunner.redaction.redact import redact_text
 from rolerunner.step_ids import local_name
 

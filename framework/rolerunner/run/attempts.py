@@ -166,13 +166,15 @@ class StepAttempts:
     def _choose_cluster(self, action: Action) -> Optional[Callable[[], Distribution]]:
         """Returns how to open the cluster of ``distribute``; None, with a note, if none fits."""
         environment = self.run.environment
-        if getattr(action, "distribute", None) is None:
+        distribute = getattr(action, "distribute", None)
+        if distribute is None:
             return None
         obstacle = environment.find_cluster_obstacle()
         if not obstacle:
             return environment.open_cluster
         message = f"'distribute' is ignored, the step runs in this process: {obstacle}"
-        self.run.notify(Note(self.step.id, "warning", message, {}))
+        level = "info" if distribute == "auto" else "warning"
+        self.run.notify(Note(self.step.id, level, message, {}))
         return None
 
     def _should_retry(self, error: BaseException) -> bool:

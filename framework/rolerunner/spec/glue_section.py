@@ -126,7 +126,7 @@ def _check_distribution(read: GlueFields, steps: Sequence[Any], reader: SpecRead
     if not read.has_fine_grained_access:
         return
     for path, step in _iter_steps(steps, ("steps",)):
-        if step.get("distribute") == "spark":
+        if step.get("distribute") in ("spark", "auto"):
             reader.add(
                 (*path, "distribute"),
                 f"'distribute' does not work with '{LAKE_FORMATION}' under 'glue', "

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, InputPath, StepContext
 from rolerunner.actions.functions import call_function, load_function
+from rolerunner.actions.placement import MeasuredWork
 from rolerunner.actions.shared_fields import DistributionFields, ObjectsField
 from rolerunner.actions.signatures import find_call_errors
 from rolerunner.events import StepProgress
@@ -169,9 +170,12 @@ class PythonCall(DistributionFields, Action):
         from rolerunner.storage.workers.distributed_tasks import TaskSizes  # noqa: PLC0415
 
         cluster = context.open_distribution(self.distribute)
+        rest, done = None, 0
         if cluster is None:
             function = load_function(self.function, context)
-            for objects in divide_batches(self._iterate_objects(), self.batch):
+            rest = self._iterate_objects()
+            measured = MeasuredWork(self.distribute, self._count_objects(), context)
+            for objects in divide_batches(rest, self.batch):
                 context.cancel.stop_if_set()
                 yield (
                     len(objects),
@@ -179,12 +183,18 @@ class PythonCall(DistributionFields, Action):
                         self.function, function, {**self.arguments, "objects": objects}, context
                     ),
                 )
-            return
+                done += len(objects)
+                cluster = measured.choose_cluster(done)
+                if cluster is not None:
+                    break
+            else:
+                measured.report_end(done)
+                return
         place, about = cluster.prepare_setup(), StepDescription.of(context)
-        sizes = TaskSizes(self._count_objects(), self.batch, self.batch)
+        sizes = TaskSizes(self._count_objects(), self.batch, self.batch, drawn=done)
         tasks = (
             FunctionBatches(self.function, self.arguments, objects, self.batch, about, place)
-            for objects in self._divide_objects(sizes, cluster.pool)
+            for objects in self._divide_objects(sizes, cluster.pool, rest)
         )
         # one after the other: how many objects a task gets depends on the time of earlier ones
         waves = ([task] for task in tasks)
@@ -198,14 +208,14 @@ class PythonCall(DistributionFields, Action):
                 yield result.objects, result.returned
 
     def _divide_objects(
-        self, sizes: "TaskSizes", pool: "TaskRunner"
+        self, sizes: "TaskSizes", pool: "TaskRunner", rest: Optional[Iterator[dict[str, Any]]]
     ) -> Iterator[Union["ListedLines", Sequence[dict[str, Any]]]]:
-        """Yields the objects of each task, whole batches of them."""
+        """Yields the objects of each task, whole batches of them; all, or the ``rest``."""
         from rolerunner.actions.function_batches import ListedLines  # noqa: PLC0415 - as above
 
         listed = self.objects
-        if not isinstance(listed, ObjectList):
-            items = self._iterate_objects()
+        if rest is not None or not isinstance(listed, ObjectList):
+            items = self._iterate_objects() if rest is None else rest
             while objects := list(islice(items, sizes.choose(pool.slots()))):
                 sizes.drawn += len(objects)
                 yield objects

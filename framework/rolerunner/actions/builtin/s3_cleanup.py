@@ -10,6 +10,7 @@ from rolerunner.actions.filter_fields import GlobFields
 from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import object_permission
+from rolerunner.actions.placement import choose_distribution
 from rolerunner.actions.shared_fields import DistributionFields, MaxDelete, OnEmpty, TransferFields
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.actions.unfinished_uploads import AbortRequest, measure_upload
@@ -25,6 +26,7 @@ from rolerunner.storage.protocol import (
     Storage,
     UnfinishedUpload,
 )
+from rolerunner.storage.workers.placement import BOTO_REQUEST, Work
 
 
 class S3Cleanup(GlobFields, TransferFields, DistributionFields, Action):
@@ -81,6 +83,9 @@ class S3Cleanup(GlobFields, TransferFields, DistributionFields, Action):
             handle_empty_source(self.on_empty, what, context)
             return {"count": 0, "bytes": 0, "skipped": 0}
         DeletionLimits(self.max_delete).check(found.total, 0, "unfinished upload")
+        chosen = choose_distribution(self.distribute, Work(BOTO_REQUEST, found.total), context)
+        if chosen is not None:
+            storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
         outcomes = storage.send_each(
             found.objects, self.source.bucket, AbortRequest(self.measure), context.cancel
         )

@@ -31,6 +31,7 @@ from rolerunner.actions.object_plans import (
 from rolerunner.actions.outcomes import ByteProgress, record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.placement import choose_distribution
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import Encryption, PutFields
 from rolerunner.actions.shared_fields import (
@@ -68,6 +69,7 @@ from rolerunner.spec.field_types import (
 from rolerunner.storage.object_lines import OutcomeBlock
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, Outcome, Storage
+from rolerunner.storage.workers.placement import COPY, RELAY, Work
 
 MIB = 1 << 20
 MAX_SINGLE = 5_000_000_000
@@ -213,6 +215,12 @@ class S3Copy(
                 handle_empty_source(self.on_empty, self.source_name, context)
             nothing = {"count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
             return {"objects": placeholder_list(self.place()), **nothing}
+        one_role = context.roles["source_role"] == context.roles["target_role"]
+        kind = COPY if one_role and self.compress is None else RELAY
+        work = Work(kind, gathered.total, gathered.objects.bytes if kind is RELAY else 0)
+        chosen = choose_distribution(self.distribute, work, context)
+        if chosen is not None:
+            source, target = self._open_storages(context, pacer, chosen)
         journal = open_upload_journal(context)
         copies = CopyItems(self, gathered, source, target, context, journal)
         check_copies(
@@ -225,7 +233,6 @@ class S3Copy(
             refuse_one_bucket(gathered.objects, copies.place, target, option)
         self._check_size(copies, context)
         extra = mirror.find_extra(copies, self.deletion_limits())
-        one_role = context.roles["source_role"] == context.roles["target_role"]
 
         def transfer(items: Iterable[Union[Copy, Outcome]]) -> Iterator[Outcome]:
             if one_role and self.compress is None:

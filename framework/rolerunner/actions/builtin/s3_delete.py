@@ -22,6 +22,7 @@ from rolerunner.actions.object_plans import (
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.past_fields import check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.placement import choose_distribution
 from rolerunner.actions.shared_fields import (
     DistributionFields,
     MaxDelete,
@@ -41,6 +42,7 @@ from rolerunner.spec.field_types import Flag, Text
 from rolerunner.storage.deleted_objects import pack_batches
 from rolerunner.storage.object_lines import OutcomeBlock
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
+from rolerunner.storage.workers.placement import DELETION, Work
 
 
 class S3Delete(
@@ -124,6 +126,9 @@ class S3Delete(
             handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0}
         self._check_limits(gathered)
+        chosen = choose_distribution(self.distribute, Work(DELETION, gathered.total), context)
+        if chosen is not None:
+            storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
         prefix = gathered.objects.prefix
         # HEAD returned the version of an object named by its key; deleting that version would leave
         # no delete marker in a bucket that keeps versions

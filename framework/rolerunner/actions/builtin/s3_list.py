@@ -14,6 +14,7 @@ from rolerunner.actions.filter_fields import FilterFields, Globs, read_globs
 from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.past_fields import AsOfFields
 from rolerunner.actions.permissions import list_permission
+from rolerunner.actions.placement import list_until_slow
 from rolerunner.actions.shared_fields import DistributionFields, OnEmpty, RequestFields
 from rolerunner.common.file_paths import expand_path
 from rolerunner.events import StepProgress
@@ -192,6 +193,15 @@ class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action
             and self.selection().selects_everything
         ):
             return None
+        if self.distribute == "auto" and context.open_cluster is not None:
+            listed = list_until_slow(
+                storage,
+                lambda: context.storage(access=self.access(), distribute="spark"),
+                self.source,
+                context,
+                versions=self.versions,
+            )
+            return self._report_blocks(listed, context)
         blocks = list_blocks(storage, self.source, context, versions=self.versions)
         return None if blocks is None else self._report_blocks(blocks, context)
 

@@ -17,6 +17,7 @@ from rolerunner.actions.base import Action, Field, StepContext, handle_empty_sou
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.placement import choose_distribution
 from rolerunner.actions.polling_fields import interval_field, max_wait_field
 from rolerunner.actions.shared_fields import DistributionFields, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
@@ -29,6 +30,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Flag, Seconds
 from rolerunner.storage.protocol import ObjectInfo, Outcome, RequestSender, Storage
+from rolerunner.storage.workers.placement import BOTO_REQUEST, Work
 
 _UNDER_WAY = frozenset({"RestoreAlreadyInProgress", "ObjectAlreadyInActiveTierError"})
 """Error codes of a restore that another request began, and of an object that needs none."""
@@ -115,6 +117,9 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, SourceFields, 
         if found.total == 0:
             handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": found.objects, "count": 0, "bytes": 0, "skipped": 0}
+        chosen = choose_distribution(self.distribute, Work(BOTO_REQUEST, found.total), context)
+        if chosen is not None:
+            storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
         prefix = found.objects.prefix
         requested = storage.send_each(
             self._iterate_restored(found.objects),

@@ -12,6 +12,7 @@ from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_values import MAX_TAGS, Tags
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.placement import choose_distribution
 from rolerunner.actions.shared_fields import DistributionFields, SourceFields, TransferFields
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.common.cancellation import Cancel
@@ -22,6 +23,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.spec.field_types import Flag, Text
 from rolerunner.storage.protocol import ObjectInfo, Outcome, RequestSender, Storage
+from rolerunner.storage.workers.placement import BOTO_REQUEST, Work
 
 _NO_TAGS = frozenset({"NoSuchTagSet", "NoSuchTagSetError"})
 """Error codes of some servers for an object without tags."""
@@ -140,6 +142,9 @@ class S3Tag(FilterFields, TransferFields, DistributionFields, SourceFields, Acti
         if gathered.total == 0:
             handle_empty_source(self.on_empty, self.source_name, context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0, "skipped": 0}
+        chosen = choose_distribution(self.distribute, Work(BOTO_REQUEST, gathered.total), context)
+        if chosen is not None:
+            storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
         prefix = gathered.objects.prefix
         request = TagRequest(self.set, self.add, self.remove)
         tagged = storage.send_each(

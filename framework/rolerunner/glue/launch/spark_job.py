@@ -50,7 +50,7 @@ def _uses_spark(step: Step) -> bool:
     distribute = step.fields.get("distribute")
     return (
         step.action.startswith("spark.")
-        or distribute == "spark"
+        or distribute in ("spark", "auto")
         or isinstance(distribute, Template)
     )
 

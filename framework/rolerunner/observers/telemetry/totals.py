@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rolerunner.actions import find_action
-from rolerunner.observers.units import sum_numbers
+from rolerunner.common.units import sum_numbers
 from rolerunner.step_ids import StepId, inner_id, is_inside_group
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Optional
@@ -27,6 +28,7 @@ from rolerunner.storage.boto.errors import (
     translate_botocore_error,
     translate_value_errors,
 )
+from rolerunner.storage.latency import LATENCY
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
 from rolerunner.storage.responses import validated_pages
@@ -72,7 +74,10 @@ class BotoRequests:
         self.pacer.pace_request(cancel)
         with translate_value_errors(method):
             complete = {**self.access_options(method), **parameters}
-            return self._send_checked(getattr(self.client, method), complete)
+            sent_at = time.monotonic()
+            response = self._send_checked(getattr(self.client, method), complete)
+            LATENCY.add(time.monotonic() - sent_at)
+            return response
 
     def call_unless(
         self, codes: Container[str], method: str, cancel: Optional[Cancel] = None, **parameters: Any

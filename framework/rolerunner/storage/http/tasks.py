@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
@@ -18,6 +19,7 @@ from rolerunner.iam.aws_errors import EXPIRED_CODES
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.framing import Response
+from rolerunner.storage.latency import LATENCY
 from rolerunner.storage.native.templates import Request
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class RetryPolicy:
             tried += 1
             era = throttle.era
             request = create_request()
+            sent_at = time.monotonic()
             try:
                 response: Response = yield request
                 resent += request.resent
@@ -105,6 +108,7 @@ class RetryPolicy:
                 failed: RequestError = error
             else:
                 if refused is None:
+                    LATENCY.add(time.monotonic() - sent_at)
                     return response
                 code = refused.response["Error"]["Code"]
                 if code in EXPIRED_CODES and not is_renewed and self.invalidate():

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import types
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,7 +115,10 @@ def test_bookmarks_are_begun_before_and_committed_after(said: list[Any]) -> None
     ]
 
 
-@pytest.mark.parametrize("step", [SPREAD, SQL], ids=["distribute", "spark.sql"])
+AUTO = replace(SPREAD, fields={**SPREAD.fields, "distribute": "auto"})
+
+
+@pytest.mark.parametrize("step", [SPREAD, AUTO, SQL], ids=["distribute", "auto", "spark.sql"])
 def test_a_spark_step_has_its_job_without_bookmarks(step: Step, said: list[Any]) -> None:
     run([PLAIN, step], OFF, said, status="warning")
     assert [said[1][2]["job_bookmark_option"], *said[-2:]] == [

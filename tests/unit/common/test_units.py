@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rolerunner.observers.units import format_duration, format_size, sum_numbers
+from rolerunner.common.units import format_duration, format_size, sum_numbers
 
 
 @pytest.mark.parametrize(
