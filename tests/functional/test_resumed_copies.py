@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner import api, sandbox
+from rolerunner import api, sandbox, wiring
 from rolerunner.events import Note
+from rolerunner.sessions.identity import JobIdentity
 from rolerunner.storage import upload_journal
+from rolerunner.storage.workers.distributed import Distribution
+from rolerunner.storage.workers.worker_setup import WorkerSetup
 from tests.conftest import identity_of
+from tests.in_process import use_job_identity
+from tests.workers import InProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,12 +137,13 @@ def count_recorded(folder: Path) -> int:
     return 0
 
 
-def resume(aws: sandbox.Sandbox, spec: Path) -> tuple[Any, Notes, list[Any]]:
+def resume(
+    aws: sandbox.Sandbox, spec: Path, *, has_identity: bool = False
+) -> tuple[Any, Notes, list[Any]]:
     """Returns the result, the notes about uploads, and the parts that were sent."""
     before, notes = len(aws.requests("s3")), Notes()
-    result = api.run(
-        api.load(spec), identity=identity_of(aws), run_key="k", resume=True, observers=[notes]
-    )
+    identity = None if has_identity else identity_of(aws)
+    result = api.run(api.load(spec), identity=identity, run_key="k", resume=True, observers=[notes])
     sent = [each for each in aws.requests("s3")[before:] if each.operation == "UploadPart"]
     return result, notes, sent
 
@@ -157,6 +163,28 @@ def test_parts_that_are_stored_are_not_sent_again(
     versions = kept.list_object_versions(Bucket="kept", Prefix=engine)["Versions"]
     assert len(versions) == 1
     assert kept.list_multipart_uploads(Bucket="kept").get("Uploads", []) == []
+
+
+def test_executors_send_the_parts_that_are_missing(
+    killed: Callable[..., Path],
+    aws: sandbox.Sandbox,
+    clients: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = killed("spread")
+    spec.write_text(spec.read_text().replace("bandwidth:", "distribute: spark, bandwidth:"))
+    use_job_identity(monkeypatch, aws)
+    workers = InProcess(2)
+    setup = WorkerSetup(wiring.open_storage, JobIdentity(aws.region), "workers")
+    opener = lambda *_: lambda: Distribution(workers, setup)  # noqa: E731
+    monkeypatch.setattr(wiring, "_build_cluster_opener", opener)
+    result, notes, sent = resume(aws, spec, has_identity=True)
+    assert result.status == "succeeded", result.steps[-1].error
+    stored = notes.values["an interrupted upload continues"]["stored_parts"]
+    assert 3 <= stored == COUNT - len(sent)
+    assert workers.parts > 0
+    assert clients["kept"].get_object(Bucket="kept", Key="spread")["Body"].read() == DATA
+    assert clients["kept"].list_multipart_uploads(Bucket="kept").get("Uploads", []) == []
 
 
 def test_a_source_that_changed_is_copied_from_its_beginning(

@@ -14,10 +14,13 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import Copy, ObjectInfo
+from rolerunner.storage.upload_journal import RecordedUpload, UploadJournal
+from rolerunner.storage.workers import distributed_parts
 from rolerunner.storage.workers.distributed_parts import (
     SPREAD_BYTES,
     DistributedParts,
     choose_spread_size,
+    is_begun,
     is_spread,
 )
 from tests.workers import InProcess
@@ -87,6 +90,31 @@ def test_a_stop_ends_all_callers() -> None:
         pytest.raises(StepError, match="stopped"),
     ):
         parts.call("relay_part", make_part(1), here=0)
+
+
+def test_progress_is_reported_while_no_part_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed_parts, "_PROGRESS_SECONDS", 0.01)
+    moved: list[int] = []
+    reported = threading.Event()
+
+    def on_bytes(count: int) -> None:
+        moved.append(count)
+        reported.set()
+
+    target: Any = Target()
+    with DistributedParts(InProcess(2), (target,), "rolerunner: x", Cancel(), on_bytes):
+        assert reported.wait(10)
+    assert set(moved) == {0}
+
+
+def test_a_copy_is_begun_whose_upload_is_in_the_journal() -> None:
+    journal = UploadJournal("", lambda _: None, lambda *_: None)
+    copy = Copy(S3Uri("a", "k"), S3Uri("b", "k"), ObjectInfo("k", 6, "e"), journal=journal)
+    assert not is_begun(copy)
+    journal.begin(RecordedUpload("s3://b/k", "id", "s3://a/k", "e", "", 6, 4, ""))
+    assert is_begun(copy)
+    assert not is_begun(replace(copy, journal=None))
+    assert not is_begun(ObjectInfo("k", 6))
 
 
 def test_copies_are_spread_that_are_large_and_go_in_parts() -> None:
