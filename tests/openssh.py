@@ -221,19 +221,20 @@ class CuttingProxy:
 def run_sftp_step(folder: Path, action: str, server: OpenSsh, /, **fields: Any) -> StepResult:
     """Runs one step that uses the server; the identity is that of the environment.
 
-    ``params`` are secret params, and ``engine`` is that of S3.
+    ``params`` are secret params, ``engine`` is that of S3. With ``run_key`` the run keeps state.
     """
     params = {"key": server.key, **fields.pop("params", {})}
-    identity = fields.pop("identity", None)
+    identity, run_key = fields.pop("identity", None), fields.pop("run_key", "")
     spec = {
         "version": 1,
         "name": "t",
         "engine": fields.pop("engine", "fast"),
         "params": {name: {"type": "string", "secret": True, "required": True} for name in params},
+        **({"state": {"location": f"{folder}/state"}} if run_key else {}),
         "steps": [{"id": "it", "action": action, "role": ROLE, **server.fields(**fields)}],
     }
     given = {name: value for name, value in spec["steps"][0].items() if value is not None}
     spec["steps"] = [given]
     path = folder / "job.yaml"
     path.write_text(json.dumps(spec))
-    return api.run(api.load(path, params), identity=identity).steps[0]
+    return api.run(api.load(path, params), identity=identity, run_key=run_key).steps[0]

@@ -128,8 +128,11 @@ def find_problems(
     *,
     env: str = "",
     code_is_here: bool = False,
+    on_job: Optional[Callable[[Job], object]] = None,
 ) -> tuple[Problem, ...]:
     """Returns every mistake of a spec, without the params of a run.
+
+    ``on_job`` takes the job as it stands, and that of each environment, if it has no mistake.
 
     Without ``env``, the spec is checked as it stands and under each of its environments; a mistake
     that it has only there names them. Raises UsageError.
@@ -141,6 +144,8 @@ def find_problems(
             jobs[name] = load(spec, params, complete=False, env=name, code_is_here=code_is_here)
         except SpecError as error:
             return error.problems
+        if on_job is not None:
+            on_job(jobs[name])
         return ()
 
     found = check(env)

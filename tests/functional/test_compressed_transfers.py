@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api
-from rolerunner.errors import SpecError
+from rolerunner.errors import SpecError, UsageError
 from rolerunner.storage import compression
 from rolerunner.storage.compression import Compression, compress_bytes
 from rolerunner.storage.decompression import DecompressionBounds, decompress_blocks
@@ -214,9 +214,17 @@ def test_zstd_that_is_not_installed_is_named(
     for name in ("backports.zstd", "compression.zstd"):
         monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "a").write_bytes(b"x")
+    upload = {"role": WRITER, "source": f"{tmp_path}/a", "target": "s3://box/"}
+    with pytest.raises(UsageError, match=r"step '\w+' needs .*pip install 'rolerunner\[zstd\]'"):
+        run("s3.upload", **upload, compress="zstd")
+    memory_aws.put("box", "a.zst", b"x")
     done = run(
-        "s3.upload", role=WRITER, source=f"{tmp_path}/a", target="s3://box/", compress="zstd"
-    )
+        "s3.download",
+        role=WRITER,
+        source="s3://box/a.zst",
+        target=f"{tmp_path}/b",
+        decompress="auto",
+    )  # which the keys decide
     assert done.error is not None
     assert done.error.type == "MissingPackage"
     assert "pip install 'rolerunner[zstd]'" in (done.error.hint or "")

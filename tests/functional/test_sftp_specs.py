@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rolerunner.errors import SpecError
 from tests import exact_roles
 from tests.conftest import identity_of
 from tests.exact_roles import ROLES, open_job
+from tests.in_process import create_command
 from tests.openssh import OpenSsh, explain_missing_sshd, run_sftp_step, start_openssh
 from tests.password_server import start_password_server
 
@@ -113,6 +115,28 @@ def test_an_upload_has_mistakes_of_its_own(tmp_path: Path) -> None:
     ):
         with pytest.raises(SpecError, match=message):
             api.load(write_spec(tmp_path, {**UP, **change}), complete=False)
+
+
+def test_a_missing_package_is_told_before_the_run(
+    memory_aws: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rolerunner = create_command(monkeypatch, capsys)
+    monkeypatch.setitem(sys.modules, "paramiko", None)
+    path = write_spec(tmp_path, {**DOWN, "role": None})
+    remedy = "step 'it' needs paramiko, which is not installed here; install with: pip install"
+    checked = rolerunner("validate", path)
+    assert (checked.returncode, remedy in checked.stderr) == (0, True)
+    planned = rolerunner("plan", path, "-p", "pass=x")
+    assert (planned.returncode, remedy in planned.stderr) == (0, True)
+    result = tmp_path / "result.json"
+    run = rolerunner("run", path, "-p", "pass=x", "--result", result)
+    assert run.returncode == 2
+    assert remedy in run.stderr
+    assert remedy in json.loads(result.read_text())["error"]["message"]
+    assert not memory_aws.requests
 
 
 def test_a_plan_has_no_secret_and_needs_no_value(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner.sftp import reading, writing
+from rolerunner.sftp import reading
 from tests.openssh import (
     CuttingProxy,
     OpenSsh,
@@ -258,13 +258,41 @@ def test_names_that_could_leave_the_target_are_refused(
     assert stored(memory_aws, "s3://lake/out/") == {"fine": b"y"}
 
 
-def test_a_name_that_is_not_utf_8_is_an_error_that_says_so(
-    run: Callable[..., StepResult], folder: Path
+def test_a_name_that_is_not_utf_8_is_the_failure_of_its_file(
+    run: Callable[..., StepResult], memory_aws: Store, folder: Path
 ) -> None:
-    (folder / os.fsdecode(b"\xff")).write_bytes(b"x")
-    done = run("sftp.download", source=f"{folder}/", target="s3://lake/in/")
+    fill(folder, {"fine": b"1", os.fsdecode(b"d\xe9/a\xff.csv"): b"22"})
+    places = {"source": f"{folder}/", "target": "s3://lake/in/"}
+    done = run("sftp.download", **places)
     assert done.error is not None
-    assert "not UTF-8" in done.error.message
+    assert "d\\xe9/a\\xff.csv: the name is not UTF-8" in done.error.message
+    assert stored(memory_aws) == {"fine": b"1"}
+    renamed = run("sftp.download", **places, name="${{ object.number }}${{ object.suffix }}")
+    assert renamed.status == "succeeded", renamed.error
+    assert stored(memory_aws) == {"fine": b"1", "1.csv": b"22", "2": b"1"}
+    moved = run("sftp.download", **places, name="moved-${{ object.size }}", move=True)
+    assert moved.status == "succeeded", moved.error
+    assert read_all(folder) == {}
+
+
+def test_a_folder_is_listed_again_after_a_lost_connection(
+    run: Callable[..., StepResult], memory_aws: Store, ssh: OpenSsh, folder: Path
+) -> None:
+    for number in range(1500):
+        (folder / f"{number:04}.csv").touch()
+    (folder / "0000.csv").write_bytes(b"x")
+    proxy = CuttingProxy(ssh.port, [100_000])
+    done = run(
+        "sftp.download",
+        source=f"{folder}/",
+        target="s3://lake/in/",
+        port=proxy.port,
+        exclude=["0[1-9]*", "1*"],
+        min_size="1B",
+    )
+    assert done.status == "succeeded", done.error
+    assert stored(memory_aws) == {"0000.csv": b"x"}
+    assert proxy.connections == 2
 
 
 @pytest.mark.parametrize("engine", ["fast", pytest.param("boto3", marks=pytest.mark.slow)])
@@ -299,7 +327,9 @@ def test_an_upload_goes_on_after_lost_connections(
     assert sent <= 3 + 1 + 3, "the second connection did not begin at the first byte"
 
 
-def test_an_upload_of_a_killed_run_is_continued_if_the_object_is_the_same(
+@pytest.mark.parametrize("run_key", ["2026-01-31", ""])
+def test_a_run_continues_what_one_of_its_key_left_and_no_other(
+    run_key: str,
     run: Callable[..., StepResult],
     memory_aws: Store,
     ssh: OpenSsh,
@@ -310,7 +340,7 @@ def test_an_upload_of_a_killed_run_is_continued_if_the_object_is_the_same(
     memory_aws.put("lake", "in/large", data)
     monkeypatch.setattr("rolerunner.sftp.sessions.RETRY_SECONDS", ())
     proxy = CuttingProxy(ssh.port, [11 * MIB])
-    fields = {"source": "s3://lake/in/large", "target": f"{folder}/large"}
+    fields = {"source": "s3://lake/in/large", "target": f"{folder}/large", "run_key": run_key}
     lost = run("sftp.upload", **fields, port=proxy.port)
     assert lost.error is not None
     assert lost.error.type == "ConnectionLost"
@@ -322,28 +352,37 @@ def test_an_upload_of_a_killed_run_is_continued_if_the_object_is_the_same(
     memory_aws.requests.clear()
     done = run("sftp.upload", **fields)
     assert done.status == "succeeded", done.error
-    assert read_all(folder) == {"large": data}
-    assert (folder / "large").stat().st_ino == inode
+    assert (folder / "large").read_bytes() == data
+    assert ((folder / "large").stat().st_ino == inode) is bool(run_key)
+    assert part.exists() is not bool(run_key)
     ranges = [each.headers.get("range", "") for each in memory_aws.requests_of("GET", "lake")]
-    assert not [each for each in ranges if each.startswith("bytes=0-")]
+    assert bool([each for each in ranges if each.startswith("bytes=0-")]) is not bool(run_key)
 
 
+@pytest.mark.parametrize("has_changed", [False, True])
 def test_an_unfinished_file_with_other_content_is_written_anew(
-    run: Callable[..., StepResult], memory_aws: Store, folder: Path
+    has_changed: bool,
+    run: Callable[..., StepResult],
+    memory_aws: Store,
+    ssh: OpenSsh,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = os.urandom(8 * MIB)
-    entry = memory_aws.put("lake", "in/large", data)
-    new = writing.NewFile(f"{folder}/large", f"s3://lake/in/large\0\0{entry.etag}", len(data))
-    part = folder / new.temporary.rpartition("/")[2]
-    part.write_bytes(b"\0" * len(data))
-    done = run("sftp.upload", source="s3://lake/in/large", target=f"{folder}/large")
+    data = os.urandom(16 * MIB)
+    memory_aws.put("lake", "in/large", data)
+    monkeypatch.setattr("rolerunner.sftp.sessions.RETRY_SECONDS", ())
+    proxy = CuttingProxy(ssh.port, [11 * MIB])
+    fields = {"source": "s3://lake/in/large", "target": f"{folder}/large", "run_key": "k"}
+    assert run("sftp.upload", **fields, port=proxy.port).status == "failed"
+    (part,) = folder.iterdir()
+    if has_changed:
+        data += b"more"
+        memory_aws.put("lake", "in/large", data)
+    else:
+        part.write_bytes(b"\0" * part.stat().st_size)
+    done = run("sftp.upload", **fields)
     assert done.status == "succeeded", done.error
-    assert read_all(folder) == {"large": data}
-    part.write_bytes(data[: 7 * MIB])
-    memory_aws.put("lake", "in/large", data + b"more")
-    done = run("sftp.upload", source="s3://lake/in/large", target=f"{folder}/large")
-    assert done.status == "succeeded", done.error
-    assert (folder / "large").read_bytes() == data + b"more"
+    assert (folder / "large").read_bytes() == data
 
 
 def test_a_file_that_changes_while_it_is_read_is_a_failure(

@@ -190,6 +190,15 @@ class Action(ActionSchema):
         del fields
         return ()
 
+    @classmethod
+    def list_certain_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns those extras that the step needs whatever its expressions give.
+
+        A run refuses to start without them.
+        """
+        del fields
+        return ()
+
     @abstractmethod
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Does the work and returns the outputs. Raises StepError."""

@@ -48,6 +48,11 @@ class CompressFields(StrictModel):
         """Returns the extra for zstd if the step compresses, or may compress, with it."""
         return list_codec_extras(fields.get("compress"), "zstd")
 
+    @classmethod
+    def list_certain_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extra for zstd if the step compresses with it."""
+        return ("zstd",) if fields.get("compress") == "zstd" else ()
+
     def check_compression(self) -> None:
         """Raises ValueError for fields that contradict each other."""
         level, codec = self.compress_level, self.compress
@@ -131,6 +136,11 @@ class DecompressFields(StrictModel):
     def list_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
         """Returns the extra for zstd if the step may decompress with it, as ``auto`` does."""
         return list_codec_extras(fields.get("decompress"), "zstd", "auto")
+
+    @classmethod
+    def list_certain_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extra for zstd if the step decompresses with it alone."""
+        return ("zstd",) if fields.get("decompress") == "zstd" else ()
 
     def check_decompression(self) -> None:
         """Raises ValueError for fields that contradict each other."""

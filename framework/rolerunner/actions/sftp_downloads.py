@@ -18,6 +18,7 @@ from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.sftp.listing import RemoteFile, RemoteListing, join_path
+from rolerunner.sftp.names import encode_path, is_utf8, show_path
 from rolerunner.sftp.reading import MIB, check_unchanged, read_segments, read_whole
 from rolerunner.sftp.sessions import wait_for
 from rolerunner.spec.field_types import MAX_KEY
@@ -60,7 +61,7 @@ def list_files(action: SftpDownload, sessions: SftpSessions, context: StepContex
                 yield info
 
     with context.manifest(".source") as manifest:
-        for info in sort_objects(select(), lambda each: each.key.encode("utf-8", "surrogatepass")):
+        for info in sort_objects(select(), lambda each: encode_path(each.key)):
             manifest.add_object(info)
     if listing.left_out.counts:
         context.note("warning", f"{action.source}: {listing.left_out}", {})
@@ -131,10 +132,17 @@ class SftpDownloads:
     def _place_object(self, path: str, name: str) -> S3Uri:
         place = self.place
         target = place.join(name) if place.is_prefix or self._action.renames else place
+        if not is_utf8(target.key):
+            raise UnsafeKey(
+                f"{show_path(path)}: the name is not UTF-8, as keys must be",
+                hint="rename it on the server, give it another 'name', or leave it out with"
+                " 'exclude'",
+            )
         problem = find_name_problem(name) or _find_length_problem(target.key)
         if problem:
             raise UnsafeKey(
-                f"{path}: the name {name!r} {problem}, so it cannot be a key below {place}",
+                f"{show_path(path)}: the name {name!r} {problem}, so it cannot be a key below"
+                f" {place}",
                 hint="leave it out with 'exclude', or give it another 'name'",
             )
         return target

@@ -166,6 +166,11 @@ class SftpFields(StrictModel):
         del fields
         return ("sftp",)
 
+    @classmethod
+    def list_certain_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the extra that has paramiko."""
+        return cls.list_extras(fields)
+
     @model_validator(mode="after")
     def _server_makes_sense(self) -> Any:
         if (self.host_key is None) == (self.known_hosts is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from rolerunner.actions.archive_formats import find_name_problem
 from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.object_plans import ObjectPlan
+from rolerunner.actions.unfinished_files import FileWriter
 from rolerunner.errors import IntegrityFailed, StepError, UnsafeKey
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.collisions import find_collision
@@ -46,6 +48,8 @@ _BATCH = 1000
 """Objects that are looked up, written and, if they are moved, deleted together."""
 _READ_AHEAD = 4
 """Objects in flight for each session, so that sessions do not wait for S3."""
+_REMOVAL_SECONDS = 3.0
+"""Time for the removal of an unfinished file when the run is stopped."""
 _NANOSECONDS = 1_000_000_000
 
 
@@ -86,6 +90,8 @@ class SftpUploads:
         self.if_exists = "skip_same" if lenient else action.if_exists
         self._compare = "size_mtime" if lenient else action.compare
         self._folders = RemoteFolders(sessions)
+        self._writer = FileWriter(context)
+        self._in_large: list[Future[Outcome]] = []
 
     def check_targets(self) -> None:
         """Raises UnsafeKey, before anything is written, if two objects would be one file."""
@@ -182,6 +188,8 @@ class SftpUploads:
                         self._delete_sources(done, batch, pool) if self._action.move else done
                     )
             except BaseException:
+                if not self._writer.is_continued:  # unfinished files are being removed
+                    wait(self._in_large, timeout=_REMOVAL_SECONDS)
                 self._sessions.close()  # ends what is still being written
                 large_pool.shutdown(wait=False)
                 raise
@@ -204,6 +212,7 @@ class SftpUploads:
         large = [
             large_pool.submit(self._write_large, each) for each in wanted if each.info.size > _SMALL
         ]
+        self._in_large = large
         try:
             yield from self._write_small_ones(
                 [each for each in wanted if each.info.size <= _SMALL], pool
@@ -263,7 +272,7 @@ class SftpUploads:
             planned.mtime is not None and int(there.st_mtime or 0) == planned.mtime
         )
 
-    def _new_file(self, planned: PlannedUpload) -> NewFile:
+    def _new_file(self, planned: PlannedUpload, writer: str) -> NewFile:
         info = planned.info
         self._folders.ensure(planned.path.rpartition("/")[0])
         return NewFile(
@@ -272,11 +281,12 @@ class SftpUploads:
             info.size,
             planned.mtime if self._action.keep_times else None,
             replaces=self.if_exists != "fail",
+            writer=writer,
         )
 
     def _write_small(self, planned: PlannedUpload, data: bytes) -> Outcome:
         try:
-            write_whole(self._sessions, self._new_file(planned), data)
+            write_whole(self._sessions, self._new_file(planned, self._writer.of_small), data)
         except StepError as error:
             self._context.cancel.stop_if_set()
             return self._fail(planned, error)
@@ -299,7 +309,8 @@ class SftpUploads:
             return self._storage_of_large.read_range(ObjectRange(uri, info, start, length), cancel)
 
         try:
-            large = LargeFile(self._new_file(planned), read_from, read_range)
+            new = self._new_file(planned, self._writer.of_large)
+            large = LargeFile(new, read_from, read_range, is_kept=self._writer.is_continued)
             large.write(self._sessions)
         except StepError as error:
             cancel.stop_if_set()

@@ -12,7 +12,7 @@ import click
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rolerunner.errors import Problem
     from rolerunner.model import Job
@@ -121,6 +121,18 @@ def warn_of_secrets(job: Job, params: Sequence[str]) -> None:
             f"and other users of this machine can read command lines; {hint}",
             err=True,
         )
+
+
+def warn_of_missing_extras(jobs: Iterable[Job]) -> None:
+    """Warns about packages that steps need and that this machine does not have."""
+    from rolerunner.actions.extras import (  # noqa: PLC0415 - few commands need it
+        describe_missing,
+        find_missing_extras,
+    )
+
+    found = (missing for job in jobs for missing in find_missing_extras(job))
+    for text in dict.fromkeys(map(describe_missing, found)):
+        echo(f"rolerunner: warning: {text}", err=True)
 
 
 def expand_glob(spec: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from rolerunner.cli.common import (
     SPEC,
     echo,
     read_params,
+    warn_of_missing_extras,
     warn_of_secrets,
 )
 from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox
@@ -85,6 +86,7 @@ def plan(
     given = read_params(params, params_file)
     job = api.load(spec, given, env=env)
     warn_of_secrets(job, params)
+    warn_of_missing_extras([job])
     job_plan = api.plan(job)
     found: Mapping[str, Mapping[str, Any]] = {}
     if live:

@@ -18,6 +18,7 @@ from rolerunner.cli.common import (
     expand_glob,
     format_problem,
     read_params,
+    warn_of_missing_extras,
 )
 from rolerunner.common.wording import format_count
 from rolerunner.errors import SpecError, UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rolerunner.errors import Problem
+    from rolerunner.model import Job
 
 
 @click.command(context_settings=SETTINGS)
@@ -63,17 +65,19 @@ def validate(
         _check_file_name(spec)
     paths = [path for spec in specs for path in expand_glob(spec)]
     given = read_params(params, params_file)
+    jobs: list[Job] = []
     problems = [
         problem
         for path in paths
         for problem in api.find_problems(
-            path, given, env=env, code_is_here=not path.startswith("s3://")
+            path, given, env=env, code_is_here=not path.startswith("s3://"), on_job=jobs.append
         )
     ]
     _print_problems(problems, output_format)
     if problems:
         raise SystemExit(SpecError.exit_status)
     if output_format == "text":
+        warn_of_missing_extras(jobs)
         echo(f"{format_count(len(paths), 'spec')} checked, no mistakes")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import PackageNotFoundError, requires
+from importlib.util import find_spec
 
 _EXTRA = re.compile(r"""(?P<rest>.*?)(?:\s+and\s+)?extra\s*==\s*["'](?P<extra>[\w.-]+)["']\s*\Z""")
 _NAME = re.compile(r"[\w.-]+")
@@ -23,6 +24,22 @@ def read_requirements(extra: str) -> tuple[str, ...]:
             rest = parsed["rest"].strip()
             found.append(f"{requirement.strip()}; {rest}" if rest else requirement.strip())
     return tuple(found)
+
+
+_MODULES = {"sftp": ("paramiko",), "zstd": ("compression.zstd", "backports.zstd")}
+"""The modules by which an extra is found: one of them suffices."""
+
+
+def is_installed(extra: str) -> bool:
+    """Returns True if the packages of an extra of actions can be imported."""
+    return any(map(_can_import, _MODULES[extra]))
+
+
+def _can_import(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # its package is missing, or is hidden
+        return False
 
 
 def list_packages(extra: str) -> tuple[str, ...]:

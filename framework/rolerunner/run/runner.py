@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.actions.extras import check_extras
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import RolesRefused, SecretsFailed
 from rolerunner.events import AssumeRoleCalled, RunFinished
@@ -81,6 +82,7 @@ class _Runner:
     def run(self) -> RunResult:
         """Runs the job to its end."""
         notify_start(self._plan, self._context.run_id, self._notifier.notify)
+        check_extras(self._job, self._options.selection.has_part_of)
         if self._job.assume == "first":
             roles = assume_roles(self._plan, self._environment, self._notifier.notify)
             self._record.add_refusals(drop_optional(roles, self._plan))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from rolerunner.errors import AccessDenied, NotFound, StepError, UnsafeKey
+from rolerunner.sftp.names import show_path
 from rolerunner.sftp.ssh import ConnectionLost, is_connection_error
 
 
@@ -12,6 +13,7 @@ def translate_error(error: BaseException, subject: str, doing: str) -> StepError
     """Returns the error of a failed operation; ``doing`` is it in words, such as 'be read'."""
     if isinstance(error, StepError):
         return error
+    subject = show_path(subject)
     if isinstance(error, UnicodeDecodeError):
         return UnsafeKey(
             f"{subject}: a name on the server is not UTF-8, as keys must be",

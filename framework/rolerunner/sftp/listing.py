@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import stat
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from rolerunner.common.wording import format_count
 from rolerunner.errors import LocalFileFailed, StepError
 from rolerunner.selection.names import format_mtime
-from rolerunner.sftp.errors import translate_error
-from rolerunner.sftp.ssh import list_remote_errors
+from rolerunner.sftp.names import show_path
 from rolerunner.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -23,8 +25,19 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 """Names that a note about what is left out has."""
+_SPOOLED = 1 << 20
+"""Bytes of a folder's entries that are kept in memory."""
 _BATCH = 500
 """Entries after which a cancellation is noticed."""
+
+
+class RemoteEntry(NamedTuple):
+    """An entry of a folder, with the attributes that the server reports."""
+
+    filename: str
+    st_mode: Optional[int]
+    st_size: Optional[int]
+    st_mtime: Optional[int]
 
 
 @dataclass(frozen=True)
@@ -55,14 +68,18 @@ class LeftOut:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         named = self.names.setdefault(kind, [])
         if len(named) < _NAMED:
-            named.append(path)
+            named.append(show_path(path))
 
     def __str__(self) -> str:
         return "; ".join(
-            f"{format_count(count, kind)} left out: {', '.join(map(repr, self.names[kind]))}"
+            f"{format_count(count, kind)} left out: {', '.join(map(_quote, self.names[kind]))}"
             + (", ..." if count > _NAMED else "")
             for kind, count in self.counts.items()
         )
+
+
+def _quote(path: str) -> str:
+    return f"'{path}'" if "\\x" in path else repr(path)
 
 
 def join_path(folder: str, name: str) -> str:
@@ -119,26 +136,20 @@ class RemoteListing:
         pending: deque[tuple[str, str, tuple[str, ...]]] = deque([(self._source, "", ancestors)])
         while pending:
             folder, base, inside = pending.pop()
-            links: list[str] = []
-            for name, attributes in self._read_folder(folder):
+            for name, listed in self._read_folder(folder):
                 path, relative = join_path(folder, name), base + name
-                mode = attributes.st_mode
-                if mode is None or stat.S_ISLNK(mode):
-                    links.append(name)  # other requests would mix with those of the listing
-                elif stat.S_ISDIR(mode):
-                    inner = (*inside, join_path(inside[-1], name)) if inside else ()
-                    pending.append((f"{path}/", f"{relative}/", inner))
-                else:
-                    yield from self._accept(path, relative, attributes)
-            for name in links:
-                path, relative = join_path(folder, name), base + name
-                attributes = self._look_at(path)
+                is_link = listed.st_mode is None or stat.S_ISLNK(listed.st_mode)
+                attributes = self._look_at(path) if is_link else listed
                 if attributes is None:
                     continue
-                if stat.S_ISDIR(attributes.st_mode):
-                    pending.append((f"{path}/", f"{relative}/", self._enter_link(path, inside)))
-                else:
+                if not stat.S_ISDIR(attributes.st_mode or 0):
                     yield from self._accept(path, relative, attributes)
+                    continue
+                if is_link:
+                    inner = self._enter_link(path, inside)
+                else:
+                    inner = (*inside, join_path(inside[-1], name)) if inside else ()
+                pending.append((f"{path}/", f"{relative}/", inner))
 
     def _find_single(self) -> Optional[RemoteFile]:
         attributes = self._look_at(self._source, is_source=True)
@@ -154,26 +165,33 @@ class RemoteListing:
         return next(iter(self._accept(self._source, name, attributes, is_source=True)), None)
 
     def _read_folder(self, folder: str) -> Iterator[tuple[str, Any]]:
-        """Yields the entries of a folder as the server sends them.
+        """Yields the entries of a folder with their names, once all of them are known.
 
-        A connection that is lost in the middle of a large folder is an error: its order may change.
+        They are kept on disk where they are many. If the connection is lost, the folder is read
+        again from its beginning, since the order of entries may change.
         """
-        with self._sessions.borrow(folder, "list it") as client:
-            try:
-                entries = client.listdir_iter(folder, read_aheads=16)
-                for number, entry in enumerate(entries):
-                    if number % _BATCH == 0:
-                        self._cancel.stop_if_set()
-                    self._check_name(folder, entry.filename)
-                    yield entry.filename, entry
-            except list_remote_errors() as error:
-                raise translate_error(error, folder, "list it") from None
+        with SpooledTemporaryFile(_SPOOLED, "w+", encoding="ascii") as entries:
+            read = partial(self._spool_folder, folder, entries)
+            self._sessions.run(read, folder, "list it", keeps_after_errors=False)
+            entries.seek(0)
+            for line in entries:
+                entry = RemoteEntry(*json.loads(line))
+                yield entry.filename, entry
+
+    def _spool_folder(self, folder: str, entries: Any, client: Any) -> None:
+        entries.seek(0)
+        entries.truncate()
+        for number, entry in enumerate(client.iter_folder(folder)):
+            if number % _BATCH == 0:
+                self._cancel.stop_if_set()
+            self._check_name(folder, entry.filename)
+            entries.write(f"{json.dumps(entry)}\n")
 
     def _check_name(self, folder: str, name: str) -> None:
         """Raises StepError for a name that a server cannot mean well."""
         if not name or "/" in name or "\0" in name or name in (".", ".."):
             raise StepError(
-                f"{folder}: the server lists the name {name!r}, which no file can have",
+                f"{show_path(folder)}: the server lists the name {name!r}, which no file can have",
                 hint="the server is broken or hostile; nothing more was read",
                 type="UnsafeName",
             )
@@ -185,7 +203,8 @@ class RemoteListing:
             return found
         if self._symlinks == "error" or (is_source and self._symlinks == "skip"):
             raise LocalFileFailed(
-                f"{path}: is a symbolic link on the server, and 'symlinks' is '{self._symlinks}'",
+                f"{show_path(path)}: is a symbolic link on the server, and 'symlinks' is"
+                f" '{self._symlinks}'",
                 hint="set 'symlinks: follow' to read what it points to",
                 type="SymbolicLink",
             )
@@ -196,7 +215,7 @@ class RemoteListing:
             return self._sessions.run(lambda client: client.stat(path), path, "read it")
         except StepError as error:
             raise StepError(
-                f"{path}: the symbolic link cannot be followed: {error.message}",
+                f"{show_path(path)}: the symbolic link cannot be followed: {error.message}",
                 hint="leave it out with 'exclude', or set 'symlinks: skip'",
                 type=error.type,
             ) from None
@@ -209,7 +228,8 @@ class RemoteListing:
         real = self._normalize(path)
         if any(f"{each}/".startswith(f"{real.rstrip('/')}/") for each in inside):
             raise StepError(
-                f"{path}: the symbolic link leads to a folder around it, so it has no end",
+                f"{show_path(path)}: the symbolic link leads to a folder around it, so it has"
+                " no end",
                 hint="leave it out with 'exclude', or set 'symlinks: skip'",
                 type="LinkLoop",
             )
@@ -223,14 +243,15 @@ class RemoteListing:
         if mode is not None and not stat.S_ISREG(mode):
             if is_source:
                 raise StepError(
-                    f"{path} is a {describe_kind(mode)} on the server, which is never read",
+                    f"{show_path(path)} is a {describe_kind(mode)} on the server, which is never"
+                    " read",
                     type="NotAFile",
                 )
             self.left_out.add(describe_kind(mode), path)
             return
         if mode is None or attributes.st_size is None:
             raise StepError(
-                f"{path}: the server does not report the kind and the size of the file",
+                f"{show_path(path)}: the server does not report the kind and the size of the file",
                 hint="without them a file cannot be read safely; ask the server's operator",
                 type="NoAttributes",
             )

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import StepError
+from rolerunner.sftp.names import show_path
 from rolerunner.sftp.sessions import wait_for
 from rolerunner.sftp.ssh import list_remote_errors
 from rolerunner.storage.thread_pool import ThreadPool
@@ -104,7 +105,7 @@ def check_unchanged(file: RemoteFile, now: Any) -> None:
 def make_changed_error(file: RemoteFile) -> StepError:
     """Returns the error that a file is not as it was listed."""
     return StepError(
-        f"{file.path}: the file on the server changed while it was copied",
+        f"{show_path(file.path)}: the file on the server changed while it was copied",
         hint="leave files out that are still being written, for example with 'min_age: 5m'",
         type="SourceChanged",
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from rolerunner.sftp.names import encode_path
+
 if TYPE_CHECKING:
     from rolerunner.sftp.host_keys import TrustedKeys
 
@@ -37,7 +39,8 @@ class SftpServer:
     def url(self, path: str) -> str:
         """Returns the URL of a path; one of the user's folder begins with ``~/``."""
         place = path if path.startswith("/") else f"/~/{path}"
-        return f"sftp://{self.address.removesuffix(f':{SFTP_PORT}')}{quote(place, safe='/~')}"
+        quoted = quote(encode_path(place), safe="/~")
+        return f"sftp://{self.address.removesuffix(f':{SFTP_PORT}')}{quoted}"
 
 
 def is_loopback_host(host: str) -> bool:

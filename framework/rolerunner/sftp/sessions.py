@@ -87,18 +87,21 @@ class SftpSessions:
         subject: str,
         doing: str,
         progress: Callable[[], int] = lambda: 0,
+        *,
+        keeps_after_errors: bool = True,
     ) -> T:
         """Returns the result of work with a session; repeats it when the connection is lost.
 
         A connection that was never made is an error at once, which the step's ``retry`` repeats.
         Attempts count from the last ``progress``. ``subject`` and ``doing`` are for errors, such as
-        '/out/a.csv' and 'be read'. Raises StepError.
+        '/out/a.csv' and 'be read'. Without ``keeps_after_errors`` a session is closed whose work
+        fails, since answers may still be on their way. Raises StepError.
         """
         attempt, reached = 0, progress()
         while True:
             self._cancel.stop_if_set()
             try:
-                with self._borrow() as client:
+                with self._borrow(keeps_after_errors=keeps_after_errors) as client:
                     return work(client)
             except ssh.list_remote_errors() as error:
                 failure = translate_error(error, subject, doing)
@@ -110,19 +113,6 @@ class SftpSessions:
                     raise failure from None
             self._cancel.wait(RETRY_SECONDS[attempt])
             attempt += 1
-
-    @contextmanager
-    def borrow(self, subject: str, doing: str) -> Iterator[Any]:
-        """Lends a session to the block, which is closed if the block does not end normally.
-
-        What fails in opening it is tried again as in ``run``.
-        """
-        self.run(lambda _: None, subject, doing)
-        try:
-            with self._borrow(keeps_after_errors=False) as client:
-                yield client
-        except ConnectionError as error:
-            raise translate_error(error, subject, doing) from None
 
     @contextmanager
     def _borrow(self, *, keeps_after_errors: bool = True) -> Iterator[Any]:

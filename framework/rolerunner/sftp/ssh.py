@@ -1,6 +1,6 @@
 """Connects to an SSH server: its key is verified first, then the user is authenticated.
 
-The only importer of paramiko. Neither an agent nor files of ``~/.ssh`` are used.
+Imports paramiko, as ``client`` does. Neither an agent nor files of ``~/.ssh`` are used.
 """
 
 from __future__ import annotations
@@ -61,12 +61,14 @@ def connect(server: SftpServer) -> Any:
 
 def open_channel(transport: Any, server: SftpServer) -> Any:
     """Returns an SFTP session of a connection, a paramiko ``SFTPClient``."""
-    paramiko = import_paramiko()
+    import_paramiko()
+    from rolerunner.sftp.client import SftpClient  # noqa: PLC0415 - it imports paramiko
+
     channel = transport.open_session(timeout=server.response_timeout)
     try:
         channel.settimeout(server.response_timeout)
         channel.invoke_subsystem("sftp")
-        return paramiko.SFTPClient(channel)
+        return SftpClient(channel)
     except BaseException:
         channel.close()
         raise

@@ -14,7 +14,7 @@ from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.sftp.errors import translate_error
 from rolerunner.sftp.listing import lstat_or_none
 from rolerunner.sftp.reading import CHUNK, MIB, read_at
-from rolerunner.sftp.ssh import ConnectionLost
+from rolerunner.sftp.ssh import ConnectionLost, list_remote_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,12 +41,15 @@ class NewFile:
     """Its modification time in seconds since 1970; None for the server's own."""
     replaces: bool = True
     """False if a file that exists is an error."""
+    writer: str = ""
+    """The run that writes it, so that two runs never write into one unfinished file."""
 
     @property
     def temporary(self) -> str:
-        """The path of the unfinished file, the same for the same content."""
+        """The path of the unfinished file, the same for the same writer and content."""
         folder, slash, name = self.path.rpartition("/")
-        digest = hashlib.sha256(f"{self.source}\0{self.size}\0{name}".encode()).hexdigest()[:16]
+        identity = f"{self.writer}\0{self.source}\0{self.size}\0{name}"
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         end = f".{digest}.part"
         room = _MAX_NAME - len(end) - 1
         return f"{folder}{slash}.{name.encode()[:room].decode('utf-8', 'ignore')}{end}"
@@ -117,8 +120,9 @@ def write_whole(sessions: SftpSessions, new: NewFile, data: bytes) -> None:
 
 
 class LargeFile:
-    """A large file, which another attempt or run continues where this one ended.
+    """A large file, which another attempt continues where this one ended.
 
+    ``is_kept`` says that a later run does so, too: otherwise a stopped run removes the file.
     ``read_from`` yields the blocks of the source from a position on, and ``read_range`` returns
     its bytes from a position, so many.
     """
@@ -128,8 +132,11 @@ class LargeFile:
         new: NewFile,
         read_from: Callable[[int], Iterator[bytes]],
         read_range: Callable[[int, int], bytes],
+        *,
+        is_kept: bool = True,
     ) -> None:
         self._new = new
+        self._is_kept = is_kept
         self._read_from = read_from
         self._read_range = read_range
         self._written = 0
@@ -154,12 +161,18 @@ class LargeFile:
         start = self._find_start(client)
         if not self._written:
             self.resumed = start
-        with client.open(new.temporary, "r+b" if start else "wb") as opened:
-            if start:
-                opened.truncate(start)
-                opened.seek(start)
-            _write_blocks(opened, self._count_bytes(start))
-            finish_file(opened, new)
+        try:
+            with client.open(new.temporary, "r+b" if start else "wb") as opened:
+                if start:
+                    opened.truncate(start)
+                    opened.seek(start)
+                _write_blocks(opened, self._count_bytes(start))
+                finish_file(opened, new)
+        except StepError as error:
+            if error.type == "Stopped" and not self._is_kept:
+                with suppress(*list_remote_errors()):  # nobody continues it
+                    client.remove(new.temporary)
+            raise
         rename_file(client, new)
 
     def _count_bytes(self, start: int) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,10 +8,16 @@ import pytest
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.actions.builtin.s3_write import S3Write
-from rolerunner.actions.extras import RequiredExtra, find_required_extras
+from rolerunner.actions.extras import (
+    RequiredExtra,
+    check_extras,
+    find_missing_extras,
+    find_required_extras,
+)
+from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 SPEC = """version: 1
@@ -106,3 +113,43 @@ def test_actions_on_sftp_need_an_extra(action: str) -> None:
 )
 def test_other_steps_need_no_zstd(action: str, fields: dict[str, Any]) -> None:
     assert list_extras(action, **fields) == ()
+
+
+PACKED = """version: 1
+name: a
+params: {how: {type: string, default: zstd}}
+steps:
+  - {id: list, action: s3.list, role: job, source: "s3://lake/"}
+  - {id: packed, action: s3.upload, role: job, source: /tmp/x, target: "s3://lake/",
+     compress: COMPRESS, when: WHEN}
+"""
+
+
+@pytest.mark.parametrize(
+    ("compress", "when", "is_selected", "is_missing"),
+    [
+        ("zstd", "always", lambda _: True, True),
+        ("zstd", "on_success", lambda name: name == "list", False),
+        ("zstd", "on_failure", lambda _: True, False),
+        ("zstd", "'${{ params.how == \"gzip\" }}'", lambda _: True, False),
+        ("'${{ params.how }}'", "always", lambda _: True, False),
+        ("gzip", "always", lambda _: True, False),
+    ],
+)
+def test_only_what_a_run_certainly_needs_is_missing(
+    compress: str,
+    when: str,
+    is_selected: Callable[[str], bool],
+    is_missing: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("backports.zstd", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (tmp_path / "a.yaml").write_text(PACKED.replace("COMPRESS", compress).replace("WHEN", when))
+    job = api.load(tmp_path / "a.yaml")
+    expected = (RequiredExtra("zstd", "step 'packed'"),) if is_missing else ()
+    assert find_missing_extras(job, is_selected) == expected
+    if is_missing:
+        with pytest.raises(UsageError, match=r"pip install 'rolerunner\[zstd\]'"):
+            check_extras(job)

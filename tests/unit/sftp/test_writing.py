@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from rolerunner.errors import StepError
-from rolerunner.sftp.writing import NewFile, rename_file, write_whole
+from rolerunner.sftp.writing import LargeFile, NewFile, rename_file, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class OldServer:
@@ -41,6 +44,7 @@ def test_an_unfinished_file_has_the_same_name_for_the_same_content_only() -> Non
     one = NewFile("/in/a.csv", "s3://b/a etag", 3)
     assert one.temporary == NewFile("/in/a.csv", "s3://b/a etag", 3).temporary
     assert one.temporary != NewFile("/in/a.csv", "s3://b/a other", 3).temporary
+    assert one.temporary != NewFile("/in/a.csv", "s3://b/a etag", 3, writer="run").temporary
     assert one.temporary.startswith("/in/.a.csv.")
     assert one.temporary.endswith(".part")
 
@@ -97,6 +101,33 @@ class OpenFile:
 
     def stat(self) -> Any:
         return os.fstat(self._opened.fileno())
+
+
+class Server(OldServer):
+    """The disk, as one session shows it."""
+
+    def open(self, path: str, mode: str) -> OpenFile:
+        return OpenFile(Path(path).open(mode))
+
+    def run(self, work: Any, *_: object) -> None:
+        """Stands for the sessions."""
+        work(self)
+
+
+@pytest.mark.parametrize(("is_kept", "left"), [(True, 1), (False, 0)])
+def test_a_stopped_run_leaves_what_another_continues(
+    is_kept: bool, left: int, tmp_path: Path
+) -> None:
+    def read_from(_: int) -> Iterator[bytes]:
+        yield b"begun"
+        yield b"more"
+        raise StepError("stopped before it was done", type="Stopped")
+
+    new, server = NewFile(str(tmp_path / "a"), "s", 100), Server()
+    large = LargeFile(new, read_from, lambda *_: b"", is_kept=is_kept)
+    with pytest.raises(StepError, match="stopped"):
+        large.write(server)  # type: ignore[arg-type]  # one session stands for all
+    assert len([*tmp_path.iterdir()]) == left
 
 
 class LosingServer(OldServer):

@@ -46,9 +46,9 @@ class SftpUpload(
     The server's key is verified before the user is authenticated. Objects are streamed: the disk is
     not used, and memory stays bounded. A file is written under a temporary name beside its own
     (``.NAME.16 DIGITS.part``), its size is compared, and it is renamed, so no half file has its
-    name. When the connection is lost, or the run is killed, a large file is continued where it
-    ended, if the object is still the same; its last megabytes are compared first. Missing folders
-    are created. A step that is retried or resumed skips files of the same size and time.
+    name. When the connection is lost, or a run with a run key is killed, a large file is continued
+    where it ended, if the object is still the same; its last megabytes are compared first. Missing
+    folders are created. A step that is retried or resumed skips files of the same size and time.
     """
 
     kind: ClassVar[str] = "sftp.upload"
