@@ -22,7 +22,7 @@ from rolerunner.selection.names import NameSet
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.field_types import check_key
 from rolerunner.storage import upload_journal
-from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage, make_skipped_copy
 
 if TYPE_CHECKING:
     from rolerunner.actions.builtin.s3_copy import S3Copy
@@ -150,10 +150,15 @@ class CopyItems:
                     target, info.size, etag=there.etag, status="skipped"
                 )  # without its source, which no move may delete
                 continue
-            skip = None if there is None else partial(self.is_same, uri, info, target, there)
-            if skip is not None and self.if_exists == "fail_different":
+            if there is None:
+                yield self.template.make(uri, target, info)
+                continue
+            skip = partial(self.is_same, uri, info, target, there)
+            if self.if_exists == "fail_different":
                 skip = partial(require_same, skip, target)
-            yield self.template.make(uri, target, info, skip, there)
+            copy = self.template.make(uri, target, info, skip, there)
+            is_same = self.is_same.decide(info, there)
+            yield make_skipped_copy(copy, info) if is_same else copy
 
     @property
     def can_be_made_elsewhere(self) -> bool:
@@ -254,8 +259,8 @@ class TargetComparison:
     target: Storage
     lenient: bool
 
-    def __call__(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
-        """Returns True if the target already holds the source's content."""
+    def decide(self, info: ObjectInfo, there: ObjectInfo) -> Optional[bool]:
+        """Returns whether the target holds the source's content; None if HEADs have to tell."""
         if self.compare == "mtime":
             return there.modified >= info.modified
         if info.size != there.size:
@@ -266,10 +271,15 @@ class TargetComparison:
             return there.modified >= info.modified
         if info.etag and info.etag == there.etag:
             return True
+        return None if self.compare == "checksum" else False
+
+    def __call__(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
+        """Returns True if the target already holds the source's content."""
+        decided = self.decide(info, there)
+        if decided is not None:
+            return decided
         try:
-            return self.compare == "checksum" and _has_same_checksum(
-                self.source.head(uri, info.version), self.target.head(target)
-            )
+            return _has_same_checksum(self.source.head(uri, info.version), self.target.head(target))
         except AccessDenied:
             if self.lenient:
                 return False

@@ -207,6 +207,21 @@ class Outcome:
     """The source of a copy as it was copied."""
 
 
+def make_skipped_copy(item: Copy, info: Optional[ObjectInfo]) -> Outcome:
+    """Returns the outcome of a copy whose target is right already.
+
+    ``info`` is the source as it was compared, if that is known.
+    """
+    return Outcome(
+        item.target,
+        info.size if info is not None else 0,
+        etag=item.there.etag if item.there is not None else "",
+        status="skipped",
+        source=item.source,
+        source_info=item.info,
+    )
+
+
 def prepare_retry(item: Item) -> Item:
     """Returns the item for another attempt: its object may have changed or be stored already."""
     changes: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -18,7 +18,7 @@ from rolerunner.storage.boto.transport import BotoTransport
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.kept_times import add_mtime, source_mtime
 from rolerunner.storage.parts import ObjectRange, PartUpload
-from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, make_skipped_copy
 from rolerunner.storage.responses import build_copy_source, check_etag_returned, parse_etag
 from rolerunner.storage.tuning import choose_part_size
 
@@ -129,19 +129,4 @@ def make_copied(item: Copy, info: ObjectInfo, etag: str, version: str) -> Outcom
     """Returns the outcome of a copy of the source that ``info`` describes."""
     return Outcome(
         item.target, info.size, None, etag, version, source=item.source, source_info=info
-    )
-
-
-def make_skipped_copy(item: Copy, info: Optional[ObjectInfo]) -> Outcome:
-    """Returns the outcome of a copy whose target is right already.
-
-    ``info`` is the source as it was compared, if that is known.
-    """
-    return Outcome(
-        item.target,
-        info.size if info is not None else 0,
-        etag=item.there.etag if item.there is not None else "",
-        status="skipped",
-        source=item.source,
-        source_info=item.info,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
+from rolerunner.storage.boto.copies import make_copied
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.resumed_uploads import ResumableUpload
@@ -22,7 +22,7 @@ from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.kept_times import add_mtime, source_mtime
 from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Copy, Outcome
+from rolerunner.storage.protocol import Copy, Outcome, make_skipped_copy
 from rolerunner.storage.responses import parse_etag
 from rolerunner.storage.transfer_files import verify_checksum
 from rolerunner.storage.tuning import Tuning, choose_part_size

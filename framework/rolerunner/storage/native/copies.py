@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from rolerunner.iam.aws_errors import AwsError
-from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
+from rolerunner.storage.boto.copies import make_copied
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.errors import PRECONDITION_CODES
 from rolerunner.storage.boto.reader import KEPT_OPTIONS
@@ -22,7 +22,7 @@ from rolerunner.storage.native.client import NativeClient
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.tasks import ObjectTasks
 from rolerunner.storage.native.templates import KEY_PLACEHOLDER
-from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, make_skipped_copy
 from rolerunner.storage.responses import check_etag_returned, parse_etag
 
 _KEPT_OPTIONS = frozenset(KEPT_OPTIONS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
+from rolerunner.storage.boto.copies import make_copied
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.errors import NOT_IMPLEMENTED_CODES
 from rolerunner.storage.boto.relays import check_not_encoded
@@ -28,7 +28,7 @@ from rolerunner.storage.native.client import (
 )
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.tasks import ObjectTasks, check_computable
-from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, make_skipped_copy
 from rolerunner.storage.responses import parse_object_headers
 from rolerunner.storage.transfer_files import verify_checksum
 

@@ -9,8 +9,8 @@ import pytest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import NotFound, StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.boto.copies import make_copied, make_skipped_copy
-from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
+from rolerunner.storage.boto.copies import make_copied
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, make_skipped_copy
 from tests import memory_aws as aws
 
 SOURCE, TARGET = S3Uri("source", "in/a b"), S3Uri("target", "out")
