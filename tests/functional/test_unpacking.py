@@ -142,6 +142,36 @@ def test_what_pack_wrote_is_unpacked_from_several_archives(
     assert unpacked(memory_aws) == {"a": b"1", "b": b"2"}
 
 
+def pax(records: dict[str, str], kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """Returns a header with these records, of one member or of all that follow."""
+    body = b""
+    for name, value in records.items():
+        rest = f" {name}={value}\n".encode()
+        length = len(rest)
+        while len(str(length)) + len(rest) != length:
+            length = len(str(length)) + len(rest)
+        body += str(length).encode() + rest
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = kind, len(body)
+    return header.tobuf(tarfile.USTAR_FORMAT) + body + bytes(-len(body) % 512)
+
+
+def change_zip(data: bytes, mark: bytes, changes: dict[int, bytes]) -> bytes:
+    """Returns a zip with other bytes at places after the last record that begins with a mark."""
+    changed, at = bytearray(data), data.rindex(mark)
+    for place, new in changes.items():
+        changed[at + place : at + place + len(new)] = new
+    return bytes(changed)
+
+
+def global_headers() -> bytes:
+    """Returns a tar of small members, each before headers that hold for all that follow."""
+    member = tar_of({"fine": b"1"})[:1024]
+    return b"".join(
+        pax({f"x{number}": "v" * 500_000}, tarfile.XGLTYPE) + member for number in range(4)
+    )
+
+
 HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "parent": ("tar", tar_of({"fine": b"1", "../up": b"2"}), "'../up' of s3://landing/it.tar"),
     "absolute": ("tar", tar_of({"/etc/passwd": b"2"}), "'/etc/passwd'"),
@@ -159,6 +189,27 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "empty": ("tar", b"", "the archive is damaged"),
     "empty gzip": ("tar.gz", b"", "it is empty"),
     "no end": ("tar", tar_of({"fine": b"1"})[:1024], "it has no end"),
+    "size of 5 GB": (
+        "tar", pax({"size": "5000000000"}) + tar_of({"it": b"1"}), "bytes before the member does",
+    ),
+    "size below zero": ("tar", pax({"size": "-5"}) + tar_of({"it": b"1"}), "size is negative"),
+    "NUL": ("tar", pax({"path": "a\0b"}) + tar_of({"it": b"1"}), "a NUL character"),
+    "sparse": ("tar", pax({"GNU.sparse.map": "0,1,9,1"}) + tar_of({"it": b"1"}), "a sparse file"),
+    "global headers": ("tar", global_headers(), "global headers have more than 1,048,576 bytes"),
+    "hidden entry": (
+        "zip",
+        change_zip(zip_of({"a": b"1", "b": b"2"}), b"PK\5\6", {8: b"\1\0\1\0"}),
+        "its central directory has 2 entries, and claims 1",
+    ),
+    "content beyond its end": (
+        "zip",
+        change_zip(
+            change_zip(zip_of({"a": b"1"}, 0), b"PK\3\4", {28: b"\xff\xff"}),
+            b"PK\1\2",
+            {20: struct.pack("<LL", 5_000_000, 5_000_000)},
+        ),
+        "the member has 0 bytes, and claims 5,000,000",
+    ),
     "more behind": (
         "tar", tar_of({"fine": b"1"}) + tar_of({"other": b"2"}), "other data follows its end",
     ),
@@ -199,6 +250,16 @@ def test_an_archive_that_is_cut_short_leaves_no_member_cut_short(
         assert all(content[each] == body for each, body in unpacked(memory_aws).items())
         if check_first:
             assert not unpacked(memory_aws)
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-inf", "-1", "1e300"])
+def test_a_time_that_is_none_is_ignored(
+    time: str, run: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    memory_aws.put("landing", "it.tar", pax({"mtime": time}) + tar_of({"it": b"1"}))
+    done = run(source="s3://landing/it.tar")
+    assert done.status == "succeeded", done.error
+    assert unpacked(memory_aws) == {"it": b"1"}
 
 
 def test_links_are_left_out_by_option(run: Callable[..., StepResult], memory_aws: Store) -> None:

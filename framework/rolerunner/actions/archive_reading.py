@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import stat
 import tarfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
@@ -108,6 +109,9 @@ class PackedArchive:
             bounds.subject = f"the member {info.name!r} of {self.uri}"
             if info.size < 0:
                 raise self.describe_damage(bounds, "its size is negative")
+            if _count_text(tar.pax_headers) > _MAX_HEADERS:  # kept until the end
+                reason = f"its global headers have more than {_MAX_HEADERS:,} bytes"
+                raise self.describe_damage(bounds, reason)
             if not info.isdir():
                 yield self._describe(info, file, bounds)
         self._check_end(file, bounds)
@@ -115,7 +119,8 @@ class PackedArchive:
     def _describe(
         self, info: tarfile.TarInfo, file: _ForwardFile, bounds: DecompressionBounds
     ) -> PackedMember:
-        moment = datetime.fromtimestamp(min(max(int(info.mtime), 0), _LAST_SECOND), timezone.utc)
+        mtime = int(info.mtime) if math.isfinite(info.mtime) else 0
+        moment = datetime.fromtimestamp(min(max(mtime, 0), _LAST_SECOND), timezone.utc)
         return PackedMember(
             info.name,
             info.size,
@@ -223,6 +228,10 @@ def _count(blocks: Iterable[bytes], bounds: DecompressionBounds) -> Iterator[byt
         bounds.add_input(len(block))
         bounds.add_output(len(block))
         yield block
+
+
+def _count_text(headers: Mapping[str, str]) -> int:
+    return sum(len(name) + len(value) for name, value in headers.items())
 
 
 def _name_type(info: tarfile.TarInfo) -> str:

@@ -31,6 +31,8 @@ _CODECS = {
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _ZIP64_EXTRA, _LIMIT_32 = 1, 0xFFFFFFFF
 _UNIX = 3
+_COUNT_LIMIT = 1 << 16
+"""Writers that do not know ZIP64 count the members modulo this."""
 _WINDOW = 4 << 20
 """Bytes that one request reads ahead."""
 _DIRECTORY_WINDOW = 1 << 20
@@ -86,7 +88,8 @@ class _ZipReader:
         count, size, start = self._find_directory()
         directory = _Window(self._archive, _DIRECTORY_WINDOW)
         at, end = start, start + size
-        for _ in range(count):
+        found = 0
+        while at < end:
             fixed = directory.read(at, _ENTRY.size)
             if at + _ENTRY.size > end or fixed[:4] != zipfile.stringCentralDir:  # type: ignore[attr-defined]
                 raise self._describe_damage("its central directory is damaged")
@@ -97,6 +100,12 @@ class _ZipReader:
                 raise self._describe_damage("its central directory is cut short")
             yield self._parse(values, rest[:name_size], rest[name_size:])
             at += _ENTRY.size + name_size + extra_size + comment_size
+            found += 1
+        if at != end or (found - count) % _COUNT_LIMIT:
+            self._bounds.subject = str(self._archive.uri)
+            raise self._describe_damage(
+                f"its central directory has {found:,} entries, and claims {count:,}"
+            )
 
     def read(self, entry: _Entry) -> Iterator[bytes]:
         """Yields the content of an entry; its size and checksum are verified."""
@@ -215,7 +224,7 @@ class _Window:
     def iterate(self, start: int, length: int) -> Iterator[bytes]:
         """Yields the blocks of a range."""
         end = min(start + length, self._archive.info.size)
-        if length > self._size:
+        if start < end and length > self._size:
             yield from self._archive.blocks((start, end - start))
             return
         while start < end:
