@@ -195,6 +195,8 @@ typedef struct conn {
   uint64_t bodylen;
   int ck_st;
   uint64_t ck_left;
+  char trailer[64]; // the last line after a chunked body
+  int trailerlen;
   char *out;
   int outlen, outoff, outcap;
   uint64_t doff, dleft;
@@ -667,7 +669,10 @@ static void object_put(conn *c, const char *full) {
     hput(up, dsz, 0, 1);
   else
     hput(full, dsz, et, 0);
-  snprintf(ex, sizeof ex, "ETag: \"%s\"\r\nx-amz-server-side-encryption: AES256\r\n", et);
+  c->trailer[c->trailerlen] = 0;
+  const char *sum = strncasecmp(c->trailer, "x-amz-checksum-", 15) ? "" : c->trailer;
+  snprintf(ex, sizeof ex, "ETag: \"%s\"\r\nx-amz-server-side-encryption: AES256\r\n%s%s", et, sum,
+           *sum ? "\r\n" : "");
   resp(c, "200 OK", ex, 0, 0, 0);
 }
 
@@ -780,7 +785,7 @@ static int parse(conn *c) { // 0 need more, 1 ok, -1 bad ; consumes headers from
     return c->inlen >= INSZ ? -1 : 0;
   int hl = e + 4 - c->in;
   e[2] = 0;
-  c->expect = c->chunked = c->cksum = c->close_ = c->have_decoded = 0;
+  c->expect = c->chunked = c->cksum = c->close_ = c->have_decoded = c->trailerlen = 0;
   c->clen = 0;
   *c->copysrc = *c->range = *c->cpr = *c->md5 = 0;
   char *ln = c->in, *nl = strstr(ln, "\r\n");
@@ -822,7 +827,7 @@ static int parse(conn *c) { // 0 need more, 1 ok, -1 bad ; consumes headers from
       c->clen = strtoull(v, 0, 10);
     else if (H("x-amz-decoded-content-length")) {
       c->decoded = strtoull(v, 0, 10);
-      c->have_decoded = 1;
+      c->have_decoded = c->chunked = 1;
     } else if (H("expect"))
       c->expect = 1;
     else if (H("transfer-encoding"))
@@ -880,14 +885,21 @@ static int chunk_feed(conn *c, const char *b, int n) {
       char ch = b[i++];
       if (ch == '\n')
         c->ck_st = 9;
-      else if (ch != '\r')
+      else if (ch != '\r') {
         c->ck_st = 4;
+        c->trailer[0] = ch;
+        c->trailerlen = 1;
+      }
       break;
     }
-    case 4:
-      if (b[i++] == '\n')
+    case 4: {
+      char ch = b[i++];
+      if (ch == '\n')
         c->ck_st = 3;
+      else if (ch != '\r' && c->trailerlen < (int)sizeof c->trailer - 1)
+        c->trailer[c->trailerlen++] = ch;
       break;
+    }
     }
   }
   return i;

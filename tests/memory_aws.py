@@ -18,6 +18,7 @@ import hashlib
 import http.server
 import re
 import socketserver
+import ssl
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
@@ -688,10 +689,13 @@ def _decode_aws_chunked(body: bytes) -> tuple[bytes, dict[str, str]]:
 
 
 @contextmanager
-def start_memory_aws() -> Iterator[Store]:
-    """Serves a store while the block runs."""
+def start_memory_aws(tls: Optional[ssl.SSLContext] = None) -> Iterator[Store]:
+    """Serves a store while the block runs, over TLS with a context."""
     server = _Server(("127.0.0.1", 0), _Handler)
-    store = server.store = Store(url=f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "https" if tls is not None else "http"
+    store = server.store = Store(url=f"{scheme}://127.0.0.1:{server.server_port}")
     threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True).start()
     try:
         yield store

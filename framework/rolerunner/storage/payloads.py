@@ -52,9 +52,9 @@ def is_trailer_refusal(error: AwsError) -> bool:
     return error.code in _REFUSALS
 
 
-def trailer_refused_error(error: AwsError) -> StepError:
+def trailer_refused_error(reason: str) -> StepError:
     """Returns the error after which the object is sent again, with checksums in headers."""
-    message = f"the server does not support a checksum in a trailer: {error.message or error.code}"
+    message = f"the server does not support a checksum in a trailer: {reason}"
     return StepError(message, type=TRAILER_REFUSED)
 
 

@@ -37,12 +37,12 @@ def open_boto_engine(access: Access | None = None) -> BotoEngine:
     return BotoEngine(make_client(), JOB, lambda: "", access, tuning=Tuning(large=LARGE, part=PART))
 
 
-def open_engine(kind: str, access: Access | None = None) -> Any:
-    """Returns the engine ``boto3`` or ``native``."""
+def open_engine(kind: str, access: Access | None = None, bundle: str | None = None) -> Any:
+    """Returns the engine ``boto3`` or ``native``. ``bundle``: certificates to trust."""
     plain = open_boto_engine(access)
     if kind == "boto3":
         return plain
-    return open_native_engine(plain, Credentials("k", "s"), SocketFactory(None, 5, 5))
+    return open_native_engine(plain, Credentials("k", "s"), SocketFactory(bundle, 5, 5))
 
 
 def once(

@@ -32,14 +32,13 @@ class FileRange:
         return self.length
 
     def read_blocks(self) -> Iterator[bytes]:
-        """Yields the range in blocks. Raises StepError if the file has become shorter."""
-        position, end = self.start, self.start + self.length
-        while position < end:
-            data = os.pread(self.descriptor, min(BLOCK_SIZE, end - position), position)
-            if not data:
-                raise file_changed()
-            position += len(data)
-            yield data
+        """Yields the range in blocks, of which only the last one may be shorter.
+
+        Raises StepError if the file has become shorter.
+        """
+        end = self.start + self.length
+        for position in range(self.start, end, BLOCK_SIZE):
+            yield _read_block(self.descriptor, position, min(BLOCK_SIZE, end - position))
 
 
 class BlockBuffer:
@@ -71,6 +70,17 @@ class BlockBuffer:
         """Yields the last block, if it is not empty."""
         if self._data:
             yield bytes(self._data)
+
+
+def _read_block(descriptor: int, position: int, length: int) -> bytes:
+    """Reads a block that a network file system may return in pieces."""
+    data = os.pread(descriptor, length, position)
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), position + len(data))
+        if not more:
+            raise file_changed()
+        data += more
+    return data
 
 
 def file_changed() -> StepError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
@@ -10,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from botocore.exceptions import ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import IntegrityFailed
-from rolerunner.iam.aws_errors import AwsError
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity, payloads
 from rolerunner.storage.boto.engine import BotoEngine
@@ -24,12 +21,10 @@ from rolerunner.storage.boto.transport import (
     write_range,
 )
 from rolerunner.storage.concurrency import PartExecutor
-from rolerunner.storage.http.aws_chunked import STREAMING_PAYLOAD, ChunkedBody
+from rolerunner.storage.http.aws_chunked import ChunkedBody
 from rolerunner.storage.http.blocking import BlockingClient
 from rolerunner.storage.http.connection_pool import BLOCK_SIZE
 from rolerunner.storage.http.framing import Response
-from rolerunner.storage.http.request_bodies import FileRange
-from rolerunner.storage.http.sigv4 import UNSIGNED_PAYLOAD
 from rolerunner.storage.http.tasks import Task
 from rolerunner.storage.integrity import compute_digest, encode_base64
 from rolerunner.storage.native.client import (
@@ -40,6 +35,7 @@ from rolerunner.storage.native.client import (
 )
 from rolerunner.storage.native.fallback import call_or_fall_back
 from rolerunner.storage.native.part_relays import NativeRelay, WholeChecksum
+from rolerunner.storage.native.part_sender import PartSender
 from rolerunner.storage.native.sinks import MemorySink, ObjectSink, PassingSink
 from rolerunner.storage.native.templates import UnsupportedRequest
 from rolerunner.storage.parts import ObjectRange, PartUpload
@@ -55,8 +51,6 @@ if TYPE_CHECKING:
     from rolerunner.storage.buffers import BufferPool
     from rolerunner.storage.protocol import Storage
 
-_KEY_OPTIONS = ("SSECustomerAlgorithm", "SSECustomerKey")
-
 
 class NativeTransport:
     """Moves ranges and parts, straight from and to files; boto3 does what it does not support."""
@@ -67,6 +61,7 @@ class NativeTransport:
         self._reader = fallback.reader
         self._fallback = fallback.boto_transport
         self._recovery = fallback.recovery
+        self._parts = PartSender(client)
 
     def download_range(
         self, source: ObjectRange, file: SharedFile, algorithm: str, cancel: Cancel
@@ -231,33 +226,13 @@ class NativeTransport:
     def upload_file_part(
         self, file: UploadSource, part: PartUpload, cancel: Cancel
     ) -> dict[str, Any]:
-        """Sends a part straight from the file, which is read once before for its checksum."""
+        """Sends a part straight from the file."""
         if not _can_checksum(part.options):
             return self._fallback.upload_file_part(file, part, cancel)
         return call_or_fall_back(
-            lambda: self._upload_file_part(file, part, cancel),
+            lambda: self._parts.send_file(file, part, cancel),
             lambda: self._fallback.upload_file_part(file, part, cancel),
         )
-
-    def _upload_file_part(
-        self, file: UploadSource, part: PartUpload, cancel: Cancel
-    ) -> dict[str, Any]:
-        algorithm, _ = split_checksum(part.options)
-        count = partial(self.requests.count_bytes, cancel=cancel)
-        with translate_os_errors(file.path):
-            descriptor = file.open()
-        try:
-            body = FileRange(descriptor, part.start, part.length, count)
-            running = integrity.create_hash(algorithm)
-            for block in body.read_blocks():
-                running.update(block)
-                cancel.stop_if_set()
-            digest = encode_base64(running.digest())
-            completed = self._send_part(part, checksum_header(algorithm, digest), body, cancel)
-            file.check(descriptor)
-        finally:
-            os.close(descriptor)
-        return completed
 
     def upload_part(self, part: PartUpload, data: Any, cancel: Cancel) -> dict[str, Any]:
         """Sends a part that is in memory."""
@@ -272,39 +247,9 @@ class NativeTransport:
         """Sends a part whose checksum is known, in base64."""
         algorithm, _ = split_checksum(part.options)
         return call_or_fall_back(
-            lambda: self._send_part(part, checksum_header(algorithm, digest), data, cancel),
+            lambda: self._parts.send(part, checksum_header(algorithm, digest), data, cancel),
             lambda: self._fallback.upload_part(part, data, cancel),
         )
-
-    def _send_part(
-        self,
-        part: PartUpload,
-        headers: Mapping[str, str],
-        body: Any,
-        cancel: Cancel,
-        payload: str = UNSIGNED_PAYLOAD,
-    ) -> dict[str, Any]:
-        """Sends a part; returns the completed part with the checksums that ``headers`` hold."""
-        options = {name: part.options[name] for name in _KEY_OPTIONS if name in part.options}
-        task = self.client.send(
-            self.client.make_policy(cancel),
-            "upload_part",
-            part.target,
-            options,
-            headers,
-            query=(("partNumber", str(part.number)), ("uploadId", part.upload_id)),
-            body=body,
-            length=len(body),
-            payload=payload,
-        )
-        etag = self.client.run(task, cancel).headers.get("etag", "")
-        check_etag_returned({"ETag": etag}, part.target, f"part {part.number}")
-        checksums = {
-            f"Checksum{name.rpartition('-')[2].upper()}": value
-            for name, value in headers.items()
-            if name.startswith("x-amz-checksum-")
-        }
-        return {"PartNumber": part.number, "ETag": etag, **checksums}
 
     def open_relay(self, relayed: RelayedObject, parts: PartExecutor) -> PartRelay:
         """Returns a relay that sends parts in blocks if they are too large to be held."""
@@ -368,14 +313,7 @@ class NativeTransport:
                 self.requests.count_bytes(len(block), cancel)
 
         body = ChunkedBody(iterate_blocks, part.length, BLOCK_SIZE, make_hash)
-        try:
-            completed = self._send_part(part, body.headers, body, cancel, STREAMING_PAYLOAD)
-        except ClientError as error:
-            failure = AwsError.from_client_error(error)
-            if not payloads.is_trailer_refusal(failure):
-                raise
-            raise payloads.trailer_refused_error(failure) from error
-        return {**completed, "ChecksumCRC32": body.checksum}, body
+        return self._parts.send_chunked(part, body, cancel), body
 
 
 def find_native_transport(storage: Storage) -> Optional[NativeTransport]:
