@@ -5,7 +5,8 @@
 //   -t threads (8)   -r bytes of a range or part (16 MiB)   -b bytes of a block (256 KiB)
 //   -T: TLS, unverified   -c: CRC32 of every byte   -n: a download is not written
 //
-// A thread has one connection. Downloads are written by pwrite; uploads are sent by sendfile, or by pread and SSL_write.
+// A thread has one connection. Downloads are written by pwrite. Uploads are sent by sendfile, after a read for the CRC32;
+// over TLS by pread and SSL_write, and the CRC32 is computed meanwhile.
 // Build: cc -O2 -o yardstick yardstick.c -lssl -lcrypto -lz -lpthread
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -139,27 +140,31 @@ static void get_range(peer *to, uint64_t start, uint64_t length) {
   }
 }
 
+static size_t read_block(peer *to, uint64_t at, uint64_t end, uint32_t *sum) {
+  ssize_t count = pread(g_file, to->block, end - at < g_block ? end - at : g_block, at);
+  if (count <= 0)
+    fail("pread");
+  if (g_crc)
+    *sum = crc(*sum, to->block, count);
+  return count;
+}
+
 static void put_part(peer *to, uint64_t start, uint64_t length) {
   char request[1024];
   uint32_t sum = 0;
-  for (uint64_t at = start, end = start + length; g_crc && at < end;) {
-    ssize_t count = pread(g_file, to->block, end - at < g_block ? end - at : g_block, at);
-    if (count <= 0)
-      fail("pread");
-    sum = crc(sum, to->block, count);
-    at += count;
-  }
+  for (uint64_t at = start, end = start + length; g_crc && !to->ssl && at < end;)
+    at += read_block(to, at, end, &sum);
   int n = snprintf(request, sizeof request,
                    "PUT %s?partNumber=%llu&uploadId=y HTTP/1.1\r\nHost: %s\r\nContent-Length: %llu\r\n"
                    "x-crc: %08x\r\n\r\n",
                    g_path, (unsigned long long)(start / g_range + 1), g_host, (unsigned long long)length, sum);
   give(to, (unsigned char *)request, n);
   for (uint64_t at = start, end = start + length; at < end;) {
-    size_t wanted = end - at < g_block ? end - at : g_block;
     off_t from = at;
-    ssize_t count = to->ssl ? pread(g_file, to->block, wanted, at) : sendfile(to->fd, g_file, &from, wanted);
+    ssize_t count = to->ssl ? (ssize_t)read_block(to, at, end, &sum)
+                            : sendfile(to->fd, g_file, &from, end - at < g_block ? end - at : g_block);
     if (count <= 0)
-      fail("read the file");
+      fail("sendfile");
     if (to->ssl)
       give(to, to->block, count);
     at += count;
