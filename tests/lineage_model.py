@@ -9,9 +9,16 @@ import typing
 from typing import Any
 
 import attr
-from openlineage.client.generated import base, error_message_run, parent_run, tags_run
+from openlineage.client.generated import (
+    base,
+    error_message_run,
+    job_dependencies_run,
+    parent_run,
+    tags_run,
+)
 
 _FACETS: dict[str, type] = {
+    "jobDependencies": job_dependencies_run.JobDependenciesRunFacet,
     "errorMessage": error_message_run.ErrorMessageRunFacet,
     "parent": parent_run.ParentRunFacet,
     "tags": tags_run.TagsRunFacet,

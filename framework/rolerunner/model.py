@@ -554,6 +554,26 @@ class Job:
         return tuple(inner for step in self.steps for inner in step.steps or (step,))
 
 
+@dataclass(frozen=True, order=True)
+class Dataset:
+    """Data that a step reads or writes, named as OpenLineage's naming of datasets says."""
+
+    namespace: str
+    """The store, such as ``s3://bucket``."""
+    name: str
+    """The data in it, such as a prefix without its last slash."""
+
+
+@dataclass(frozen=True)
+class StepDatasets:
+    """The datasets that a step reads and writes, and the jobs of others that it starts."""
+
+    inputs: tuple[Dataset, ...] = ()
+    outputs: tuple[Dataset, ...] = ()
+    jobs: tuple[Dataset, ...] = ()
+    """Jobs, each by its namespace and name."""
+
+
 @dataclass(frozen=True)
 class PlannedStep:
     """A step in its order, with what is known of it before the run.
@@ -571,6 +591,8 @@ class PlannedStep:
     """Values unknown before the run, so that permissions are too wide or incomplete."""
     items: tuple[str, ...] = ()
     """Labels of the items that this holds for, where items choose their roles; empty: all."""
+    datasets: tuple[StepDatasets, ...] = ()
+    """Data outside of S3 and the Data Catalog, of each item: no permission names it."""
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,20 @@ def test_lineage_of_a_run(aws: Sandbox, tmp_path: Path) -> None:
     assert {each["job"]["namespace"] for each in lineage.events} == {"orders"}
 
 
+def test_lineage_names_the_job_that_a_step_starts(aws: Sandbox, tmp_path: Path) -> None:
+    start = (
+        "\n  - {id: start, action: glue.run, role: reader, job: load-orders, region: eu-west-1}\n"
+    )
+    with serve_telemetry() as server:
+        run(tmp_path, aws, LINEAGE, start, server=server.address)
+    for event in read_lineage(server.received).of("nightly.start"):
+        (job,) = event["run"]["facets"]["jobDependencies"]["downstream"]
+        assert job["dependency_type"] == "DIRECT_INVOCATION"
+        account = READER.split(":")[4]
+        namespace = f"arn:aws:glue:eu-west-1:{account}"
+        assert job["job"] == {"namespace": namespace, "name": "job/load-orders"}
+
+
 def test_lineage_of_a_failure_without_its_secret(aws: Sandbox, tmp_path: Path) -> None:
     register_secret("none-of-your-business")
     steps = FAILS.replace("landing/none/", "landing/none-of-your-business/")

@@ -16,7 +16,7 @@ from rolerunner.common.new_files import TargetFolder
 from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.model import Failure, Permission, Role
+from rolerunner.model import Failure, Permission, Role, StepDatasets
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.spec.action_schema import ActionSchema
 from rolerunner.storage.pacing import Pacer
@@ -189,6 +189,10 @@ class Action(ActionSchema):
         """
         del fields
         return ()
+
+    def list_datasets(self) -> StepDatasets:
+        """Returns the data that no permission of the step names, such as files of a server."""
+        return StepDatasets()
 
     @classmethod
     def list_certain_extras(cls, fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.actions.objects_from import ObjectsFrom
 from rolerunner.actions.permissions import source_permissions
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.model import Job, Permission, PlannedStep, Role, Step
+from rolerunner.model import Job, Permission, PlannedStep, Role, Step, StepDatasets
 from rolerunner.plan.partial_values import (
     UNKNOWN_PERMISSIONS,
     PartialValues,
@@ -66,6 +66,7 @@ class _Variant:
     """Labels of the items that choose these roles."""
     scopes: list[Mapping[str, Any]] = field(default_factory=list)
     """Scopes of all known items."""
+    datasets: dict[StepDatasets, None] = field(default_factory=dict)
 
 
 class _StepPlanner:
@@ -125,6 +126,7 @@ class _StepPlanner:
                     needed,
                     tuple(variant.notes),
                     tuple(variant.items),
+                    tuple(each for each in variant.datasets if each != StepDatasets()),
                 )
 
     def _fill_fields(self, step: Step, variant: _Variant) -> Mapping[str, Any]:
@@ -153,6 +155,7 @@ class _StepPlanner:
         if action is not None:
             action, listed = _predict_objects(action, values)
             derived = _derive_permissions(action, values)
+            variant.datasets[_list_datasets(action)] = None
             for name, permissions in (*derived.items(), *listed.items()):
                 needed = variant.needed.setdefault(name, {})
                 needed.update((each, None) for each in permissions)
@@ -229,6 +232,13 @@ def _derive_permissions(
     except Exception as error:  # noqa: BLE001
         partial_values.note_failure(error)
         return {}
+
+
+def _list_datasets(action: Action) -> StepDatasets:
+    try:
+        return action.list_datasets()
+    except Exception:  # noqa: BLE001 - as above; lineage then has less
+        return StepDatasets()
 
 
 def _list_parts_of_aborted(permissions: Sequence[Permission]) -> Iterator[Permission]:

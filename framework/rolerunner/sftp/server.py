@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rolerunner.sftp.names import encode_path
+from rolerunner.model import Dataset
+from rolerunner.sftp.names import encode_path, show_path
 
 if TYPE_CHECKING:
     from rolerunner.sftp.host_keys import TrustedKeys
@@ -41,6 +42,16 @@ class SftpServer:
         place = path if path.startswith("/") else f"/~/{path}"
         quoted = quote(encode_path(place), safe="/~")
         return f"sftp://{self.address.removesuffix(f':{SFTP_PORT}')}{quoted}"
+
+
+def describe_dataset(host: str, port: int, path: str) -> Dataset:
+    """Returns a path of a server as OpenLineage names it, which has no scheme of SFTP.
+
+    Its rule for remote file systems is ``file://HOST`` and the path.
+    """
+    at = "" if port == SFTP_PORT else f":{port}"
+    place = path if path.startswith("/") else f"~/{path}"
+    return Dataset(f"file://{host}{at}", show_path(place).rstrip("/") or "/")
 
 
 def is_loopback_host(host: str) -> bool:

@@ -41,7 +41,7 @@ from rolerunner.iam.actions_table import (
     derive_key_permissions,
 )
 from rolerunner.iam.aws_errors import TEMPORARY_FAILURE
-from rolerunner.model import Permission, S3Uri
+from rolerunner.model import Dataset, Permission, S3Uri, StepDatasets
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, S3Location, Seconds, Text
 
@@ -222,6 +222,14 @@ class AthenaQuery(RegionFields, Action):
         needed += [*self._list_catalog_permissions(), *self._list_result_permissions()]
         read = self.query.permissions() if isinstance(self.query, QueryFile) else []
         return {"role": needed, **({"query.role": read} if read else {})}
+
+    def list_datasets(self) -> StepDatasets:
+        """Returns the tables of a catalog that is not the Data Catalog, as far as fields tell."""
+        if self.catalog in (None, _GLUE_CATALOG):
+            return StepDatasets()
+        namespace = f"awsathena://athena.{self.region or '*'}.amazonaws.com"
+        tables = Dataset(namespace, f"{self.catalog}.{self.database or '*'}.*")
+        return StepDatasets(inputs=(tables,))
 
     def predict_outputs(self) -> Mapping[str, Any]:
         """Returns a list of objects under the location of the result."""

@@ -17,8 +17,9 @@ from rolerunner.actions.sftp_downloads import SftpDownloads, list_files
 from rolerunner.actions.sftp_fields import RemotePath, SftpFields, SftpTargetFields, Symlinks
 from rolerunner.actions.shared_fields import OnEmpty, TransferFields
 from rolerunner.actions.transfer_size import TransferSizeFields
-from rolerunner.model import Permission, S3Uri
+from rolerunner.model import Permission, S3Uri, StepDatasets
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
+from rolerunner.sftp.server import describe_dataset
 from rolerunner.spec.field_types import Flag, S3Location
 
 
@@ -146,6 +147,10 @@ class SftpDownload(
         if self.move or self.if_exists in ("skip", "skip_same"):
             written += [list_permission(place), object_permission("s3:GetObject", place)]
         return written
+
+    def list_datasets(self) -> StepDatasets:
+        """Returns the source on the server."""
+        return StepDatasets(inputs=(describe_dataset(self.host, self.port, self.source),))
 
     def predict_outputs(self) -> Mapping[str, Any]:
         """Returns the list of objects under the target."""

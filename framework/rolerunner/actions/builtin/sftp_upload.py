@@ -26,7 +26,8 @@ from rolerunner.actions.source_objects import (
     collect_source,
 )
 from rolerunner.actions.transfer_size import TransferSizeFields
-from rolerunner.model import Permission
+from rolerunner.model import Permission, StepDatasets
+from rolerunner.sftp.server import describe_dataset
 from rolerunner.spec.field_types import CustomerKey, Flag
 from rolerunner.storage.protocol import Storage
 
@@ -144,6 +145,10 @@ class SftpUpload(
             source_permissions("s3:DeleteObject", self.source, self.objects) if self.move else []
         )
         return {"role": [*listed, *read, *deleted]}
+
+    def list_datasets(self) -> StepDatasets:
+        """Returns the target on the server."""
+        return StepDatasets(outputs=(describe_dataset(self.host, self.port, self.target),))
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes of the objects."""

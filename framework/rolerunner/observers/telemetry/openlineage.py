@@ -25,8 +25,9 @@ from openlineage.client.generated.parent_run import Run as ParentRun
 
 from rolerunner._version import __version__
 from rolerunner.events import RunFinished, RunStarted, StepFinished, StepStarted
+from rolerunner.model import StepDatasets
 from rolerunner.observers.telemetry.background import BackgroundSender
-from rolerunner.observers.telemetry.datasets import StepDatasets, find_datasets, join_datasets
+from rolerunner.observers.telemetry.datasets import find_datasets, join_datasets
 from rolerunner.observers.telemetry.totals import name_without_item
 from rolerunner.redaction.redact import redact_text
 
@@ -64,7 +65,8 @@ class OpenLineageEvents:
         """Handles an event."""
         if isinstance(event, RunStarted):
             self._job, self._run_id = event.plan.job.full_name, event.run_id
-            self._datasets = find_datasets(event.plan)
+            region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+            self._datasets = find_datasets(event.plan, region)
             self._emit_run(RunState.START, {})
         elif isinstance(event, StepStarted) and not event.step.steps:
             self._started[event.step.id] = self._describe_session(event.step, event.session_arn)
@@ -100,9 +102,11 @@ class OpenLineageEvents:
             job=ParentJob(self._namespace, self._job),
             producer=_PRODUCER,
         )
-        run = Run(self._make_uuid(step_id), {"parent": parent, **self._started[step_id], **facets})
         name = name_without_item(step_id)
-        self._emit(state, run, f"{self._job}.{name}", self._datasets.get(name, StepDatasets()))
+        datasets = self._datasets.get(name, StepDatasets())
+        started = {**self._started[step_id], **_describe_jobs(datasets)}
+        run = Run(self._make_uuid(step_id), {"parent": parent, **started, **facets})
+        self._emit(state, run, f"{self._job}.{name}", datasets)
 
     def _emit(self, state: RunState, run: Run, job: str, datasets: StepDatasets) -> None:
         event = RunEvent(
@@ -142,6 +146,26 @@ class OpenLineageEvents:
             stepId=step.id,
         )
         return {"rolerunner_session": facet}  # type: ignore[dict-item]  # typed as its base
+
+
+def _describe_jobs(datasets: StepDatasets) -> dict[str, RunFacet]:
+    """Returns OpenLineage's facet for the jobs that a step starts."""
+    if not datasets.jobs:
+        return {}
+    try:
+        from openlineage.client.generated import job_dependencies_run as facet  # noqa: PLC0415 - its older releases have none
+    except ImportError:
+        return {}
+    started = [
+        facet.JobDependency(
+            job=facet.JobIdentifier(each.namespace, redact_text(each.name)),
+            dependency_type="DIRECT_INVOCATION",
+        )
+        for each in datasets.jobs
+    ]
+    return {
+        "jobDependencies": facet.JobDependenciesRunFacet(downstream=started, producer=_PRODUCER)
+    }
 
 
 def _describe_error(failure: Optional[Failure]) -> dict[str, RunFacet]:
