@@ -151,7 +151,7 @@ SAMPLE = 3
 
 
 FIRST_MODULES = (
-    "test_spark",
+    "test_spark_cluster",
     "test_resume",
     "test_boto_versions",
     "test_manual_examples",

@@ -1,15 +1,12 @@
-"""Distributed steps on two real executors of Spark, against the embedded AWS."""
+"""Distributed steps and queries on a local Spark, against the embedded AWS."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +27,6 @@ pytestmark = [
 
 JOB, THEIRS, ARCHIVE = "111122223333", "222233334444", "444455556666"
 READER, WRITER = f"arn:aws:iam::{THEIRS}:role/reader", f"arn:aws:iam::{ARCHIVE}:role/writer"
-COUNT = 5000
-IN_FLIGHT = 16 * 4
-"""Objects that an engine works on at once: so many at most are written again when it is killed."""
 TRUST = (
     f'[{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{JOB}:role/job"}}, '
     "Action: sts:AssumeRole}]"
@@ -64,26 +58,6 @@ HEAD = f"""version: 1
 name: spread
 roles: {{reader: {READER}, writer: {WRITER}}}
 steps:
-"""
-ALL = f"""{HEAD}
-  - {{id: find, action: s3.list, role: reader, source: s3://landing/in/, distribute: spark}}
-  - id: copy
-    action: s3.copy
-    source_role: reader
-    target_role: writer
-    objects: "${{{{ steps.find.objects }}}}"
-    target: s3://archive/in/
-    tags: {{team: orders}}
-    distribute: spark
-  - id: call
-    action: python.call
-    role: reader
-    function: own.py:measure
-    objects: "${{{{ steps.find.objects }}}}"
-    batch: 1000
-    distribute: spark
-  - {{id: delete, action: s3.delete, role: reader, source: s3://landing/in/, max_delete: {COUNT},
-      distribute: spark}}
 """
 MORE = f"""version: 1
 name: more
@@ -125,10 +99,6 @@ def look(context, objects):
     exposed = sum(name.startswith("AWS_") for name in os.environ)
     return {"private": modes.count(0o600), "exposed": exposed}
 
-def measure(context, objects):
-    context.client("s3").head_object(Bucket="landing", Key=objects[0]["key"])
-    return {"objects": len(objects), "bytes": sum(each["size"] for each in objects)}
-
 def long(context, objects):
     import os, time
     open(f"{os.environ['TMPDIR']}/pid-{os.getpid()}", "w").close()
@@ -144,27 +114,11 @@ def python() -> Path:
     return found
 
 
-@pytest.fixture(scope="module")
-def landing_objects(aws: sandbox.Sandbox) -> dict[str, bytes]:
-    """Objects of many sizes, a few large ones among many small ones: key -> bytes."""
-    bodies = {
-        f"in/{number % 50:02d}/{number:05d}.csv": bytes([number % 256])
-        * (number % 500 if number % 1000 else 300_000)
-        for number in range(COUNT)
-    }
-    s3 = aws.client("s3", THEIRS)
-    with ThreadPoolExecutor(8) as pool:
-        list(
-            pool.map(lambda key: s3.put_object(Bucket="landing", Key=key, Body=bodies[key]), bodies)
-        )
-    return bodies
-
-
 @pytest.fixture
 def start(
     aws: sandbox.Sandbox, python: Path, tmp_path: Path
 ) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts the command on two executors, with its event log in tmp_path/events."""
+    """Starts the command with Spark, with its event log in tmp_path/events."""
     keys = aws.job_keys
     (tmp_path / "events").mkdir()
     # pyspark keeps the logs of executors in its own folder: a copy of it with links in its place
@@ -235,20 +189,6 @@ def start(
             process.wait()
 
 
-def executors(folder: Path) -> list[int]:
-    """Process ids of the executors whose logs are in a folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            is_one = b"CoarseGrainedExecutorBackend" in (path / "cmdline").read_bytes() and str(
-                folder
-            ) in str((path / "cwd").resolve())
-        except OSError:
-            continue
-        found += [int(path.name)] if is_one else []
-    return found
-
-
 def wait_until(condition: Callable[[], Any], process: subprocess.Popen[bytes], log: Path) -> None:
     """Until the condition holds; it must before the process ends."""
     while not condition():
@@ -256,68 +196,8 @@ def wait_until(condition: Callable[[], Any], process: subprocess.Popen[bytes], l
         time.sleep(0.2)
 
 
-def etags(aws: sandbox.Sandbox, account: str, bucket: str) -> dict[str, str]:
-    pages = aws.client("s3", account).get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    return {
-        each["Key"]: each["ETag"].strip('"') for page in pages for each in page.get("Contents", ())
-    }
-
-
 def steps(folder: Path) -> dict[str, Any]:
     return {step["id"]: step for step in json.loads((folder / "r.json").read_text())["steps"]}
-
-
-def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twice(
-    aws: sandbox.Sandbox,
-    landing_objects: dict[str, bytes],
-    start: Callable[..., subprocess.Popen[bytes]],
-    tmp_path: Path,
-) -> None:
-    process = start(ALL, "local-cluster[2,1,1024]")
-    writer = aws.client("s3", ARCHIVE)
-    wait_until(
-        lambda: len(writer.list_objects_v2(Bucket="archive").get("Contents", ())) >= 1000,
-        process,
-        tmp_path / "log",
-    )
-    killed = executors(tmp_path)
-    assert len(killed) == 2
-    os.kill(killed[0], signal.SIGKILL)
-    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
-
-    completed = {name: step["outputs"] for name, step in steps(tmp_path).items()}
-    size = sum(map(len, landing_objects.values()))
-    assert [completed[name]["count"] for name in ("find", "copy", "delete")] == [COUNT] * 3
-    assert completed["copy"]["bytes"] == size
-    assert completed["call"] == {"objects": COUNT, "bytes": size}
-    lines = Path(completed["copy"]["objects"]["manifest"]).read_text().splitlines()
-    assert len(lines) == len({json.loads(line)["key"] for line in lines}) == COUNT
-    assert etags(aws, ARCHIVE, "archive") == {
-        key: hashlib.md5(body).hexdigest() for key, body in landing_objects.items()
-    }
-    assert etags(aws, THEIRS, "landing") == {}
-
-    puts = [
-        request
-        for request in aws.requests("s3")
-        if request.operation == "PutObject" and not request.is_admin
-    ]
-    assert COUNT <= len(puts) <= COUNT + IN_FLIGHT
-    # each worker assumed each role for itself, as the job, and each once: two, the one in the dead
-    # one's place, and this process
-    assert 3 <= aws.assume_role_count()[READER] <= 4
-    assert 3 <= aws.assume_role_count()[WRITER] <= 4
-    print(
-        f"{COUNT} objects with a death between: "
-        f"{[(id_, step['seconds']) for id_, step in steps(tmp_path).items()]}, "
-        f"{len(puts) - COUNT} twice"
-    )
-
-    text = "".join(path.read_text(errors="replace") for path in list_written_files(tmp_path))
-    assert "SparkListenerTaskEnd" in text
-    assert "ExecutorLostFailure" in text
-    assert [each for each in (aws.job_keys.secret_key, aws.job_keys.token) if each in text] == []
-    assert re.findall(r"ASIA[A-Z0-9]{12,}|FwoG[\w+/=]{16,}", text) == []
 
 
 def list_written_files(folder: Path) -> Iterator[Path]:
