@@ -172,9 +172,12 @@ class StepAttempts:
         obstacle = environment.find_cluster_obstacle()
         if not obstacle:
             return environment.open_cluster
-        message = f"'distribute' is ignored, the step runs in this process: {obstacle}"
-        level = "info" if distribute == "auto" else "warning"
-        self.run.notify(Note(self.step.id, level, message, {}))
+        if distribute == "auto":
+            note = Note(self.step.id, "info", f"stays on this machine: {obstacle}", {})
+        else:
+            message = f"'distribute' is ignored, the step runs in this process: {obstacle}"
+            note = Note(self.step.id, "warning", message, {})
+        self.run.notify(note)
         return None
 
     def _should_retry(self, error: BaseException) -> bool:

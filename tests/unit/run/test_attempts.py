@@ -244,6 +244,12 @@ def test_distribution_is_noted_where_it_is_not_possible(tmp_path: Path) -> None:
     assert note.message == (
         "'distribute' is ignored, the step runs in this process: there is no Java"
     )
+    object.__setattr__(action, "distribute", "auto")
+    assert attempts._choose_cluster(action) is None
+    assert (bench.notes[1].level, bench.notes[1].message) == (
+        "info",
+        "stays on this machine: there is no Java",
+    )
 
 
 def test_started_work_is_noted_for_each_place(tmp_path: Path) -> None:

@@ -41,3 +41,13 @@ def test_notes_of_a_step_and_of_those_that_need_it() -> None:
     assert [note.text for note in notes.drop_dependents("a")] == ["b"]
     assert [note.text for note in notes.drop_dependents("group[1].find")] == ["c"]
     assert notes.drop_dependents("group") == []
+
+
+def test_a_note_whose_reader_compares_is_kept_whatever_the_inputs() -> None:
+    notes = WorkNotes()
+    start(notes, "before").write("parts", same_inputs=False)
+    assert start(notes, digest="2").read(same_inputs=False) == "parts"
+    assert start(notes, digest="2").read() == ""
+    assert notes.drop_dependents("before") == []
+    assert not start(notes).is_kept
+    assert start(WorkNotes(write=lambda _: None)).is_kept

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any, Optional
@@ -64,7 +65,7 @@ class ResumableUpload:
 
     def describe(self, target: S3Uri, upload_id: str, options: Mapping[str, Any]) -> RecordedUpload:
         """Returns the record of an upload without parts."""
-        text = repr(sorted((name, repr(value)) for name, value in options.items()))
+        text = json.dumps(options, sort_keys=True, default=repr)
         info = self.info
         return RecordedUpload(
             str(target),
