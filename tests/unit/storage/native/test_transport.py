@@ -1,0 +1,237 @@
+"""Ranges, parts and small objects of the native engine, and what is lost on the way."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import IntegrityFailed, LocalFileFailed, NotFound, StepError
+from rolerunner.model import S3Uri
+from rolerunner.storage import integrity
+from rolerunner.storage.http.sockets import SocketFactory
+from rolerunner.storage.native import transport as transport_module
+from rolerunner.storage.native.engine import open_native_engine
+from rolerunner.storage.native.transport import NativeTransport, find_native_transport
+from rolerunner.storage.parts import ObjectRange, PartUpload
+from rolerunner.storage.protocol import ObjectInfo
+from rolerunner.storage.transfer_files import UploadSource
+from tests import memory_aws as aws
+from tests.unit.storage.engines import open_boto_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+URI = S3Uri("bucket", "key")
+DATA = b"0123456789"
+
+
+@pytest.fixture
+def transport(memory_aws: aws.Store) -> Iterator[NativeTransport]:
+    del memory_aws
+    engine = open_native_engine(
+        open_boto_engine(), Credentials("k", "s"), SocketFactory(None, 5, 5)
+    )
+    yield engine.transport
+    engine.client.connections.close()
+
+
+@pytest.fixture
+def info(memory_aws: aws.Store) -> ObjectInfo:
+    """The object that is read."""
+    entry = memory_aws.put("bucket", "key", DATA)
+    return ObjectInfo("key", len(DATA), entry.etag)
+
+
+def part(memory_aws: aws.Store, **options: Any) -> PartUpload:
+    memory_aws.uploads["u"] = aws.Upload({}, "")
+    return PartUpload(URI, "u", 3, 2, 4, {"ChecksumAlgorithm": "CRC32", **options})
+
+
+def test_a_range_fills_memory_and_has_its_digests(
+    transport: NativeTransport, info: ObjectInfo
+) -> None:
+    data = bytearray(4)
+    source = ObjectRange(URI, info, 2, 4)
+    digests = transport.read_into_memory(memoryview(data), source, ["CRC32", "SHA256"], Cancel())
+    assert data == b"2345"
+    assert {name: integrity.encode_base64(each) for name, each in digests.items()} == {
+        name: integrity.compute_digest(name, b"2345") for name in ("CRC32", "SHA256")
+    }
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_range_of_an_object_that_changed_is_not_read(
+    transport: NativeTransport, info: ObjectInfo, memory_aws: aws.Store
+) -> None:
+    memory_aws.put("bucket", "key", b"abcdefghij")
+    with pytest.raises(StepError, match="s3://bucket/key"):
+        transport.read_range(ObjectRange(URI, info, 2, 4))
+    with pytest.raises(StepError, match="s3://bucket/key"):
+        list(transport.iterate_range(ObjectRange(URI, info, 2, 4), Cancel()))
+    with pytest.raises(StepError, match="s3://bucket/key"):
+        transport.read_object(ObjectRange(URI, info, 0, 10), Cancel())
+
+
+def test_a_missing_object_is_named(transport: NativeTransport) -> None:
+    source = ObjectRange(S3Uri("bucket", "none"), ObjectInfo("none", 10, "e"), 2, 4)
+    for read in (
+        lambda: transport.read_range(source),
+        lambda: list(transport.iterate_range(source, Cancel())),
+        lambda: transport.read_object(source, Cancel()),
+    ):
+        with pytest.raises(NotFound, match="s3://bucket/none"):
+            read()
+
+
+def test_an_object_is_verified(
+    transport: NativeTransport, info: ObjectInfo, memory_aws: aws.Store
+) -> None:
+    source = ObjectRange(URI, info, 0, 10)
+    assert transport.read_object(source, Cancel()) == DATA
+    checksum = integrity.compute_digest("CRC32", b"other")
+    memory_aws.objects["bucket", "key"].headers["x-amz-checksum-crc32"] = checksum
+    with pytest.raises(IntegrityFailed):
+        transport.read_object(source, Cancel())
+
+
+def test_a_range_comes_in_blocks(transport: NativeTransport, info: ObjectInfo) -> None:
+    blocks = transport.iterate_range(ObjectRange(URI, info, 2, 8), Cancel())
+    assert b"".join(blocks) == b"23456789"
+
+
+def test_a_range_waits_while_the_step_is_slowed_down(
+    transport: NativeTransport, info: ObjectInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, waited = iter([0.5, 0.0]), []
+    monkeypatch.setattr(transport.requests.pacer.throttle, "wait", lambda: next(waits))
+    cancel = Cancel()
+    monkeypatch.setattr(cancel, "wait", waited.append)
+    assert list(transport.iterate_range(ObjectRange(URI, info, 0, 1), cancel)) == [b"0"]
+    assert waited == [0.5]
+
+
+def test_fewer_bytes_than_the_range_are_an_error() -> None:
+    source = ObjectRange(URI, ObjectInfo("key", 10_000, "e"), 0, 2000)
+    transport_module._check_received(source, 2000)
+    with pytest.raises(IntegrityFailed, match="received 1,000 of 2,000 bytes"):
+        transport_module._check_received(source, 1000)
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
+def test_an_object_is_stored_with_its_checksum(
+    transport: NativeTransport, memory_aws: aws.Store, algorithm: str
+) -> None:
+    options = {"ChecksumAlgorithm": algorithm, "ContentType": "text/csv"}
+    stored = transport.store_object(URI, DATA, options, Cancel(), repeated=False)
+    assert stored["ETag"].strip('"') == memory_aws.objects["bucket", "key"].etag
+    (request,) = memory_aws.requests
+    digest = integrity.compute_digest(algorithm, DATA)
+    assert request.headers[f"x-amz-checksum-{algorithm.lower()}"] == digest
+    assert request.headers["content-type"] == "text/csv"
+
+
+def test_a_checksum_that_cannot_be_computed_is_left_to_boto3(
+    transport: NativeTransport, memory_aws: aws.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integrity, "can_compute", lambda name: name != "SHA1")
+    options = {"ChecksumAlgorithm": "SHA1"}
+    transport.store_object(URI, DATA, options, Cancel(), repeated=False)
+    assert memory_aws.objects["bucket", "key"].body == DATA
+    assert "boto" in memory_aws.requests[0].headers["user-agent"].lower()
+    assert transport.select_options(options) == options
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_condition_that_an_earlier_attempt_broke_is_met(
+    transport: NativeTransport, memory_aws: aws.Store, repeated: bool
+) -> None:
+    memory_aws.put("bucket", "key", DATA)
+    options = {"IfNoneMatch": "*"}
+    if repeated:
+        stored = transport.store_object(URI, DATA, options, Cancel(), repeated=True)
+        assert stored["ETag"].strip('"') == memory_aws.objects["bucket", "key"].etag
+        return
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        transport.store_object(URI, DATA, options, Cancel(), repeated=False)
+
+
+def test_a_stored_object_without_an_etag_is_not_believed(
+    transport: NativeTransport, memory_aws: aws.Store
+) -> None:
+    memory_aws.hook = lambda _: aws.Response(200)
+    with pytest.raises(StepError, match="without an ETag"):
+        transport.store_object(URI, DATA, {}, Cancel(), repeated=False)
+    with pytest.raises(StepError, match="part 3 without an ETag"):
+        transport.upload_part(part(memory_aws), b"2345", Cancel())
+
+
+def test_a_part_of_a_file_is_sent(
+    transport: NativeTransport, memory_aws: aws.Store, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    moved: list[int] = []
+    transport.requests.pacer.on_bytes = moved.append
+    source = UploadSource.of(tmp_path / "file")
+    completed = transport.upload_file_part(source, part(memory_aws), Cancel())
+    assert memory_aws.uploads["u"].parts == {3: b"2345"}
+    assert completed["PartNumber"] == 3
+    assert completed["ChecksumCRC32"] == integrity.compute_digest("CRC32", b"2345")
+    assert sum(moved) == 4
+
+
+def test_a_part_without_a_checksum_is_left_to_boto3(
+    transport: NativeTransport, memory_aws: aws.Store, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    source = UploadSource.of(tmp_path / "file")
+    upload = part(memory_aws, ChecksumAlgorithm="")
+    upload = PartUpload(upload.target, upload.upload_id, 3, 2, 4, {})
+    transport.upload_file_part(source, upload, Cancel())
+    assert memory_aws.uploads["u"].parts == {3: b"2345"}
+    transport.upload_part(upload, b"abcd", Cancel())
+    assert memory_aws.uploads["u"].parts == {3: b"abcd"}
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_file_that_changes_is_not_uploaded(
+    transport: NativeTransport, memory_aws: aws.Store, tmp_path: Path, is_gone: bool
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    source = UploadSource.of(path)
+    if is_gone:
+        path.unlink()
+    else:
+        memory_aws.after = lambda _: os.utime(path, ns=(1, 1))
+    with pytest.raises(LocalFileFailed, match="file"):
+        transport.upload_file_part(source, part(memory_aws), Cancel())
+
+
+def test_a_cancelled_part_is_not_sent(
+    transport: NativeTransport, memory_aws: aws.Store, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    cancel = Cancel()
+    cancel.set()
+    with pytest.raises(StepError, match="stopped"):
+        transport.upload_file_part(UploadSource.of(tmp_path / "file"), part(memory_aws), cancel)
+    assert memory_aws.requests == []
+
+
+def test_the_transport_of_a_native_engine_is_found(transport: NativeTransport) -> None:
+    class Engine:
+        pass
+
+    engine: Any = Engine()
+    assert find_native_transport(engine) is None
+    engine.transport = "another one"
+    assert find_native_transport(engine) is None
+    engine.transport = transport
+    assert find_native_transport(engine) is transport
+    assert transport.count_memory(5) == 0
