@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rolerunner.errors import RoleRefused
+from rolerunner.errors import RoleRefused, StepError
 from rolerunner.model import Failure, Step, StepStatus
 from rolerunner.run.results import RunRecord, unstarted_result
 
@@ -54,6 +54,17 @@ def test_the_first_refusal_is_the_run_error() -> None:
     refusals = {name: RoleRefused(f"{name} is refused", role=name) for name in ("x", "y")}
     record.add_refusals(refusals)
     assert (record.failed, record.error) == (True, "x is refused")
+
+
+def test_the_first_secret_that_cannot_be_fetched_is_the_run_error() -> None:
+    record = RunRecord()
+    record.add_unfetched([StepError("x is gone"), StepError("y is gone")])
+    assert (record.failed, record.error, record.is_prevented) == (True, "x is gone", True)
+    refused = RunRecord()
+    refused.add_refusals({"x": RoleRefused("x is refused", role="x")})
+    refused.add_unfetched([StepError("y is gone")])
+    assert refused.error == "x is refused"
+    assert [error.message for error in refused.unfetched] == ["y is gone"]
 
 
 def test_after_a_refusal_steps_that_are_not_run_are_failures_for_those_behind_them() -> None:

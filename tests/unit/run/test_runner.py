@@ -18,8 +18,10 @@ from rolerunner.events import Note, RoleWasRefused, RunFinished, RunStarted, Ste
 from rolerunner.model import (
     JOB,
     Job,
+    Notification,
     Permission,
     Plan,
+    PlannedNotification,
     Role,
     RoleUse,
     RunResult,
@@ -27,11 +29,13 @@ from rolerunner.model import (
     Step,
     Telemetry,
 )
+from rolerunner.redaction.secrets import register_secret
 from rolerunner.run import runner
 from rolerunner.run.environment import RunEnvironment
 from rolerunner.run.resume import NoState, RunOptions
 from rolerunner.run.runner import run
 from rolerunner.spec.expressions import parse_template
+from tests.webhook_server import serve_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +60,12 @@ class FakeSessions:
 
     def session_arn(self, role: Role) -> str:
         return f"session of {role}"
+
+    def client(self, role: Role, service: str, **_: Any) -> Any:
+        raise StepError(f"no {service} for {role}")
+
+    def find_ca_bundle(self) -> Optional[str]:
+        return None
 
     def count_assume_calls(self, role: Role) -> int:
         return len(str(role))
@@ -303,6 +313,24 @@ def test_session_policies_that_were_widened_are_told(bench: Bench) -> None:
     bench.run(A, roles=(ROLE,), plan={"narrowed": {ROLE: ("prefixes were merged",)}})
     (note,) = [each for each in bench.events if isinstance(each, Note)]
     assert note.message == "session policy of reader: prefixes were merged"
+
+
+def test_targets_are_told_of_the_end_with_the_params_of_the_run(bench: Bench) -> None:
+    with serve_webhooks() as running:
+        url = register_secret(running.url("ok"))
+        told = (
+            PlannedNotification(
+                Notification(("succeeded",), "webhook", parse_template("${{ params.url }}"))
+            ),
+            PlannedNotification(Notification(("succeeded",), "sns", "arn:aws:sns:r:1:t", ROLE)),
+        )
+        bench.run(A, plan={"notify": told}, params={"url": url})
+        (post,) = running.posts("ok")
+    assert "j succeeded" in post["text"]
+    good, bad = [each for each in bench.events if isinstance(each, Note)]
+    assert (good.message, bad.message) == ("notified", "notification_failed")
+    assert bad.values["error"] == "no sns for reader"
+    assert bench.run(A, plan={"notify": ()}).status == "succeeded"
 
 
 @pytest.mark.parametrize(("otlp", "listens"), [(None, False), ("x", True)])

@@ -108,7 +108,8 @@ def test_a_range_comes_in_blocks(transport: NativeTransport, info: ObjectInfo) -
 def test_a_range_waits_while_the_step_is_slowed_down(
     transport: NativeTransport, info: ObjectInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits, waited = iter([0.5, 0.0]), []
+    waits = iter([0.5, 0.0])
+    waited: list[float] = []
     monkeypatch.setattr(transport.requests.pacer.throttle, "wait", lambda: next(waits))
     cancel = Cancel()
     monkeypatch.setattr(cancel, "wait", waited.append)
