@@ -286,6 +286,12 @@ class Step:
         return ", ".join(next(iter(self.role_choices.values())).options)
 
     @property
+    def several_roles(self) -> dict[str, str]:
+        """Role field -> alias, of a step with different roles; empty for a step with one."""
+        names = {field: str(role) for field, role in sorted(self.roles.items())}
+        return names if len(set(names.values())) > 1 else {}
+
+    @property
     def all_roles(self) -> tuple[Role, ...]:
         """Every role that the step or a step of the group may use, repeated ones included."""
         chosen = (role for each in self.role_choices.values() for role in each.options.values())
@@ -679,7 +685,7 @@ class StepResult:
     action: str
     """The step's action."""
     role: str
-    """The alias of the step's role; empty for a step without one."""
+    """The alias of the step's first role; empty for a step without one."""
     status: StepStatus
     """succeeded, warning, failed, skipped or not_run."""
     attempts: int = 0
@@ -696,6 +702,13 @@ class StepResult:
     """The step's status in the earlier run that did it."""
     items: tuple[ItemResult, ...] = ()
     """The results of a group's items, in their order."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Role field -> alias, of a step with different roles."""
+
+    @property
+    def role_names(self) -> tuple[str, ...]:
+        """The aliases of its roles."""
+        return tuple(dict.fromkeys(self.roles.values())) or ((self.role,) if self.role else ())
 
 
 @dataclass(frozen=True)

@@ -136,3 +136,20 @@ def test_control_characters_of_keys_do_not_reach_the_terminal() -> None:
     Terminal(Console(file=stream, width=160)).notify(StepFinished(step))
     assert not {"\x1b", "\x07", "\u202e"} & set(stream.getvalue())
     assert "\\x1b]0;title\\x07\\u202e not found" in stream.getvalue()
+
+
+def test_a_step_with_two_roles_shows_both() -> None:
+    roles = {"source_role": "partner", "target_role": "publisher"}
+    step = StepResult("relay", "s3.copy", "partner", "succeeded", roles=roles)
+    result = replace(RESULT, steps=(step,))
+    console = Console(width=80, file=io.StringIO())
+    console.print(build_steps_table(result))
+    table = str(console.file.getvalue())  # type: ignore[attr-defined]
+    terminal = Terminal(console)
+    terminal.notify(StepFinished(step))
+    line = str(console.file.getvalue())[len(table) :]  # type: ignore[attr-defined]
+    document = build_result_document(result, {})
+    assert [line.split()[0] for line in table.splitlines()[-2:]] == ["relay", "publisher"]
+    assert "s3.copy as partner and publisher" in line
+    assert document["steps"][0]["roles"] == roles
+    assert "partner<br>publisher" in render_page(document)

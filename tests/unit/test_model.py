@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rolerunner.model import S3Uri
+from rolerunner.model import Role, S3Uri, Step, StepResult
 
 POINT = "arn:aws:s3:eu-west-1:111122223333:accesspoint/landing"
 OUTPOST = (
@@ -52,3 +52,23 @@ def test_places_in_s3_are_read(text: str, bucket: str, key: str) -> None:
 def test_what_is_no_place_in_s3_is_told(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be s3://bucket/key|is not a bucket name"):
         S3Uri.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [("a", {}), ("b", {"source_role": "a", "target_role": "b"})]
+)
+def test_different_roles_of_a_step_are_named_by_their_fields(
+    target: str, expected: dict[str, str]
+) -> None:
+    roles = {"target_role": Role(f"arn:{target}", target), "source_role": Role("arn:a", "a")}
+    assert Step("it", "s3.copy", {}, roles).several_roles == expected
+
+
+@pytest.mark.parametrize(
+    ("role", "roles", "expected"),
+    [("", {}, ()), ("a", {}, ("a",)), ("a", {"source_role": "a", "target_role": "b"}, ("a", "b"))],
+)
+def test_a_result_names_all_roles_of_its_step(
+    role: str, roles: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    assert StepResult("it", "s3.copy", role, "succeeded", roles=roles).role_names == expected

@@ -123,6 +123,7 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
                 **_name_step(step.id),
                 "action": step.action,
                 "role": step.role_name,
+                **({"roles": step.several_roles} if step.several_roles else {}),
                 "session_arn": event.session_arn,
             },
         )
@@ -171,6 +172,7 @@ def _format_step_event(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
         **_name_step(result.id),
         "action": result.action,
         "role": result.role,
+        **({"roles": dict(result.roles)} if result.roles else {}),
         "status": result.status,
         "seconds": result.seconds,
         "outputs": to_plain_outputs(result.outputs),

@@ -155,7 +155,8 @@ def _has_inner_error(group: ReportedStep) -> bool:
 
 
 def _render_error(step: ReportedStep, error: ReportedError) -> str:
-    under = f" under <code>{escape(step.role)}</code>" if step.role else ""
+    roles = " and ".join(f"<code>{escape(role)}</code>" for role in step.role_names)
+    under = f" under {roles}" if roles else ""
     link = f'<a href="#{step_anchor(step)}">{escape(step.id)}</a>'
     return (
         f'<article class="trouble {escape(step.status)}">'

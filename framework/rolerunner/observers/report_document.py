@@ -40,6 +40,13 @@ class ReportedStep(_Part):
     reason: str = ""
     items: list[ReportedItem] = []
     """The items of a group."""
+    roles: dict[str, str] = {}
+    """Role field -> alias, of a step with different roles."""
+
+    @property
+    def role_names(self) -> list[str]:
+        """The aliases of its roles."""
+        return list(dict.fromkeys(self.roles.values())) or ([self.role] if self.role else [])
 
     @property
     def end(self) -> float:

@@ -48,7 +48,8 @@ def _render_cell(step: ReportedStep) -> str:
         *([f"{count:,.0f}"] if count is not None else []),
     ]
     text = f"{STATUS_MARKS.get(step.status, '')} {', '.join(parts) or name_status(step.status)}"
-    title = f"{name_status(step.status)} as {step.role}" if step.role else name_status(step.status)
+    roles = " and ".join(step.role_names)
+    title = f"{name_status(step.status)} as {roles}" if roles else name_status(step.status)
     return (
         f'<td id="{step_anchor(step)}" title="{escape(title)}">'
         f'<span class="status {escape(step.status)}">{escape(text)}</span></td>'

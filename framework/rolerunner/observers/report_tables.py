@@ -48,12 +48,9 @@ def render_roles(result: ResultDocument) -> str:
         return ""
     moved: Counter[str] = Counter()
     for step in result.action_steps:
-        moved.update(
-            {
-                step.role: int(step.bytes_moved),
-                f"{step.role} for {_name_for_all_items(step.id)}": int(step.bytes_moved),
-            }
-        )
+        for role in step.role_names:
+            one = f"{role} for {_name_for_all_items(step.id)}"
+            moved.update({role: int(step.bytes_moved), one: int(step.bytes_moved)})
     rows = "".join(_render_role(role, moved) for role in result.roles)
     return render_section("roles", "Roles", render_table(_ROLE_COLUMNS, rows, name="list"))
 
@@ -82,7 +79,8 @@ def _name_for_all_items(step_id: str) -> str:
 
 
 def _render_step(step: ReportedStep) -> str:
-    texts = [escape(step.action), escape(step.role) or "-", render_status(step.status)]
+    roles = "<br>".join(map(escape, step.role_names)) or "-"
+    texts = [escape(step.action), roles, render_status(step.status)]
     cells = [escape(step.id), *texts, *_format_numbers(step), _render_details(step)]
     mark = ' class="is-trouble"' if step.error else ""
     return f'<tr id="{step_anchor(step)}"{mark}>{render_cells(_STEP_COLUMNS, cells)}</tr>'

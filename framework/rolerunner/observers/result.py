@@ -94,6 +94,7 @@ def _describe_step(step: StepResult, starts: Mapping[str, float]) -> dict[str, A
         "id": step.id,
         "action": step.action,
         "role": step.role,
+        **({"roles": dict(step.roles)} if step.roles else {}),
         "status": step.status,
         "attempts": step.attempts,
         "seconds": step.seconds,

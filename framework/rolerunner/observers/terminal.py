@@ -144,7 +144,8 @@ class Terminal:
             STATUS_STYLES[result.status],
             (_SYMBOLS if self._has_unicode else _ASCII_SYMBOLS)[result.status],
         )
-        under = f" as {result.role}" if result.role else ""
+        names = " and ".join(result.role_names)
+        under = f" as {names}" if names else ""
         details = f"[dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/]"
         outputs = format_outputs(result)
         self._print_line(f"[{style}]{sign} {escape(result.id)}[/] {details} {outputs}")

@@ -41,7 +41,7 @@ def build_steps_table(result: RunResult) -> Table:
         error = to_safe_markup(step.error.type) if step.error else ""
         table.add_row(
             escape(step.id),
-            escape(step.role),
+            escape("\n".join(step.role_names)),
             f"[{STATUS_STYLES[step.status]}]{step.status}[/]",
             f"{step.seconds:.2f}",
             "" if count is None else f"{count:,}",

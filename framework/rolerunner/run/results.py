@@ -88,7 +88,15 @@ def unstarted_result(
     step: Step, status: StepStatus, failure: Optional[Failure] = None, *, reason: str = ""
 ) -> StepResult:
     """Returns the result of a step that did not start."""
-    return StepResult(step.id, step.action, step.role_name, status, error=failure, reason=reason)
+    return StepResult(
+        step.id,
+        step.action,
+        step.role_name,
+        status,
+        error=failure,
+        reason=reason,
+        roles=step.several_roles,
+    )
 
 
 def describe_failure(error: StepError) -> Failure:

@@ -55,6 +55,7 @@ def run_step(
         round(time.monotonic() - started, 3),
         work.outputs,
         failure,
+        roles=step.several_roles,
     )
     return state.record_result(step, result, scope, work.left)
 
