@@ -1,11 +1,13 @@
 """Measures distributed steps beside the same steps without Spark, on the cores of this machine.
 
 Each run has all works as steps: a list, a copy within S3 and one between two roles, a deletion,
-python.call with objects, and a copy of one large object between two roles. The first step starts
-the executors and is not counted. Wall time is that of the step; CPU time is that of all processes
-of the run while the step runs: this process, the JVMs, and the workers.
+python.call with objects, and a copy of one large object between two roles. Each work is done with
+a few and with many objects: the difference is the cost of an object, the rest the cost of a step.
+Before that each work is done once, which starts Spark, the executors and their workers, and has
+Java compile what Spark runs; that is a row of its own. CPU time is that of all processes of a run:
+this process, the JVMs, and the Python workers.
 
-python bench/spark.py [--objects 50000] [--large 4] [--delays 0 20] [--works copy list]
+python bench/spark.py [--objects 5000 20000] [--large 1 4] [--delays 0 20] [--works copy list]
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import operator
 import os
 import signal
 import statistics
@@ -38,49 +41,95 @@ ROLE = "arn:aws:iam::123456789012:role/r"
 """The role of which the null server returns sessions."""
 BETWEEN = "source_role: reader, target_role: writer"
 WORKS = {
-    "list": "action: s3.list, source: 's3://l-{list}-16384/', role: job",
-    "copy": "action: s3.copy, source: 's3://b-{objects}-16384/', role: job, "
+    "list": "action: s3.list, source: 's3://l-{count}-16384/', role: job",
+    "copy": "action: s3.copy, source: 's3://b-{count}-16384/', role: job, "
     "target: 's3://target-bucket/copy/'",
-    "relay": "action: s3.copy, source: 's3://b-{relay}-16384/', "
+    "relay": "action: s3.copy, source: 's3://b-{count}-16384/', "
     f"{BETWEEN}, target: 's3://target-bucket/relay/'",
-    "delete": "action: s3.delete, source: 's3://b-{objects}-16384/data/', role: job, "
-    "max_delete: {objects}",
+    "delete": "action: s3.delete, source: 's3://b-{count}-16384/data/', role: job, "
+    "max_delete: {count}",
     "call": "action: python.call, function: 'own.py:measure', role: job, "
-    "objects: '${{{{ steps.find.objects }}}}'",
-    "large": "action: s3.copy, source: 's3://b-1-{large}/data/obj-00000000.bin', "
+    "objects: '${{{{ steps.find_{count}.objects }}}}'",
+    "large": "action: s3.copy, source: 's3://b-1-{count}/data/obj-00000000.bin', "
     f"{BETWEEN}, target: 's3://target-bucket/large.bin'",
 }
-WARM = (
-    "action: s3.copy, source: 's3://b-1000-16384/', role: job, target: 's3://target-bucket/warm/'"
-)
-WARM_RELAY = (
-    f"action: s3.copy, source: 's3://b-100-16384/', {BETWEEN}, target: 's3://target-bucket/warm/'"
-)
-WARM_CALL = (
-    "action: python.call, function: 'own.py:measure_named', role: job, "
-    "objects: ['s3://b-1-1/a', 's3://b-1-1/b', 's3://b-1-1/c', 's3://b-1-1/d'], batch: 1"
-)
-FIND = "action: s3.list, source: 's3://b-{objects}-16384/', role: job"
+"""The step of each work, for a number of objects; for the bytes of a large one."""
+FIND = "action: s3.list, source: 's3://b-{count}-16384/', role: job"
+SCALE = {"list": 20, "copy": 1, "relay": 0.2, "delete": 5, "call": 5}
+"""The objects of a work for each of ``--objects``: a cheap work needs more to be measured."""
+FIRST = {
+    "list": 60_000, "copy": 2_000, "relay": 200, "delete": 4_000, "call": 4_000, "large": 300 << 20
+}  # fmt: skip
+"""The objects of the first step of a work."""
 OWN = """
 def measure(context, objects):
     return {"objects": len(objects), "bytes": sum(each["size"] for each in objects)}
-
-def measure_named(context, objects):
-    return {"objects": len(objects)}
 """
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
-class StepCost:
-    """Wall and CPU time of a step, in seconds; ``java`` is that part of the CPU time."""
+class Cost:
+    """Wall and CPU time in seconds; ``java`` and ``workers`` are parts of the CPU time."""
 
-    wall: float
-    cpu: float
-    java: float
+    wall: float = 0.0
+    cpu: float = 0.0
+    java: float = 0.0
+    workers: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*map(operator.add, astuple(self), astuple(other)))
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(*map(operator.sub, astuple(self), astuple(other)))
 
 
-def build_spec(works: Sequence[str], sizes: Mapping[str, int], distribute: str) -> str:
+@dataclass(frozen=True)
+class Run:
+    """The cost of all of a run, and those of its steps by their ids."""
+
+    whole: Cost
+    steps: Mapping[str, Cost]
+
+    def cost_of_start(self) -> Cost:
+        """Returns the cost of all but the steps that are measured."""
+        return self.whole - sum(
+            (cost for id_, cost in self.steps.items() if id_.startswith(("few-", "many-"))), Cost()
+        )
+
+
+@dataclass(frozen=True)
+class Line:
+    """The median costs of a work with few and with many objects, and the difference of these."""
+
+    few: Cost
+    many: Cost
+    count: int
+    more: int
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], work: str, counts: Sequence[int]) -> Line:
+        few, many = (
+            find_median([run.steps[f"{size}-{work}"] for run in runs]) for size in ("few", "many")
+        )
+        return cls(few, many, counts[0], counts[1] - counts[0])
+
+    @property
+    def each(self) -> float:
+        """CPU seconds of one more object; of one more byte of a large one."""
+        return (self.many.cpu - self.few.cpu) / self.more
+
+    @property
+    def fixed(self) -> float:
+        """CPU seconds of the step whatever the number of its objects."""
+        return self.few.cpu - self.each * self.count
+
+
+def find_median(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(statistics.median(values) for values in zip(*map(astuple, costs))))
+
+
+def build_spec(works: Mapping[str, Sequence[int]], distribute: str) -> str:
     """Returns a spec with the works as steps, one after the other."""
     lines = [
         "version: 1",
@@ -88,22 +137,19 @@ def build_spec(works: Sequence[str], sizes: Mapping[str, int], distribute: str) 
         "max_parallel: 1",
         f"roles: {{reader: '{ROLE}', writer: {{arn: '{ROLE}', session_name: writer}}}}",
         "steps:",
-        f"  - {{id: warm, {WARM}{distribute}}}",
-        f"  - {{id: warm2, {WARM_RELAY}{distribute}}}",
-        f"  - {{id: find, {FIND.format(**sizes)}}}",
-        f"  - {{id: warm3, {WARM_CALL}{distribute}}}",
     ]
-    lines += [f"  - {{id: {work}, {WORKS[work].format(**sizes)}{distribute}}}" for work in works]
+    if "call" in works:
+        finds = (FIRST["call"], *works["call"])
+        lines += [f"  - {{id: find_{count}, {FIND.format(count=count)}}}" for count in finds]
+    for number, size in enumerate(("first", "few", "many")):
+        for work, counts in works.items():
+            step = WORKS[work].format(count=(FIRST[work], *counts)[number])
+            lines.append(f"  - {{id: {size}-{work}, {step}{distribute}}}")
     return "\n".join(lines) + "\n"
 
 
-def measure_run(
-    python: Path, server: str, spec: str, executors: int, framework: str, counts: Mapping[str, int]
-) -> dict[str, StepCost]:
-    """Returns the costs of the steps of one run.
-
-    Ends the program if the run fails, or if a step has another count than ``counts`` says.
-    """
+def measure_run(python: Path, server: str, spec: str, executors: int, framework: str) -> Run:
+    """Runs the spec. Ends the program if it fails, or if a step has another count than it says."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "job.yaml").write_text(spec)
@@ -121,6 +167,7 @@ def measure_run(
         }  # fmt: skip
         command = [str(python), "-m", "rolerunner", "run", "job.yaml", "--log-format", "json"]
         with (folder / "log").open("wb") as log:
+            started_at = time.time()
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -134,26 +181,32 @@ def measure_run(
         text = (folder / "log").read_text()
         if status:
             raise SystemExit(text[-3000:])
-        return dict(_read_costs(text, meter, counts))
+        return Run(meter.measure(started_at, time.time()), dict(_read_costs(text, meter)))
 
 
-def _read_costs(
-    log: str, meter: _SessionMeter, counts: Mapping[str, int]
-) -> Iterator[tuple[str, StepCost]]:
+def _read_costs(log: str, meter: _SessionMeter) -> Iterator[tuple[str, Cost]]:
     starts: dict[str, float] = {}
     for line in log.splitlines():
         event = json.loads(line) if line.startswith("{") else {}
         if event.get("event") == "step_started":
             starts[event["step"]] = _parse_time(event["timestamp"])
         elif event.get("event") == "step_finished":
-            start, end = starts[event["step"]], _parse_time(event["timestamp"])
-            outputs = event["outputs"]
-            count = outputs.get("count", outputs.get("objects"))
-            if count != counts.get(event["step"], count):
-                raise SystemExit(f"{event['step']}: {outputs}")
-            before, after = meter.cpu_at(start), meter.cpu_at(end)
-            cost = StepCost(event["seconds"], after[0] - before[0], after[1] - before[1])
-            yield event["step"], cost
+            step, outputs = event["step"], event["outputs"]
+            _COUNTS.setdefault(step, set()).add(outputs.get("count", outputs.get("objects")))
+            cost = meter.measure(starts[step], _parse_time(event["timestamp"]))
+            yield step, replace(cost, wall=event["seconds"])
+
+
+_COUNTS: dict[str, set[int]] = {}
+"""The counts of objects that the steps of all runs have had."""
+
+
+def check_counts(works: Mapping[str, Sequence[int]]) -> None:
+    """Ends the program if a step had another count of objects than its work."""
+    for work, counts in works.items():
+        for size, count in zip(("few", "many"), (1, 1) if work == "large" else counts):
+            if _COUNTS[f"{size}-{work}"] != {count}:
+                raise SystemExit(f"{size}-{work}: {_COUNTS[f'{size}-{work}']}")
 
 
 def _parse_time(text: str) -> float:
@@ -165,9 +218,9 @@ class _SessionMeter(threading.Thread):
 
     def __init__(self, session: int) -> None:
         super().__init__(daemon=True)
-        self._session = str(session)
+        self._session = session
         self._over = threading.Event()
-        self._samples = [(0.0, (0.0, 0.0))]
+        self._samples = [(0.0, Cost())]
         self.start()
 
     def run(self) -> None:
@@ -178,31 +231,49 @@ class _SessionMeter(threading.Thread):
         self._over.set()
         self.join()
 
-    def cpu_at(self, moment: float) -> tuple[float, float]:
-        """Returns the CPU seconds of the first sample after a moment: all, and those of Java."""
-        return next((cpu for time_, cpu in self._samples if time_ >= moment), self._samples[-1][1])
+    def measure(self, start: float, end: float) -> Cost:
+        """Returns the cost from the first sample after a moment to the first one after another."""
+        before, after = (
+            next((cost for at, cost in self._samples if at >= moment), self._samples[-1][1])
+            for moment in (start, end)
+        )
+        return replace(after - before, wall=end - start)
 
-    def _read_total(self) -> tuple[float, float]:
+    def _read_total(self) -> Cost:
         """Returns the CPU time of all processes, and of those that they have waited for."""
-        ticks = java = 0
+        cpu = java = workers = 0.0
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 name, _, rest = stat.read_text().rpartition(")")
             except OSError:
                 continue
             fields = rest.split()
-            if fields[3] == self._session:
-                used = sum(map(int, fields[11:15]))
-                ticks += used
-                java += used if name.endswith("(java") else 0
-        return ticks / _TICKS, java / _TICKS
+            if fields[3] == str(self._session):
+                used = sum(map(int, fields[11:15])) / _TICKS
+                cpu += used
+                if name.endswith("(java"):
+                    java += used
+                elif stat.parent.name != str(self._session):
+                    workers += used
+        return Cost(0.0, cpu, java, workers)
+
+
+def choose_counts(options: argparse.Namespace) -> dict[str, tuple[int, int]]:
+    """Returns few and many objects for each work."""
+    few, many = (
+        {
+            work: int(large * (1 << 30)) if work == "large" else int(count * SCALE[work])
+            for work in options.works
+        }
+        for count, large in zip(options.objects, options.large)
+    )
+    return {work: (few[work], many[work]) for work in few}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, default=50_000)
-    parser.add_argument("--list", type=int, default=500_000, help="keys to list")
-    parser.add_argument("--large", type=float, default=4, help="GiB of the large object")
+    parser.add_argument("--objects", type=int, nargs=2, default=[5_000, 20_000])
+    parser.add_argument("--large", type=float, nargs=2, default=[1, 4], help="GiB")
     parser.add_argument("--works", nargs="+", choices=list(WORKS), default=list(WORKS))
     parser.add_argument("--executors", type=int, nargs="+", default=[2])
     parser.add_argument("--rounds", type=int, default=1)
@@ -213,51 +284,49 @@ def main() -> None:
     python = python_with_spark()
     if python is None:
         raise SystemExit("Python 3.11 and Java are needed")
-    sizes = {
-        "objects": options.objects,
-        "relay": options.objects // 5,
-        "list": options.list,
-        "large": int(options.large * (1 << 30)),
-    }
-    counts = {
-        "list": options.list,
-        "relay": sizes["relay"],
-        "large": 1,
-        **dict.fromkeys(("copy", "delete", "call"), options.objects),
-    }
-    print(f"{sizes}; {os.cpu_count()} cores for all\n")
-    print("| ms | work | no Spark, s (CPU) | executors | Spark, s (CPU, Java's) | wall | CPU |")
-    print("|---:|---|---:|---:|---:|---:|---:|")
+    works = choose_counts(options)
+    print(f"{works}; {os.cpu_count()} cores for all; CPU seconds, and milliseconds of wall time\n")
+    print(
+        "| delay, ms | work | executors | no Spark: step | + 1,000 | Spark: step | + 1,000 "
+        "| ratio of + 1,000 | many: no Spark | Spark (JVMs, workers) | ratio | ratio of wall |"
+    )
+    print(f"|{'---|' * 12}")
     with tempfile.TemporaryDirectory() as name:
         null_server.build(Path(name))
         for delay in options.delays:
             setting = replace(null_server.HTTP, delay=delay)
-            runs: dict[int, list[dict[str, StepCost]]] = {}
+            runs: dict[int, list[Run]] = {}
             with null_server.serving(Path(name), setting) as server:
                 for count in (0, *options.executors) * options.rounds:
-                    distribute = ", distribute: spark" if count else ""
-                    spec = build_spec(options.works, sizes, distribute)
+                    spec = build_spec(works, ", distribute: spark" if count else "")
                     runs.setdefault(count, []).append(
-                        measure_run(python, server.url, spec, count or 1, options.framework, counts)
+                        measure_run(python, server.url, spec, count or 1, options.framework)
                     )
-            for work in options.works:
-                plain = _find_median(runs[0], work)
+            check_counts(works)
+            for work, counts in works.items():
+                plain = Line.of(runs[0], work, counts)
                 for count in options.executors:
-                    print(_format_row(delay, work, plain, count, _find_median(runs[count], work)))
+                    print(
+                        _format_row(delay, work, count, plain, Line.of(runs[count], work, counts))
+                    )
+            for count, ended in runs.items():
+                start = find_median([run.cost_of_start() for run in ended])
+                print(f"\nStart and first steps with {count} executors: {_format_cost(start)}")
 
 
-def _find_median(runs: Sequence[Mapping[str, StepCost]], work: str) -> StepCost:
-    costs = [run[work] for run in runs]
-    return StepCost(*(statistics.median(values) for values in zip(*map(astuple, costs))))
-
-
-def _format_row(delay: int, work: str, plain: StepCost, count: int, spark: StepCost) -> str:
-    ratios = spark.wall / max(plain.wall, 0.001), spark.cpu / max(plain.cpu, 0.01)
+def _format_row(delay: int, work: str, executors: int, plain: Line, spark: Line) -> str:
+    unit = 1 << 30 if work == "large" else 1000
+    wall = spark.many.wall / max(plain.many.wall, 0.001)
     return (
-        f"| {delay} | {work} | {plain.wall:.2f} ({plain.cpu:.1f}) | {count} "
-        f"| {spark.wall:.2f} ({spark.cpu:.1f}, {spark.java:.1f}) "
-        f"| {ratios[0]:.2f} | {ratios[1]:.1f} |"
+        f"| {delay} | {work} | {executors} | {plain.fixed:.2f} | {plain.each * unit:.4f} "
+        f"| {spark.fixed:.2f} | {spark.each * unit:.4f} | {spark.each / plain.each:.2f} "
+        f"| {plain.many.cpu:.2f} | {_format_cost(spark.many)} "
+        f"| {spark.many.cpu / plain.many.cpu:.2f} | {wall:.2f} |"
     )
+
+
+def _format_cost(cost: Cost) -> str:
+    return f"{cost.cpu:.2f} ({cost.java:.2f}, {cost.workers:.2f})"
 
 
 if __name__ == "__main__":

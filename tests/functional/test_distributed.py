@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox, wiring
+from rolerunner.actions import function_batches
 from rolerunner.errors import RoleRefused, StepError
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
@@ -21,7 +22,12 @@ from rolerunner.sessions.identity import JobIdentity
 from rolerunner.spark import requirements
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo
-from rolerunner.storage.workers import distributed_listing, distributed_parts, distributed_tasks
+from rolerunner.storage.workers import (
+    distributed_listing,
+    distributed_parts,
+    distributed_tasks,
+    timed_tasks,
+)
 from rolerunner.storage.workers.distributed import Distribution
 from rolerunner.storage.workers.worker_setup import WorkerSetup
 from tests.conftest import identity_of
@@ -99,6 +105,8 @@ def pool(
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setenv("AWS_REGION", aws.region)
     monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
+    monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 5)
+    monkeypatch.setattr(timed_tasks, "MAX_ITEMS_PER_TASK", 20)
     monkeypatch.setattr(distributed_listing, "KEYS_PER_TASK", 7)
     monkeypatch.setattr(distributed_listing, "KEYS_LISTED_HERE", 3)
     workers = InProcess(2)
@@ -216,10 +224,16 @@ def test_a_copy_between_two_roles_a_move_and_a_deletion(
     assert (gone.outputs["count"], keys(s3, "ours")) == (COUNT, [])
 
 
-@pytest.mark.parametrize("if_exists", ["overwrite", "fail"])
+@pytest.mark.parametrize(("if_exists", "seconds"), [("overwrite", 1), ("fail", 1), ("fail", 0)])
 def test_what_a_worker_did_before_it_died_is_not_done_again(
-    if_exists: str, s3: dict[str, Any], step: Any, pool: InProcess
+    if_exists: str,
+    seconds: int,
+    s3: dict[str, Any],
+    step: Any,
+    pool: InProcess,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(distributed_tasks, "TASK_SECONDS", seconds)
     objects = [f"s3://theirs/in/{number:03d}.csv" for number in range(40)]
     pool._dies = set(range(100))
     fields = {
@@ -232,6 +246,33 @@ def test_what_a_worker_did_before_it_died_is_not_done_again(
     assert (copied.status, copied.outputs["count"]) == ("succeeded", 40)
     versions = s3["kept"].list_object_versions(Bucket="kept")["Versions"]
     assert len(versions) == 40
+
+
+def test_tasks_without_time_leave_nothing_out_and_nothing_twice(
+    s3: dict[str, Any],
+    step: Any,
+    pool: InProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each task does its first objects, gives back the rest, and begins none of these."""
+    monkeypatch.setattr(distributed_tasks, "TASK_SECONDS", 0)
+    monkeypatch.setattr(function_batches, "TASK_SECONDS", 0)
+    monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 50)
+    pool._dies = {3}
+    fields = {"source": "s3://theirs/in/", "source_role": READER, "distribute": "spark"}
+    copied = step("s3.copy", target="s3://kept/in/", target_role="job", **fields)
+    assert (copied.status, copied.outputs["count"]) == ("succeeded", COUNT)
+    assert len(s3["kept"].list_object_versions(Bucket="kept")["Versions"]) == COUNT
+    before = pool.parts
+    (tmp_path / "own.py").write_text(
+        "def count(context, objects):\n    return {'objects': len(objects)}\n"
+    )
+    objects = [f"s3://theirs/in/{number}" for number in range(COUNT)]
+    function = {"function": "own.py:count", "objects": objects, "batch": 7}
+    called = step("python.call", role="job", distribute="spark", **function)
+    assert called.outputs == {"objects": COUNT}
+    assert pool.parts - before >= COUNT // 7
 
 
 def test_failures_come_back_with_their_reasons(s3: dict[str, Any], step: Any) -> None:
@@ -280,8 +321,9 @@ def wrong(context, objects):
 
 @pytest.mark.parametrize("where", [{}, {"distribute": "spark"}], ids=["here", "spread"])
 def test_a_function_is_called_for_batches_and_its_numbers_are_added_up(
-    where: Any, pool: InProcess, tmp_path: Path
+    where: Any, pool: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(function_batches, "TASK_SECONDS", 0)  # each batch in a task of its own
     (tmp_path / "own.py").write_text(FUNCTION)
     (tmp_path / "job.yaml").write_text(
         "version: 1\n"

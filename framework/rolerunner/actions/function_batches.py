@@ -1,7 +1,6 @@
 """Calls of a user's function for batches of objects, on another machine."""
 
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from rolerunner.selection.manifest import ObjectList
 from rolerunner.storage.object_lines import parse_object_lines, split_lines
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
+from rolerunner.storage.workers.timed_tasks import TASK_SECONDS, TimedItems
 from rolerunner.storage.workers.worker_setup import WorkerSetup
 
 
@@ -45,12 +45,21 @@ class StepDescription:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The results of some batches, added up, and their log messages."""
+    """The results of some batches, added up, and their log messages.
+
+    ``rest`` are the objects, or the lines of the list, for which the function was not called.
+    """
 
     objects: int
     returned: Mapping[str, Any]
     notes: list[tuple[str, str, Mapping[str, Any]]]
     seconds: float
+    rest: Sequence[Any] = ()
+
+    def list_entries(self) -> Iterator[tuple[Any, int]]:
+        """Yields the rest as it was before the task: lines as bytes. Their sizes are left out."""
+        for entry in self.rest:
+            yield f"{entry}\n".encode("ascii") if isinstance(entry, str) else entry, 0
 
 
 @dataclass(frozen=True)
@@ -60,14 +69,21 @@ class ListedLines:
     lines: bytes
     listed: ObjectList
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        lines = split_lines(self.lines.decode("ascii"))
+    def split(self) -> list[str]:
+        """Returns the lines."""
+        return split_lines(self.lines.decode("ascii"))
+
+    def read(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yields the objects of some of the lines."""
         return map(self.listed.describe, parse_object_lines(lines))
 
 
 @dataclass(frozen=True)
 class FunctionBatches:
-    """Calls of the function on another machine, for one batch of objects after the other."""
+    """Calls of the function on another machine, for one batch of objects after the other.
+
+    When the time of a task is over, the rest is returned.
+    """
 
     function: str
     arguments: Mapping[str, Any]
@@ -79,14 +95,14 @@ class FunctionBatches:
     def __call__(self, again: bool) -> BatchResult:
         """Calls the function. Raises StepError."""
         del again  # the function is told nothing of it: it must bear being called twice
-        start = time.monotonic()
+        timed, items = self._begin()
         notes: list[tuple[str, str, Mapping[str, Any]]] = []
         with tempfile.TemporaryDirectory(prefix="rolerunner-") as folder:
             context = self._build_context(Path(folder), notes)
             function = load_function(self.function, context)
             count = 0
             returned: Mapping[str, Any] = {}
-            for objects in divide_batches(self.objects, self.batch):
+            for objects in divide_batches(items, self.batch):
                 arguments = {**self.arguments, "objects": objects}
                 numbers = call_function(self.function, function, arguments, context)
                 returned = add_outputs(self.function, returned, numbers)
@@ -94,7 +110,16 @@ class FunctionBatches:
         redacted = [
             (level, redact_text(message), redact(dict(values))) for level, message, values in notes
         ]
-        return BatchResult(count, returned, redacted, time.monotonic() - start)
+        return BatchResult(count, returned, redacted, timed.elapsed(), timed.list_rest())
+
+    def _begin(self) -> tuple[TimedItems[Any], Iterable[dict[str, Any]]]:
+        """Returns the entries of the task, and the objects of them for which there is time."""
+        timed: TimedItems[Any]
+        if isinstance(self.objects, ListedLines):
+            timed = TimedItems(self.objects.split(), TASK_SECONDS, self.batch)
+            return timed, self.objects.read(timed)
+        timed = TimedItems(self.objects, TASK_SECONDS, self.batch)
+        return timed, timed
 
     def _build_context(
         self, folder: Path, notes: list[tuple[str, str, Mapping[str, Any]]]

@@ -51,7 +51,7 @@ class SparkTaskRunner:
         return max(int(slots) or int(self.context.defaultParallelism), 1)
 
     def run(
-        self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
+        self, waves: Iterable[Optional[Sequence[bytes]]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
         """Runs each wave as a Spark job, in a job group of its own."""
         run = _JobGroup(self.context, what)
@@ -60,7 +60,7 @@ class SparkTaskRunner:
             try:
                 for wave in waves:
                     if not wave:
-                        yield []
+                        yield run.wait_for_results(cancel) if wave is None else []
                         continue
                     threads.submit(run.run_wave, wave).add_done_callback(run.on_wave_ended)
                     run.in_flight += 1

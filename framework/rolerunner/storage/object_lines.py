@@ -182,6 +182,10 @@ class ItemBlocks:
     def read_lines(self) -> Iterator[tuple[bytes, int]]:
         """Yields each line, and the size of its object."""
         with self.path.open("rb", buffering=1 << 16) as lines:
-            for line in lines:
-                found = _SIZE.search(line)
-                yield line, int(found.group(1)) if found else 0
+            yield from map(measure_line, lines)
+
+
+def measure_line(line: bytes) -> tuple[bytes, int]:
+    """Returns a line and the size of its object."""
+    found = _SIZE.search(line)
+    return line, int(found.group(1)) if found else 0

@@ -13,7 +13,7 @@ from rolerunner.errors import StepError
 from rolerunner.spark.pool import SparkTaskRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ABORTED = (
     "Job aborted due to stage failure: Task 0 in stage 0.0 failed 4 times, most recent failure: "
@@ -122,6 +122,20 @@ def test_waves_fly_two_at_a_time_and_all_come_back() -> None:
     assert run(collect, waves=20) == [[b"part"]] * 20
     assert len(flying) == 20
     assert SparkTaskRunner(Context(collect)).slots() == 3
+
+
+def test_a_wave_that_depends_on_results_waits_for_them() -> None:
+    results: list[Any] = []
+
+    def create_waves() -> Iterator[list[bytes] | None]:
+        yield [b"part"]
+        while not results:
+            yield None
+
+    runner = SparkTaskRunner(Context(lambda wave: [*wave]))
+    for result in runner.run(create_waves(), Cancel(), "work"):
+        results.append(result)
+    assert results == [[b"part"]]
 
 
 def test_a_stop_cancels_the_jobs_and_waits_for_none() -> None:

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, Union
+from typing import Annotated, Any, ClassVar, Optional, TypeVar, Union
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
@@ -19,11 +19,7 @@ from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.field_types import DYNAMIC, FOLDER, PACKAGES, PACKAGES_PRESENT, json_form
 
-if TYPE_CHECKING:
-    from rolerunner.actions.function_batches import ListedLines
-    from rolerunner.storage.workers.distributed_tasks import TaskSizes
-    from rolerunner.storage.workers.protocol import TaskRunner
-
+T = TypeVar("T")
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _MAX_PATHS = 10_000
 """Paths that a function returned and that a resumed run compares."""
@@ -164,10 +160,14 @@ class PythonCall(DistributionFields, Action):
         """Yields the size of each batch and what the function returned. Raises StepError."""
         from rolerunner.actions.function_batches import (  # noqa: PLC0415 - as above
             FunctionBatches,
+            ListedLines,
             StepDescription,
             divide_batches,
         )
-        from rolerunner.storage.workers.distributed_tasks import TaskSizes  # noqa: PLC0415
+        from rolerunner.storage.workers.timed_tasks import (  # noqa: PLC0415 - as above
+            TaskFeed,
+            TaskSizes,
+        )
 
         cluster = context.open_distribution(self.distribute)
         rest, done = None, 0
@@ -190,40 +190,27 @@ class PythonCall(DistributionFields, Action):
             else:
                 measured.report_end(done)
                 return
-        place, about = cluster.prepare_setup(), StepDescription.of(context)
-        sizes = TaskSizes(self._count_objects(), self.batch, self.batch, drawn=done)
-        tasks = (
-            FunctionBatches(self.function, self.arguments, objects, self.batch, about, place)
-            for objects in self._divide_objects(sizes, cluster.pool, rest)
+        setup, about = cluster.prepare_setup(), StepDescription.of(context)
+        listed = self.objects if rest is None and isinstance(self.objects, ObjectList) else None
+        feed = TaskFeed(
+            _read_lines(listed) if listed is not None else _pair(rest or self._iterate_objects()),
+            TaskSizes(self._count_objects(), self.batch, drawn=done),
+            cluster.pool.slots,
         )
-        # one after the other: how many objects a task gets depends on the time of earlier ones
-        waves = ([task] for task in tasks)
+
+        def create_task(entries: Sequence[Any]) -> FunctionBatches:
+            objects = ListedLines(b"".join(entries), listed) if listed is not None else entries
+            return FunctionBatches(self.function, self.arguments, objects, self.batch, about, setup)
+
+        waves = feed.create_waves(create_task)
         for results in cluster.run(
             waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
         ):
             for worker_note in (line for result in results for line in result.notes):
                 context.note(*worker_note)
             for result in results:
-                sizes.add_task(result.objects, result.seconds)
+                feed.add_result(result.objects, result.seconds, result.list_entries())
                 yield result.objects, result.returned
-
-    def _divide_objects(
-        self, sizes: "TaskSizes", pool: "TaskRunner", rest: Optional[Iterator[dict[str, Any]]]
-    ) -> Iterator[Union["ListedLines", Sequence[dict[str, Any]]]]:
-        """Yields the objects of each task, whole batches of them; all, or the ``rest``."""
-        from rolerunner.actions.function_batches import ListedLines  # noqa: PLC0415 - as above
-
-        listed = self.objects
-        if rest is not None or not isinstance(listed, ObjectList):
-            items = self._iterate_objects() if rest is None else rest
-            while objects := list(islice(items, sizes.choose(pool.slots()))):
-                sizes.drawn += len(objects)
-                yield objects
-            return
-        with listed.path.open("rb") as lines:
-            while drawn := list(islice(lines, sizes.choose(pool.slots()))):
-                sizes.drawn += len(drawn)
-                yield ListedLines(b"".join(drawn), listed)
 
     def _count_objects(self) -> int:
         return len(self.objects) if isinstance(self.objects, (ObjectList, list)) else 0
@@ -237,6 +224,16 @@ class PythonCall(DistributionFields, Action):
             {"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""}
             for uri in uris
         )
+
+
+def _pair(items: Iterable[T]) -> Iterator[tuple[T, int]]:
+    """Pairs items of tasks with bytes of their objects, which do not matter to a function."""
+    return ((item, 0) for item in items)
+
+
+def _read_lines(listed: ObjectList) -> Iterator[tuple[bytes, int]]:
+    with listed.path.open("rb") as lines:
+        yield from _pair(lines)
 
 
 def _iter_texts(value: Any) -> Iterator[str]:

@@ -23,6 +23,7 @@ from rolerunner.storage.object_lines import (
     ItemBlocks,
     ListedBlock,
     OutcomeBlock,
+    measure_line,
     pack_outcomes,
     parse_object_lines,
 )
@@ -41,12 +42,13 @@ from rolerunner.storage.protocol import (
     UploadStream,
 )
 from rolerunner.storage.tuning import Tuning
-from rolerunner.storage.workers import distributed_listing
+from rolerunner.storage.workers import distributed_listing, timed_tasks
 from rolerunner.storage.workers import distributed_parts as parts
 from rolerunner.storage.workers import distributed_tasks as tasks
 from rolerunner.storage.workers.distributed_listing import DistributedListing, split_rest
 from rolerunner.storage.workers.distributed_tasks import BlockTask, DistributedTask, OperationTask
 from rolerunner.storage.workers.protocol import choose_wave_size
+from rolerunner.storage.workers.timed_tasks import TaskFeed, TaskSizes
 from rolerunner.storage.workers.worker_setup import WorkerSetup, open_worker_storage
 
 if TYPE_CHECKING:
@@ -90,13 +92,13 @@ class Distribution:
         return self.setup.with_jitter(self.pool.slots())
 
     def run(
-        self, waves: Iterable[Sequence[DistributedTask]], cancel: Cancel, what: str
+        self, waves: Iterable[Optional[Sequence[DistributedTask]]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
         """Runs waves of tasks and yields their results.
 
         Raises StepError, also for tasks that cannot be pickled.
         """
-        return self.pool.run((tasks.pickle_tasks(wave) for wave in waves), cancel, what)
+        return self.pool.run(map(tasks.pickle_wave, waves), cancel, what)
 
 
 @dataclass(frozen=True)
@@ -325,24 +327,27 @@ class DistributedStorage:
     ) -> Iterator[OutcomeBlock]:
         """Runs an operation on items that workers make, and yields their outcomes in blocks."""
         multiple = tasks.KEYS_PER_DELETION if method == "delete" else 1
-        sizes = tasks.TaskSizes(blocks.count, multiple)
+        first = timed_tasks.MAX_ITEMS_PER_TASK if method == "delete" else timed_tasks.FIRST_ITEMS
+        sizes = TaskSizes(blocks.count, multiple, first)
         started_at = _format_now()
 
         least = parts.choose_spread_size(blocks.size, self.pool.slots())
         large: deque[Copy] = deque()
 
-        def create_task(lines: bytes) -> DistributedTask:
+        def create_task(lines: Sequence[bytes]) -> DistributedTask:
             return BlockTask(
-                self, method, lines, blocks.make_items, blocks.bucket, arguments, options,
+                self, method, b"".join(lines), blocks.make_items, blocks.bucket, arguments, options,
                 started_at,
             )  # fmt: skip
 
         lines = self._set_lines_apart(blocks, method, least, large)
-        waves = self._create_block_waves(lines, sizes, create_task)
+        feed = TaskFeed(lines, sizes, self._share_pacer)
+        waves = map(tasks.pickle_wave, feed.create_waves(create_task))
         is_copy = method in ("copy", "relay")
         for results in self.pool.run(waves, cancel, f"rolerunner: {method} as {self.role}"):
             for result in results:
-                sizes.add_task(result.block.count, result.seconds)
+                rest = map(measure_line, result.rest.splitlines(keepends=True))
+                feed.add_result(result.block.count, result.seconds, rest)
                 if is_copy:
                     self.pacer.report_bytes(result.block.bytes)
                 yield result.block
@@ -363,26 +368,10 @@ class DistributedStorage:
             else:
                 yield line, size
 
-    def _create_block_waves(
-        self,
-        lines: Iterator[tuple[bytes, int]],
-        sizes: tasks.TaskSizes,
-        create_task: Callable[[bytes], DistributedTask],
-    ) -> Iterator[Sequence[bytes]]:
-        """Yields small waves of pickled tasks, several of which run at once."""
-        held: list[tuple[bytes, int]] = []
-        while True:
-            slots = self.pacer.shares = self.pool.slots()
-            wave: list[DistributedTask] = []
-            while len(wave) < choose_wave_size(slots):
-                drawn, _ = tasks.draw_lines(lines, sizes.choose(slots), held)
-                if not drawn:
-                    break
-                sizes.drawn += len(drawn)
-                wave.append(create_task(b"".join(drawn)))
-            if not wave:
-                return
-            yield tasks.pickle_tasks(wave)
+    def _share_pacer(self) -> int:
+        """Divides the limits of rates among the tasks that run at once; returns their number."""
+        self.pacer.shares = slots = self.pool.slots()
+        return slots
 
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
         """Lists a folder."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import math
 import pickle
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
@@ -24,6 +22,7 @@ from rolerunner.storage.object_lines import (
 )
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.workers.protocol import run_operation
+from rolerunner.storage.workers.timed_tasks import TASK_SECONDS, TimedItems
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
@@ -35,17 +34,9 @@ some of it.
 """
 
 OBJECTS_PER_TASK = 500
-"""Objects of a task whose size is not chosen by the time that earlier tasks took."""
+"""Objects of a task that has no limit of time."""
 KEYS_PER_DELETION = 1000
 """A task of a deletion is one or more DeleteObjects requests of so many keys."""
-TASK_SECONDS = 1.0
-"""Time that a task takes if its size is chosen by time: progress is reported as often."""
-_MAX_GROWTH = 4
-"""The factor by which a task may have more objects than any task before it."""
-MAX_OBJECTS_PER_TASK = 20_000
-"""Such a task and its outcomes take some 20 MB of a worker's memory."""
-MAX_TASK_BYTES = 256 << 20
-"""Bytes of objects after which a task has no more of them, unless it has one object alone."""
 BYTES_PER_SLOT = 1 << 30
 """A wave ends at so many bytes for each slot, so that large objects show progress too."""
 BYTES_PER_REQUEST = 256 << 10
@@ -62,13 +53,18 @@ def pickle_tasks(tasks: Sequence[DistributedTask]) -> list[bytes]:
         raise StepError(message, hint=hint, type="NotShipped") from None
 
 
+def pickle_wave(wave: Optional[Sequence[DistributedTask]]) -> Optional[list[bytes]]:
+    """Pickles each task of a wave, if there is one. Raises StepError."""
+    return None if wave is None else pickle_tasks(wave)
+
+
 @dataclass(frozen=True)
 class OperationTask:
     """One storage operation over a part of its items."""
 
     storage: Storage
     method: str
-    items: Sequence[Any]
+    items: Iterable[Any]
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
     started_at: str
@@ -84,7 +80,7 @@ class OperationTask:
         cancel = Cancel()
         items = self.items
         if again and self.method in ("copy", "relay"):
-            items = [prepare_retry(item) for item in self._find_completed(cancel)]
+            items = map(prepare_retry, self._find_completed(list(self.items), cancel))
         outcomes = list(
             run_operation(self.storage, self.method, items, self.arguments, cancel, self.options)
         )
@@ -93,14 +89,14 @@ class OperationTask:
                 redact_error(outcome.error)
         return outcomes
 
-    def _find_completed(self, cancel: Cancel) -> list[Union[Copy, Outcome]]:
+    def _find_completed(self, items: Sequence[Copy], cancel: Cancel) -> list[Union[Copy, Outcome]]:
         """Returns the copies, as outcomes where a worker completed them before it died.
 
         They are not made again, since a bucket may keep versions.
         """
-        targets = [item.target for item in self.items]
+        targets = [item.target for item in items]
         heads = {head.uri: head.info for head in self.storage.head_many(targets, cancel)}
-        return [self._get_outcome(item, heads.get(item.target)) or item for item in self.items]
+        return [self._get_outcome(item, heads.get(item.target)) or item for item in items]
 
     def _get_outcome(self, item: Copy, existing: Optional[ObjectInfo]) -> Optional[Outcome]:
         if existing is None or item.info is None or existing.modified < self.started_at:
@@ -119,10 +115,11 @@ class OperationTask:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """The outcomes of a task, and the seconds that it took."""
+    """The outcomes of a task, the seconds that it took, and the lines that it has not begun."""
 
     block: OutcomeBlock
     seconds: float
+    rest: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -139,72 +136,20 @@ class BlockTask:
     started_at: str
 
     def __call__(self, again: bool) -> BlockResult:
-        """Runs the task. ``again`` is as of ``OperationTask``."""
-        start = time.monotonic()
+        """Runs the task until its time is over. ``again`` is as of ``OperationTask``.
+
+        With ``again`` it does all, since a worker that died may have done any of it.
+        """
+        multiple = KEYS_PER_DELETION if self.method == "delete" else 1
         lines = split_lines(self.lines.decode("ascii"))
-        items = list(self.make_items(parse_object_lines(lines)))
+        timed = TimedItems(lines, math.inf if again else TASK_SECONDS, multiple)
+        items = self.make_items(parse_object_lines(timed))
         task = OperationTask(
             self.storage, self.method, items, self.arguments, self.options, self.started_at
         )
         block = pack_outcomes(task(again), self.bucket)
-        return BlockResult(block, time.monotonic() - start)
-
-
-@dataclass
-class TaskSizes:
-    """Chooses how many objects a task gets, so that it takes about ``TASK_SECONDS``.
-
-    ``total`` is the number of objects of all tasks, ``multiple`` what a task's number is rounded
-    up to, and ``first`` the number before any task has ended.
-    """
-
-    total: int
-    multiple: int = 1
-    first: int = field(default_factory=lambda: OBJECTS_PER_TASK)
-    drawn: int = 0
-    _count: int = 0
-    _largest: int = 0
-    _seconds: float = 0.0
-
-    def add_task(self, count: int, seconds: float) -> None:
-        """Adds a task that has ended."""
-        self._count += count
-        self._seconds += seconds
-        self._largest = max(self._largest, count)
-
-    def choose(self, slots: int) -> int:
-        """Returns the number of objects of the next task.
-
-        Tasks become smaller towards the end, so that all slots end at about the same time.
-        """
-        wanted = self.first
-        if self._count:
-            rate = self._count / max(self._seconds, 0.001)
-            wanted = min(round(rate * TASK_SECONDS), self._largest * _MAX_GROWTH)
-        fair = -(-(self.total - self.drawn) // (2 * slots))
-        least = min(self.first, wanted)
-        chosen = min(wanted, max(fair, least), MAX_OBJECTS_PER_TASK)
-        return -(-max(chosen, 1) // self.multiple) * self.multiple
-
-
-def draw_lines(
-    lines: Iterator[tuple[bytes, int]], count: int, held: list[tuple[bytes, int]]
-) -> tuple[list[bytes], int]:
-    """Draws the lines of one task, and the bytes of their objects.
-
-    A line that would make the task too large goes to ``held`` and is drawn first the next time.
-    """
-    drawn: list[bytes] = []
-    size = 0
-    for line, of_object in chain(iter([held.pop()] if held else []), lines):
-        if drawn and size + of_object > MAX_TASK_BYTES:
-            held.append((line, of_object))
-            break
-        drawn.append(line)
-        size += of_object
-        if len(drawn) >= count:
-            break
-    return drawn, size
+        rest = "".join(f"{line}\n" for line in timed.list_rest())
+        return BlockResult(block, timed.elapsed(), rest.encode("ascii"))
 
 
 def draw_items(

@@ -96,11 +96,12 @@ class TaskRunner(Protocol):
         """Returns the number of tasks that can run at once now."""
 
     def run(
-        self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
+        self, waves: Iterable[Optional[Sequence[bytes]]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
         """Runs waves of pickled tasks and yields the results of each wave as it ends.
 
-        Waves are drawn as slots become free; a wave may be empty. ``what`` names the work where the
+        Waves are drawn as slots become free; a wave may be empty, and None stands for one that
+        depends on the results of those that run. ``what`` names the work where the
         cluster shows it. A task whose worker died runs again elsewhere. Raises StepError for what a
         task or the cluster raised.
         """

@@ -11,15 +11,13 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from rolerunner.storage.sorting import object_line
+from rolerunner.storage.workers import distributed_tasks
 from rolerunner.storage.workers.distributed_tasks import (
     BYTES_PER_REQUEST,
-    MAX_TASK_BYTES,
     BlockTask,
     OperationTask,
-    TaskSizes,
     balance_tasks,
     draw_items,
-    draw_lines,
     pickle_tasks,
 )
 
@@ -106,44 +104,6 @@ def test_a_task_that_cannot_be_pickled_is_an_error() -> None:
     assert caught.value.type == "NotShipped"
 
 
-def test_tasks_grow_with_the_speed_of_earlier_ones_and_shrink_towards_the_end() -> None:
-    sizes = TaskSizes(100_000, first=100)
-    assert sizes.choose(4) == 100
-    sizes.add_task(100, 0.01)
-    assert sizes.choose(4) == 400  # four times as many as any before, not ten thousand
-    sizes.add_task(400, 0.04)
-    assert sizes.choose(4) == 1600
-    sizes.drawn = 99_000
-    assert sizes.choose(4) == 125
-    sizes.drawn = 99_990
-    assert sizes.choose(4) == 100
-    slow = TaskSizes(100_000, multiple=10, first=10)
-    slow.add_task(10, 30)
-    assert slow.choose(4) == 10
-    fast = TaskSizes(10**9)
-    for _ in range(9):
-        fast.add_task(20_000, 0.1)
-    assert fast.choose(4) == 20_000
-    deletions = TaskSizes(10**6, 1000)
-    deletions.add_task(1200, 1)
-    assert deletions.choose(4) == 2000
-
-
-def test_lines_are_drawn_up_to_a_number_or_the_bytes_of_a_task() -> None:
-    large = MAX_TASK_BYTES
-    lines = iter([(b"a", 1), (b"b", large), (b"c", large - 2), (b"d", 2), (b"e", 1), (b"f", 1)])
-    held: list[tuple[bytes, int]] = []
-    drawn = []
-    while (task := draw_lines(lines, 2, held))[0]:
-        drawn.append(task)
-    assert drawn == [
-        ([b"a"], 1),
-        ([b"b"], large),
-        ([b"c", b"d"], large),
-        ([b"e", b"f"], 2),
-    ]
-
-
 def test_a_block_of_lines_becomes_items_in_the_worker() -> None:
     infos = [create_copy("a", 3).info, create_copy("b", 4).info]
     lines = "".join(object_line(info) for info in infos if info is not None)
@@ -161,3 +121,27 @@ def test_a_block_of_lines_becomes_items_in_the_worker() -> None:
     block = task(False).block
     assert (block.done, block.failed) == (0, 2)  # this storage refuses all
     assert [item.source.key for item in storage.copied] == ["a", "b"]
+    assert task(False).rest == b""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_task_returns_the_lines_for_which_it_has_no_time(
+    again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed_tasks, "TASK_SECONDS", 0.0)
+    lines = [object_line(ObjectInfo(f"{number:02d}", 1, "e")) for number in range(40)]
+    storage: Any = FakeStorage({})
+    task = BlockTask(
+        storage,
+        "copy",
+        "".join(lines).encode(),
+        lambda found: (create_copy(info.key, info.size) for info in found),
+        "to",
+        (),
+        {},
+        "2026-01-01T00:00:00Z",
+    )
+    result = task(again)
+    begun = 40 if again else 16  # a worker that died may have done any of them
+    assert result.block.count == len(storage.copied) == begun
+    assert result.rest == "".join(lines[begun:]).encode()

@@ -1,0 +1,165 @@
+"""Tasks of about a second, whatever their objects cost.
+
+A task whose time is over returns the items that it has not begun, and later tasks get these. So the
+first tasks may have many items, although nothing is known yet of what an item costs. Few tasks
+matter, since a cluster spends as much on each as on hundreds of copies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import field
+from itertools import chain
+from typing import Any, Generic, Optional, TypeVar
+
+from rolerunner.lazy_dataclass import dataclass
+from rolerunner.storage.workers.protocol import choose_wave_size
+
+T = TypeVar("T")
+TASK_SECONDS = 1.0
+"""Time after which a task begins no more items: progress is reported as often."""
+_LEAST_SECONDS = 0.25
+"""Time that the small tasks towards the end take."""
+FIRST_ITEMS = 5000
+"""Items of a task before any task has ended: at most a megabyte, most of which may come back."""
+LEAST_FIRST_ITEMS = 500
+"""Items of a task before any task has ended, from which on more slots get none."""
+MAX_ITEMS_PER_TASK = 20_000
+"""Such a task and its outcomes take some 20 MB of a worker's memory."""
+MAX_TASK_BYTES = 256 << 20
+"""Bytes of objects after which a task has no more of them, unless it has one object alone."""
+_BEGUN_TOGETHER = 16
+"""Items between two looks at the clock, at least."""
+
+
+class TimedItems(Generic[T]):
+    """The items of a task, as an iterator that ends when the task's time is over.
+
+    ``multiple`` items are begun together.
+    """
+
+    def __init__(self, items: Sequence[T], seconds: float, multiple: int = 1) -> None:
+        self._items = items
+        self._multiple = max(multiple, _BEGUN_TOGETHER if multiple == 1 else 1)
+        self._started_at = time.monotonic()
+        self._seconds = seconds
+        self._begun = 0
+
+    def __iter__(self) -> Iterator[T]:
+        while self._begun < len(self._items):
+            if self._begun and self.elapsed() >= self._seconds:
+                return
+            start, self._begun = self._begun, self._begun + self._multiple
+            yield from self._items[start : self._begun]
+
+    def elapsed(self) -> float:
+        """Returns the seconds since the task began."""
+        return time.monotonic() - self._started_at
+
+    def list_rest(self) -> Sequence[T]:
+        """Returns the items that the task has not begun."""
+        return self._items[self._begun :]
+
+
+@dataclass
+class TaskSizes:
+    """Chooses how many items a task gets, so that it takes about ``TASK_SECONDS``.
+
+    ``total`` is the number of items of all tasks, ``multiple`` what a task's number is rounded up
+    to, and ``first`` the largest number before any task has ended.
+    """
+
+    total: int
+    multiple: int = 1
+    first: int = field(default_factory=lambda: FIRST_ITEMS)
+    drawn: int = 0
+    _count: int = 0
+    _seconds: float = 0.0
+
+    def add_task(self, count: int, seconds: float) -> None:
+        """Adds a task that has ended."""
+        self._count += count
+        self._seconds += seconds
+
+    def choose(self, slots: int) -> int:
+        """Returns the number of items of the next task.
+
+        Tasks become smaller towards the end, so that all slots end at about the same time.
+        """
+        wanted, least = self.first, min(self.first, LEAST_FIRST_ITEMS)
+        if self._count:
+            rate = self._count / max(self._seconds, 0.001)
+            wanted, least = round(rate * TASK_SECONDS), round(rate * _LEAST_SECONDS)
+        fair = -(-(self.total - self.drawn) // (2 * slots))
+        chosen = min(wanted, max(fair, least), MAX_ITEMS_PER_TASK)
+        return -(-max(chosen, 1) // self.multiple) * self.multiple
+
+
+class TaskFeed(Generic[T]):
+    """Divides items into tasks, and gives out again what a task returned.
+
+    ``items`` are pairs of an item and the bytes of its object. ``slots`` returns the number of
+    tasks that can run at once now.
+    """
+
+    def __init__(
+        self, items: Iterator[tuple[T, int]], sizes: TaskSizes, slots: Callable[[], int]
+    ) -> None:
+        self._items = items
+        self._sizes = sizes
+        self._slots = slots
+        self._returned: deque[tuple[T, int]] = deque()
+        self._running = 0
+
+    def create_waves(
+        self, create_task: Callable[[list[T]], Any]
+    ) -> Iterator[Optional[Sequence[Any]]]:
+        """Yields small waves of tasks, several of which run at once.
+
+        Yields None while there is nothing to give out, but running tasks may return something.
+        """
+        while True:
+            slots = self._slots()
+            wave: list[Any] = []
+            while len(wave) < choose_wave_size(slots):
+                drawn = self._draw(self._sizes.choose(slots))
+                if not drawn:
+                    break
+                wave.append(create_task(drawn))
+            self._running += len(wave)
+            if wave:
+                yield wave
+            elif self._running:
+                yield None
+            else:
+                return
+
+    def add_result(self, count: int, seconds: float, rest: Iterable[tuple[T, int]]) -> None:
+        """Adds what a task has done, and takes back the items that it has not begun."""
+        self._running -= 1
+        self._sizes.add_task(count, seconds)
+        before = len(self._returned)
+        self._returned.extend(rest)
+        self._sizes.drawn -= len(self._returned) - before
+
+    def _draw(self, count: int) -> list[T]:
+        """Draws the items of one task, up to a number or the bytes of a task."""
+        drawn: list[T] = []
+        size = 0
+        # chain, since 'yield from' in a generator would end the items with the task
+        for item, of_object in chain(self._take_returned(), self._items):
+            if drawn and size + of_object > MAX_TASK_BYTES:
+                self._returned.appendleft((item, of_object))
+                break
+            drawn.append(item)
+            size += of_object
+            if len(drawn) >= count:
+                break
+        self._sizes.drawn += len(drawn)
+        return drawn
+
+    def _take_returned(self) -> Iterator[tuple[T, int]]:
+        while self._returned:
+            yield self._returned.popleft()

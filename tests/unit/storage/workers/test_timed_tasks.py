@@ -1,0 +1,75 @@
+"""Tasks by time: how many items they get, and what becomes of those that they do not begin."""
+
+from __future__ import annotations
+
+import pytest
+
+from rolerunner.storage.workers.timed_tasks import (
+    FIRST_ITEMS,
+    LEAST_FIRST_ITEMS,
+    MAX_ITEMS_PER_TASK,
+    MAX_TASK_BYTES,
+    TaskFeed,
+    TaskSizes,
+    TimedItems,
+)
+
+
+def test_a_task_begins_nothing_after_its_time() -> None:
+    late = TimedItems(range(100), 0.0, 30)
+    assert list(late) == list(range(30))  # the first ones, whatever the time
+    assert list(late.list_rest()) == list(range(30, 100))
+    in_time = TimedItems(range(100), 60.0, 30)
+    assert list(in_time) == list(range(100))
+    assert list(in_time.list_rest()) == []
+
+
+def test_tasks_take_a_second_and_less_towards_the_end() -> None:
+    sizes = TaskSizes(100_000)
+    assert sizes.choose(2) == FIRST_ITEMS
+    assert sizes.choose(50) == 1000
+    assert sizes.choose(1000) == LEAST_FIRST_ITEMS
+    sizes.add_task(1000, 0.5)
+    assert sizes.choose(2) == 2000
+    sizes.drawn = 95_000
+    assert sizes.choose(2) == 1250
+    sizes.drawn = 99_990
+    assert sizes.choose(2) == 500
+    slow = TaskSizes(100_000, multiple=10)
+    slow.add_task(10, 30)
+    assert slow.choose(4) == 10
+    fast = TaskSizes(10**9)
+    fast.add_task(20_000, 0.1)
+    assert fast.choose(4) == MAX_ITEMS_PER_TASK
+    deletions = TaskSizes(10**6, 1000)
+    deletions.add_task(1200, 1)
+    assert deletions.choose(4) == 2000
+
+
+def test_items_are_drawn_up_to_a_number_or_the_bytes_of_a_task() -> None:
+    large = MAX_TASK_BYTES
+    items = [("a", 1), ("b", large), ("c", large - 2), ("d", 2), ("e", 1), ("f", 1)]
+    feed = TaskFeed(iter(items), TaskSizes(6, first=2), lambda: 1)
+    assert [wave for wave, _ in zip(feed.create_waves("".join), range(4))] == [
+        ["a"], ["b"], ["cd"], ["ef"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("done", [1, 7])
+def test_what_a_task_returns_is_given_out_again(done: int) -> None:
+    """The waves end when nothing is left in any task, and no item is in two of them at once."""
+    feed = TaskFeed(((number, 0) for number in range(50)), TaskSizes(50, first=20), lambda: 4)
+    waves = feed.create_waves(tuple)
+    running: list[tuple[int, ...]] = []
+    ended: list[int] = []
+    waits = 0
+    for wave in waves:
+        waits += wave is None
+        running += wave or ()
+        if wave is None or len(running) > 2:
+            task = running.pop(0)
+            ended += task[:done]
+            feed.add_result(done, 1.0, ((each, 0) for each in task[done:]))
+    assert not running
+    assert sorted(ended) == list(range(50))
+    assert waits
