@@ -27,11 +27,12 @@ class InProcess:
         return self._slots
 
     def run(
-        self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
+        self, waves: Iterable[Sequence[bytes] | None], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
         assert what.startswith("rolerunner: ")
         for wave in waves:
             cancel.stop_if_set()
+            assert wave is not None, "no task runs"
             if wave:
                 self.waves.append(len(wave))
             yield [self._result(part) for part in wave]

@@ -107,7 +107,8 @@ def pool(
     monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
     monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 5)
     monkeypatch.setattr(timed_tasks, "MAX_ITEMS_PER_TASK", 20)
-    monkeypatch.setattr(distributed_listing, "KEYS_PER_TASK", 7)
+    monkeypatch.setattr(distributed_listing, "KEYS_PER_BLOCK", 7)
+    monkeypatch.setattr(distributed_listing, "TASK_SECONDS", 0)
     monkeypatch.setattr(distributed_listing, "KEYS_LISTED_HERE", 3)
     workers = InProcess(2)
     monkeypatch.setattr(

@@ -57,30 +57,25 @@ buckets:
 HEAD = f"""version: 1
 name: spread
 roles: {{reader: {READER}, writer: {WRITER}}}
-steps:
-"""
-MORE = f"""version: 1
-name: more
-roles: {{reader: {READER}}}
 max_parallel: 1
 steps:
+"""
+QUERIES = """
   - id: sum
     action: spark.sql
     role: job
-    sources: {{orders: {{location: orders/, format: csv,
-               options: {{header: "true", inferSchema: "true"}}}}}}
+    sources: {orders: {location: orders/, format: csv,
+               options: {header: "true", inferSchema: "true"}}}
     query: SELECT country, sum(amount) AS amount FROM orders GROUP BY country ORDER BY country
   - id: write
     action: spark.sql
     role: job
-    sources: {{orders: {{location: orders/, format: csv, options: {{header: "true"}}}}}}
-    target: {{location: out/, mode: overwrite, partition_by: [country]}}
-  - {{id: wrong, action: spark.sql, role: job, on_error: continue,
-      sources: {{orders: {{location: orders/, format: csv}}}}, query: SELECT no FROM orders}}
-  - {{id: s3, action: spark.sql, role: reader, on_error: continue,
-      sources: {{orders: {{location: "s3://landing/in/", format: csv}}}}}}
-  - {{id: long, action: python.call, role: job, function: "own.py:long",
-      objects: [s3://landing/a, s3://landing/b], batch: 1, distribute: spark}}
+    sources: {orders: {location: orders/, format: csv, options: {header: "true"}}}
+    target: {location: out/, mode: overwrite, partition_by: [country]}
+  - {id: wrong, action: spark.sql, role: job, on_error: continue,
+      sources: {orders: {location: orders/, format: csv}}, query: SELECT no FROM orders}
+  - {id: s3, action: spark.sql, role: reader, on_error: continue,
+      sources: {orders: {location: "s3://landing/in/", format: csv}}}
 """
 SANDBOXED = f"""{HEAD}
   - {{id: find, action: s3.list, role: reader, source: s3://landing/sandboxed/, distribute: spark}}
@@ -89,6 +84,9 @@ SANDBOXED = f"""{HEAD}
       tags: {{team: orders}}}}
   - {{id: look, action: python.call, role: reader, function: "own.py:look",
       objects: ["s3://landing/sandboxed/1"], distribute: spark}}
+{QUERIES}
+  - {{id: long, action: python.call, role: reader, function: "own.py:long",
+      objects: [s3://landing/a, s3://landing/b], batch: 1, distribute: spark}}
 """
 OWN = """
 def look(context, objects):
@@ -210,71 +208,70 @@ def list_written_files(folder: Path) -> Iterator[Path]:
     yield from (folder / "spark/work").rglob("std*")
 
 
-def test_executors_assume_the_roles_as_the_job_of_the_sandbox(
+def test_a_run_in_the_sandbox_with_queries_and_a_stop(
     aws: sandbox.Sandbox,
     start: Callable[..., subprocess.Popen[bytes]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Executors assume the roles as the job of the sandbox, and a stop leaves none of their work.
+
+    One command does all, since each one starts a JVM.
+    """
     s3 = aws.client("s3", THEIRS)
     for number in range(20):
         s3.put_object(Bucket="landing", Key=f"sandboxed/{number}", Body=b"1")
     before = aws.assume_role_count().get(READER, 0)
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders/a.csv").write_text("country,amount\nat,1\nde,2\nat,3\n")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where the command finds the sandbox
     (tmp_path / "job.yaml").write_text(SANDBOXED)
     with publish_sandbox(aws, str(tmp_path / "job.yaml"), None, {}):
         process = start(SANDBOXED, "local[2]", "--sandbox")
-        assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
-    assert "is ignored" not in (tmp_path / "log").read_text()
+        wait_until(lambda: list(tmp_path.glob("pid-*")), process, tmp_path / "log")
+        check_stop(process, tmp_path)
     completed = steps(tmp_path)
+    check_executors_in_sandbox(completed, tmp_path, aws)
+    # this process and at least one executor
+    assert aws.assume_role_count()[READER] - before >= 2
+    check_queries(completed, tmp_path)
+    assert completed["long"]["error"]["type"] == "Stopped"
+
+
+def check_stop(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Stops the run, whose Python workers end with it."""
+    workers = [Path(f"/proc/{path.name[4:]}") for path in folder.glob("pid-*")]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143, (folder / "log").read_text()[-3000:]
+    waited_for = time.monotonic() + 10
+    while any(worker.exists() for worker in workers) and time.monotonic() < waited_for:
+        time.sleep(0.2)
+    assert [worker for worker in workers if worker.exists()] == []
+
+
+def check_executors_in_sandbox(completed: Any, folder: Path, aws: sandbox.Sandbox) -> None:
+    assert "is ignored" not in (folder / "log").read_text()
     assert completed["copy"]["outputs"]["count"] == 20
     # a function sees its executor: the keys are in a file of this user alone, not around it
     assert completed["look"]["outputs"] == {"private": 1, "exposed": 0}
-    # this process and at least one executor
-    assert aws.assume_role_count()[READER] - before >= 2
-    assert list(tmp_path.rglob(".job-keys.json")) == []
-    text = "".join(path.read_text(errors="replace") for path in list_written_files(tmp_path))
+    assert list(folder.rglob(".job-keys.json")) == []
+    text = "".join(path.read_text(errors="replace") for path in list_written_files(folder))
     assert "SparkListenerTaskEnd" in text
     assert aws.job_keys.secret_key not in text
 
 
-def test_queries_and_a_stop(
-    aws: sandbox.Sandbox, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
-) -> None:
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "orders/a.csv").write_text("country,amount\nat,1\nde,2\nat,3\n")
-    process = start(MORE, "local[2]")
-    wait_until(lambda: list(tmp_path.glob("pid-*")), process, tmp_path / "log")
-    workers = [int(path.name[4:]) for path in tmp_path.glob("pid-*")]
-    process.send_signal(signal.SIGTERM)
-    started_at = time.monotonic()
-    assert process.wait(30) == 143, (tmp_path / "log").read_text()[-3000:]
-    print(f"stopped in {time.monotonic() - started_at:.1f} s")
-    waited_for = time.monotonic() + 10
-    while [
-        worker for worker in workers if Path(f"/proc/{worker}").exists()
-    ] and time.monotonic() < waited_for:
-        time.sleep(0.2)
-    assert [worker for worker in workers if Path(f"/proc/{worker}").exists()] == []
-
-    completed = steps(tmp_path)
+def check_queries(completed: Any, folder: Path) -> None:
     assert completed["sum"]["outputs"] == {
         "count": 2,
         "columns": ["country", "amount"],
         "rows": [{"country": "at", "amount": 4}, {"country": "de", "amount": 2}],
     }
     assert completed["write"]["outputs"]["count"] == 3
-    assert [path.name for path in sorted((tmp_path / "out").glob("country=*"))] == [
+    assert [path.name for path in sorted((folder / "out").glob("country=*"))] == [
         "country=at",
         "country=de",
     ]
     assert completed["wrong"]["error"]["type"] == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
     # there is no hadoop-aws here: test_spark_roles.py has it
-    assert (
-        completed["s3"]["error"]["type"],
-        "hadoop-aws:3.3.4" in completed["s3"]["error"]["hint"],
-    ) == (
-        "NoS3A",
-        True,
-    )
-    assert completed["long"]["error"]["type"] == "Stopped"
+    error = completed["s3"]["error"]
+    assert (error["type"], "hadoop-aws:3.3.4" in error["hint"]) == ("NoS3A", True)

@@ -93,12 +93,12 @@ class ListedBlock:
         return parse_object_lines(split_lines(self.unpack()))
 
 
-def pack_objects(objects: Sequence[ObjectInfo]) -> Optional[ListedBlock]:
-    """Returns the objects as a block; None if there are none."""
+def pack_objects(objects: Sequence[ObjectInfo]) -> list[ListedBlock]:
+    """Returns the objects as one block; none if there are none."""
     if not objects:
-        return None
+        return []
     lines = "".join(map(object_line, objects))
-    return ListedBlock(
+    block = ListedBlock(
         pack_lines(lines),
         len(objects),
         sum(info.size for info in objects),
@@ -106,6 +106,7 @@ def pack_objects(objects: Sequence[ObjectInfo]) -> Optional[ListedBlock]:
         objects[-1].key,
         find_latest(objects),
     )
+    return [block]
 
 
 def find_latest(objects: Iterable[ObjectInfo]) -> Optional[ObjectInfo]:

@@ -28,8 +28,7 @@ OBJECTS = [
 
 
 def test_a_block_has_the_objects_and_their_sums() -> None:
-    block = pack_objects(OBJECTS)
-    assert block is not None
+    (block,) = pack_objects(OBJECTS)
     assert list(block.iterate_objects()) == OBJECTS
     assert (block.count, block.bytes, block.first_key, block.last_key) == (
         4,
@@ -38,9 +37,8 @@ def test_a_block_has_the_objects_and_their_sums() -> None:
         "d",
     )
     assert block.latest == OBJECTS[1]  # the first of two, and no delete marker
-    assert pack_objects([]) is None
-    markers = pack_objects(OBJECTS[3:])
-    assert markers is not None
+    assert pack_objects([]) == []
+    (markers,) = pack_objects(OBJECTS[3:])
     assert markers.latest is None
 
 

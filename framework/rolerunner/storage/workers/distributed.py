@@ -328,7 +328,7 @@ class DistributedStorage:
         """Runs an operation on items that workers make, and yields their outcomes in blocks."""
         multiple = tasks.KEYS_PER_DELETION if method == "delete" else 1
         first = timed_tasks.MAX_ITEMS_PER_TASK if method == "delete" else timed_tasks.FIRST_ITEMS
-        sizes = TaskSizes(blocks.count, multiple, first)
+        sizes = TaskSizes(blocks.count, multiple, tasks.OBJECTS_PER_TASK, first)
         started_at = _format_now()
 
         least = parts.choose_spread_size(blocks.size, self.pool.slots())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import field, replace
@@ -18,6 +19,7 @@ from rolerunner.keyspace import KeyRange, OrderedRanges, split_by_probing
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.object_lines import ListedBlock, pack_objects
 from rolerunner.storage.protocol import ObjectInfo
+from rolerunner.storage.workers.timed_tasks import TASK_SECONDS
 
 if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
     from rolerunner.storage.workers.protocol import TaskRunner
 
-KEYS_PER_TASK = 50_000
-"""Keys that a worker lists before it returns the rest: one to four seconds on S3, half a megabyte
+KEYS_PER_BLOCK = 50_000
+"""Keys after which a worker looks at the time: one to four seconds on S3, half a megabyte
 compressed.
 """
+MAX_BLOCKS = 8
+"""Blocks after which a worker returns the rest of its range, whatever the time."""
 KEYS_LISTED_HERE = 50_000
 """Keys that are listed on this machine before the cluster lists the rest."""
 TASKS_PER_SLOT = 4
@@ -43,13 +47,16 @@ MIN_PIECES = 8
 class _ListedRange:
     """The result of one task: its objects, and the ranges that are left."""
 
-    block: Optional[ListedBlock]
+    blocks: list[ListedBlock]
     rest: list[KeyRange]
 
 
 @dataclass(frozen=True)
 class _ListRange:
-    """The task of listing one range, up to ``limit`` keys."""
+    """The task of listing one range, block by block, for about ``seconds``.
+
+    ``limit`` is the number of keys of a block.
+    """
 
     storage: Storage
     prefix: S3Uri
@@ -57,18 +64,23 @@ class _ListRange:
     key_range: KeyRange
     pieces: int
     limit: int
+    seconds: float
 
     def __call__(self, again: bool) -> _ListedRange:
         del again  # listing twice does no harm
+        end = time.monotonic() + self.seconds
+        blocks: list[ListedBlock] = []
         found: list[ObjectInfo] = []
         with closing(self._list_range()) as infos:
             for info in infos:
                 # versions of one key stay together
                 if len(found) >= self.limit and info.key != found[-1].key:
-                    rest = self._split_rest([each.key for each in found])
-                    return _ListedRange(pack_objects(found), rest)
+                    blocks += pack_objects(found)
+                    if time.monotonic() >= end or len(blocks) >= MAX_BLOCKS:
+                        return _ListedRange(blocks, self._split_rest([each.key for each in found]))
+                    found = []
                 found.append(info)
-        return _ListedRange(pack_objects(found), [])
+        return _ListedRange([*blocks, *pack_objects(found)], [])
 
     def _list_range(self) -> Generator[ObjectInfo, None, None]:
         """Lists the range, several pages at once where the engine can."""
@@ -108,11 +120,11 @@ class _StoredBlock:
 
 @dataclass(eq=False)
 class _TaskRange:
-    """A range of one task. ``stored`` is None before the end, and without keys."""
+    """A range of one task. ``stored`` is empty before the end, and without keys."""
 
     key_range: KeyRange
     is_done: bool = False
-    stored: Optional[_StoredBlock] = None
+    stored: Sequence[_StoredBlock] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,8 @@ class DistributedListing:
     cancel: Cancel
     prefix: S3Uri
     versions: bool
-    keys_per_task: int = field(default_factory=lambda: KEYS_PER_TASK)
+    keys_per_block: int = field(default_factory=lambda: KEYS_PER_BLOCK)
+    seconds: float = field(default_factory=lambda: TASK_SECONDS)
 
     def list_blocks(self, key_ranges: Sequence[KeyRange]) -> Iterator[ListedBlock]:
         """Yields the objects of consecutive ranges in key order. Raises StepError."""
@@ -135,8 +148,7 @@ class DistributedListing:
             while ranges:
                 self._run_round(ranges, file)
                 while ranges and ranges.first.is_done:
-                    stored = ranges.pop_first().stored
-                    if stored is not None:
+                    for stored in ranges.pop_first().stored:
                         yield _read_block(stored, file)
 
     def list_objects(self, after: str = "") -> Iterator[ObjectInfo]:
@@ -157,18 +169,17 @@ class DistributedListing:
         (results,) = self.pool.run([wave], self.cancel, f"rolerunner: list {self.prefix}")
         for each, result in zip(pending, results):
             each.is_done = True
-            each.stored = _store_block(result.block, file)
+            each.stored = [_store_block(block, file) for block in result.blocks]
             ranges.insert_after(each, map(_TaskRange, result.rest))
 
     def _create_task(self, key_range: KeyRange, pieces: int) -> _ListRange:
         return _ListRange(
-            self.storage, self.prefix, self.versions, key_range, pieces, self.keys_per_task
-        )
+            self.storage, self.prefix, self.versions, key_range, pieces, self.keys_per_block,
+            self.seconds,
+        )  # fmt: skip
 
 
-def _store_block(block: Optional[ListedBlock], file: IO[bytes]) -> Optional[_StoredBlock]:
-    if block is None:
-        return None
+def _store_block(block: ListedBlock, file: IO[bytes]) -> _StoredBlock:
     start = file.seek(0, 2)
     file.write(block.packed)
     return _StoredBlock(replace(block, packed=b""), start, len(block.packed))

@@ -22,7 +22,7 @@ from rolerunner.storage.object_lines import (
 )
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.workers.protocol import run_operation
-from rolerunner.storage.workers.timed_tasks import TASK_SECONDS, TimedItems
+from rolerunner.storage.workers.timed_tasks import BEGUN_TOGETHER, TASK_SECONDS, TimedItems
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
@@ -34,7 +34,7 @@ some of it.
 """
 
 OBJECTS_PER_TASK = 500
-"""Objects of a task that has no limit of time."""
+"""Objects of a task that has no limit of time; of one that has, before any has ended, at least."""
 KEYS_PER_DELETION = 1000
 """A task of a deletion is one or more DeleteObjects requests of so many keys."""
 BYTES_PER_SLOT = 1 << 30
@@ -140,7 +140,7 @@ class BlockTask:
 
         With ``again`` it does all, since a worker that died may have done any of it.
         """
-        multiple = KEYS_PER_DELETION if self.method == "delete" else 1
+        multiple = KEYS_PER_DELETION if self.method == "delete" else BEGUN_TOGETHER
         lines = split_lines(self.lines.decode("ascii"))
         timed = TimedItems(lines, math.inf if again else TASK_SECONDS, multiple)
         items = self.make_items(parse_object_lines(timed))

@@ -24,25 +24,23 @@ _LEAST_SECONDS = 0.25
 """Time that the small tasks towards the end take."""
 FIRST_ITEMS = 5000
 """Items of a task before any task has ended: at most a megabyte, most of which may come back."""
-LEAST_FIRST_ITEMS = 500
-"""Items of a task before any task has ended, from which on more slots get none."""
 MAX_ITEMS_PER_TASK = 20_000
 """Such a task and its outcomes take some 20 MB of a worker's memory."""
 MAX_TASK_BYTES = 256 << 20
 """Bytes of objects after which a task has no more of them, unless it has one object alone."""
-_BEGUN_TOGETHER = 16
-"""Items between two looks at the clock, at least."""
+BEGUN_TOGETHER = 16
+"""Objects that are begun before the next look at the clock, where many are in flight at once."""
 
 
 class TimedItems(Generic[T]):
     """The items of a task, as an iterator that ends when the task's time is over.
 
-    ``multiple`` items are begun together.
+    ``multiple`` items are begun together, the first ones in any case.
     """
 
-    def __init__(self, items: Sequence[T], seconds: float, multiple: int = 1) -> None:
+    def __init__(self, items: Sequence[T], seconds: float, multiple: int) -> None:
         self._items = items
-        self._multiple = max(multiple, _BEGUN_TOGETHER if multiple == 1 else 1)
+        self._multiple = multiple
         self._started_at = time.monotonic()
         self._seconds = seconds
         self._begun = 0
@@ -68,11 +66,12 @@ class TaskSizes:
     """Chooses how many items a task gets, so that it takes about ``TASK_SECONDS``.
 
     ``total`` is the number of items of all tasks, ``multiple`` what a task's number is rounded up
-    to, and ``first`` the largest number before any task has ended.
+    to. ``least`` and ``first`` are the smallest and the largest number before any task has ended.
     """
 
     total: int
     multiple: int = 1
+    least: int = 1
     first: int = field(default_factory=lambda: FIRST_ITEMS)
     drawn: int = 0
     _count: int = 0
@@ -88,7 +87,7 @@ class TaskSizes:
 
         Tasks become smaller towards the end, so that all slots end at about the same time.
         """
-        wanted, least = self.first, min(self.first, LEAST_FIRST_ITEMS)
+        wanted, least = self.first, self.least
         if self._count:
             rate = self._count / max(self._seconds, 0.001)
             wanted, least = round(rate * TASK_SECONDS), round(rate * _LEAST_SECONDS)

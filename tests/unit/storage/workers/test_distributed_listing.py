@@ -60,7 +60,11 @@ class Named:
 
 
 def listed(
-    keys: Iterable[str], prefix: str = "in/", keys_per_task: int = 10, slots: int = 4
+    keys: Iterable[str],
+    prefix: str = "in/",
+    keys_per_task: int = 10,
+    slots: int = 4,
+    seconds: float = 0,
 ) -> tuple[list[str], InProcess]:
     pool = InProcess(slots)
     storage: Any = Named(Keys(keys))
@@ -70,7 +74,8 @@ def listed(
         Cancel(),
         S3Uri("bucket", prefix),
         versions=False,
-        keys_per_task=keys_per_task,
+        keys_per_block=keys_per_task,
+        seconds=seconds,
     ).list_objects()
     return [info.key for info in found], pool
 
@@ -105,6 +110,15 @@ def test_many_keys_soon_keep_all_workers_busy(keys: list[str]) -> None:
     assert found == sorted(keys)
     # 20,000 keys are 80 tasks' worth; one after the other would be 80 rounds, and 16 at once are 5
     assert len(pool.waves) <= 24, pool.waves
+
+
+def test_a_task_that_has_time_lists_more_than_a_block() -> None:
+    keys = [f"in/{number:05d}" for number in range(200)]
+    found, pool = listed(keys, keys_per_task=50, seconds=60)
+    assert (found, pool.waves) == (keys, [1])
+    found, pool = listed(keys, keys_per_task=10, seconds=60)  # more than the most blocks
+    assert found == keys
+    assert len(pool.waves) > 1
 
 
 def test_a_listing_that_is_stopped_stops() -> None:

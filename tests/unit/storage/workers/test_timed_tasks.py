@@ -6,7 +6,6 @@ import pytest
 
 from rolerunner.storage.workers.timed_tasks import (
     FIRST_ITEMS,
-    LEAST_FIRST_ITEMS,
     MAX_ITEMS_PER_TASK,
     MAX_TASK_BYTES,
     TaskFeed,
@@ -25,10 +24,11 @@ def test_a_task_begins_nothing_after_its_time() -> None:
 
 
 def test_tasks_take_a_second_and_less_towards_the_end() -> None:
-    sizes = TaskSizes(100_000)
+    sizes = TaskSizes(100_000, least=500)
     assert sizes.choose(2) == FIRST_ITEMS
     assert sizes.choose(50) == 1000
-    assert sizes.choose(1000) == LEAST_FIRST_ITEMS
+    assert sizes.choose(1000) == 500
+    assert TaskSizes(3, 1).choose(2) == 1  # each item may take long
     sizes.add_task(1000, 0.5)
     assert sizes.choose(2) == 2000
     sizes.drawn = 95_000
@@ -49,7 +49,7 @@ def test_tasks_take_a_second_and_less_towards_the_end() -> None:
 def test_items_are_drawn_up_to_a_number_or_the_bytes_of_a_task() -> None:
     large = MAX_TASK_BYTES
     items = [("a", 1), ("b", large), ("c", large - 2), ("d", 2), ("e", 1), ("f", 1)]
-    feed = TaskFeed(iter(items), TaskSizes(6, first=2), lambda: 1)
+    feed = TaskFeed(iter(items), TaskSizes(6, least=2, first=2), lambda: 1)
     assert [wave for wave, _ in zip(feed.create_waves("".join), range(4))] == [
         ["a"], ["b"], ["cd"], ["ef"],
     ]  # fmt: skip
