@@ -5,10 +5,20 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.storage.workers import worker_setup
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    import pytest
+
     from rolerunner.common.cancellation import Cancel
+
+
+def open_new_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes workers of this process forget the sessions of another test's sandbox."""
+    monkeypatch.setattr(worker_setup, "_SESSIONS", {})
+    monkeypatch.setattr(worker_setup, "_STORAGES", {})
 
 
 class InProcess:

@@ -11,10 +11,15 @@ from rolerunner import api, sandbox, wiring
 from rolerunner.errors import StepError
 from rolerunner.events import Note
 from rolerunner.sessions.identity import JobIdentity
-from rolerunner.storage.workers import distributed_listing, distributed_tasks, placement
+from rolerunner.storage.workers import (
+    distributed_listing,
+    distributed_tasks,
+    placement,
+    timed_tasks,
+)
 from rolerunner.storage.workers.distributed import Distribution
 from rolerunner.storage.workers.worker_setup import WorkerSetup
-from tests.workers import InProcess
+from tests.workers import InProcess, open_new_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +59,11 @@ def pool(
     monkeypatch.setenv("AWS_SESSION_TOKEN", keys.token)
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setenv("AWS_REGION", aws.region)
+    open_new_sessions(monkeypatch)
     monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
-    monkeypatch.setattr(distributed_listing, "KEYS_PER_TASK", 7)
+    monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 5)
+    monkeypatch.setattr(distributed_listing, "KEYS_PER_BLOCK", 7)
+    monkeypatch.setattr(distributed_listing, "TASK_SECONDS", 0)
     monkeypatch.setattr(distributed_listing, "KEYS_LISTED_HERE", 3)
     monkeypatch.setattr("rolerunner.actions.placement._CHECKED_KEYS", 10)
     (tmp_path / "own.py").write_text(OWN)

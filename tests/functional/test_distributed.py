@@ -31,7 +31,7 @@ from rolerunner.storage.workers import (
 from rolerunner.storage.workers.distributed import Distribution
 from rolerunner.storage.workers.worker_setup import WorkerSetup
 from tests.conftest import identity_of
-from tests.workers import InProcess
+from tests.workers import InProcess, open_new_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,6 +104,7 @@ def pool(
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setenv("AWS_REGION", aws.region)
+    open_new_sessions(monkeypatch)
     monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
     monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 5)
     monkeypatch.setattr(timed_tasks, "MAX_ITEMS_PER_TASK", 20)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Union
 
 from rolerunner.model import S3Uri
-from rolerunner.storage.object_lines import OutcomeBlock, pack_lines
+from rolerunner.storage.object_lines import OutcomeBlock, join_blocks, pack_lines, pack_outcomes
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 
 _text = json.encoder.encode_basestring_ascii
@@ -58,6 +58,18 @@ def pack_batches(
             yield batch.pack(bucket)
         else:
             yield from batch
+
+
+def pack_deletions(batches: Iterable[Sequence[Outcome]], bucket: str) -> OutcomeBlock:
+    """Returns all outcomes as one block; ``bucket`` is that of the manifest."""
+    return join_blocks(
+        [
+            batch.pack(bucket)
+            if isinstance(batch, DeletedObjects)
+            else pack_outcomes(batch, bucket)
+            for batch in batches
+        ]
+    )
 
 
 def _deleted_line(info: ObjectInfo, elsewhere: str) -> str:

@@ -158,6 +158,19 @@ def pack_outcomes(outcomes: Sequence[Outcome], bucket: str) -> OutcomeBlock:
     )
 
 
+def join_blocks(blocks: Sequence[OutcomeBlock]) -> OutcomeBlock:
+    """Returns the outcomes of several blocks as one."""
+    return OutcomeBlock(
+        pack_lines("".join([block.unpack() for block in blocks])),
+        sum(block.done for block in blocks),
+        sum(block.skipped for block in blocks),
+        sum(block.failed for block in blocks),
+        sum(block.bytes for block in blocks),
+        sum(block.kept_bytes for block in blocks),
+        tuple(failure for block in blocks for failure in block.failures)[:_NAMED_FAILURES],
+    )
+
+
 def pack_lines(lines: str, level: int = _LEVEL) -> bytes:
     """Returns lines as blocks hold them; level 0 is for blocks that stay in this process."""
     return zlib.compress(lines.encode("ascii"), level)

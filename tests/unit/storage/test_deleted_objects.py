@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.deleted_objects import DeletedObjects, deleted_outcome, pack_batches
+from rolerunner.storage.deleted_objects import (
+    DeletedObjects,
+    deleted_outcome,
+    pack_batches,
+    pack_deletions,
+)
 from rolerunner.storage.object_lines import OutcomeBlock, outcome_line
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 
@@ -35,3 +41,16 @@ def test_other_batches_keep_their_outcomes() -> None:
     first, *rest = pack_batches([DeletedObjects("b", OBJECTS), mixed], "b")
     assert isinstance(first, OutcomeBlock)
     assert rest == mixed
+
+
+def test_all_batches_become_one_block() -> None:
+    failed = [
+        Outcome(S3Uri("b", f"x{number}"), error=StepError("no"), status="failed")
+        for number in range(5)
+    ]
+    batches = [DeletedObjects("b", OBJECTS), failed, DeletedObjects("b", OBJECTS[:1])]
+    block = pack_deletions(batches, "b")
+    assert block.unpack() == "".join(outcome_line(each, "b") for batch in batches for each in batch)
+    assert (block.done, block.failed, block.bytes, block.kept_bytes) == (4, 5, 27, 27)
+    assert block.failures == tuple(failed[:3])
+    assert pack_deletions([], "b").count == 0

@@ -13,6 +13,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.tracebacks import redact_error
+from rolerunner.storage.deleted_objects import pack_deletions
 from rolerunner.storage.object_lines import (
     MakeItems,
     OutcomeBlock,
@@ -144,12 +145,25 @@ class BlockTask:
         lines = split_lines(self.lines.decode("ascii"))
         timed = TimedItems(lines, math.inf if again else TASK_SECONDS, multiple)
         items = self.make_items(parse_object_lines(timed))
+        block = self._delete(items) if self.method == "delete" else self._run(items, again)
+        rest = "".join(f"{line}\n" for line in timed.list_rest())
+        return BlockResult(block, timed.elapsed(), rest.encode("ascii"))
+
+    def _run(self, items: Iterable[Any], again: bool) -> OutcomeBlock:
         task = OperationTask(
             self.storage, self.method, items, self.arguments, self.options, self.started_at
         )
-        block = pack_outcomes(task(again), self.bucket)
-        rest = "".join(f"{line}\n" for line in timed.list_rest())
-        return BlockResult(block, timed.elapsed(), rest.encode("ascii"))
+        return pack_outcomes(task(again), self.bucket)
+
+    def _delete(self, items: Iterable[Any]) -> OutcomeBlock:
+        """Deletes objects, without a value for the outcome of each."""
+        (bucket,) = self.arguments
+        batches = self.storage.delete_batches(items, bucket, Cancel(), **self.options)
+        block = pack_deletions(batches, self.bucket)
+        for failure in block.failures:
+            if failure.error is not None:
+                redact_error(failure.error)
+        return block
 
 
 def draw_items(
