@@ -28,6 +28,11 @@ MAX_ITEMS_PER_TASK = 20_000
 """Such a task and its outcomes take some 20 MB of a worker's memory."""
 MAX_TASK_BYTES = 256 << 20
 """Bytes of objects after which a task has no more of them, unless it has one object alone."""
+_RECENT_TASKS = 4
+"""Tasks of which the fastest tells how many items the next one gets.
+
+The first task of a worker may be slow, and a task that is too large returns the rest.
+"""
 BEGUN_TOGETHER = 16
 """Objects that are begun before the next look at the clock, where many are in flight at once."""
 
@@ -74,13 +79,11 @@ class TaskSizes:
     least: int = 1
     first: int = field(default_factory=lambda: FIRST_ITEMS)
     drawn: int = 0
-    _count: int = 0
-    _seconds: float = 0.0
+    _rates: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_TASKS))
 
     def add_task(self, count: int, seconds: float) -> None:
         """Adds a task that has ended."""
-        self._count += count
-        self._seconds += seconds
+        self._rates.append(count / max(seconds, 0.001))
 
     def choose(self, slots: int) -> int:
         """Returns the number of items of the next task.
@@ -88,8 +91,8 @@ class TaskSizes:
         Tasks become smaller towards the end, so that all slots end at about the same time.
         """
         wanted, least = self.first, self.least
-        if self._count:
-            rate = self._count / max(self._seconds, 0.001)
+        if self._rates:
+            rate = max(self._rates)
             wanted, least = round(rate * TASK_SECONDS), round(rate * _LEAST_SECONDS)
         fair = -(-(self.total - self.drawn) // (2 * slots))
         chosen = min(wanted, max(fair, least), MAX_ITEMS_PER_TASK)

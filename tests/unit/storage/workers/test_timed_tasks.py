@@ -35,6 +35,12 @@ def test_tasks_take_a_second_and_less_towards_the_end() -> None:
     assert sizes.choose(2) == 1250
     sizes.drawn = 99_990
     assert sizes.choose(2) == 500
+    sizes.drawn = 0
+    sizes.add_task(500, 60)  # a worker that starts
+    assert sizes.choose(2) == 2000
+    for _ in range(4):
+        sizes.add_task(100, 1)  # these objects take longer
+    assert sizes.choose(2) == 100
     slow = TaskSizes(100_000, multiple=10)
     slow.add_task(10, 30)
     assert slow.choose(4) == 10
