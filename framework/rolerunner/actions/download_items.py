@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
@@ -19,9 +19,9 @@ from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import fold_name, format_mtime
-from rolerunner.storage.integrity import BY_TIME, is_same_file
+from rolerunner.storage.integrity import BY_STATUS, BY_TIME, is_same_file
 from rolerunner.storage.kept_times import find_mtime
-from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
+from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, QuickCheck, Storage
 
 if TYPE_CHECKING:
     from rolerunner.actions.builtin.s3_download import S3Download
@@ -149,7 +149,9 @@ class DownloadItems:
             return Outcome(uri, status="failed", error=error)
         if self.if_exists == "skip":
             return Outcome(uri, info.size, target, info.etag, status="skipped")
-        skip = partial(self._is_same, info, Path(target))
+        skip: Callable[[], bool] = partial(self._is_same, info, Path(target))
+        if self.compare in BY_STATUS and not self.action.keep_times:  # a kept time needs a HEAD
+            skip = QuickCheck(skip)
         if self.if_exists == "fail_different":
             skip = partial(require_same, skip, Path(target))
         return Get(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,8 +26,8 @@ from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.field_types import (
     MAX_KEY,
 )
-from rolerunner.storage.integrity import BY_TIME, is_same_file
-from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, Storage
+from rolerunner.storage.integrity import BY_STATUS, BY_TIME, is_same_file
+from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, QuickCheck, Storage
 
 if TYPE_CHECKING:
     from rolerunner.actions.builtin.s3_upload import S3Upload
@@ -158,7 +158,7 @@ class UploadItems:
             if there is not None and self.if_exists == "skip":
                 yield Outcome(target, there.size, path, there.etag, status="skipped")
                 continue
-            skip = None if there is None else partial(self._is_same, Path(path), target, there)
+            skip = None if there is None else self._make_check(Path(path), target, there)
             if skip is not None and self.if_exists == "fail_different":
                 skip = partial(require_same, skip, target)
             follow = self.action.symlinks == "follow"
@@ -185,6 +185,10 @@ class UploadItems:
                 yield file, target
             except StepError as error:
                 yield file, error
+
+    def _make_check(self, path: Path, uri: S3Uri, there: ObjectInfo) -> Callable[[], bool]:
+        check = partial(self._is_same, path, uri, there)
+        return QuickCheck(check) if self.compare in BY_STATUS else check
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)

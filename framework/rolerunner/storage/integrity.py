@@ -400,6 +400,8 @@ def file_matches(
 
 BY_TIME = ("size_mtime", "mtime")
 """Ways to compare that take a target for the same only if it is not older."""
+BY_STATUS = ("size", *BY_TIME)
+"""Ways to compare that read no content."""
 
 
 def is_same_file(

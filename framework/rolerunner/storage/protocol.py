@@ -207,6 +207,17 @@ class Outcome:
     """The source of a copy as it was copied."""
 
 
+@dataclass(frozen=True)
+class QuickCheck:
+    """A ``skip`` that sends no request and reads no content, so that it needs no thread."""
+
+    check: Callable[[], bool]
+
+    def __call__(self) -> bool:
+        """Returns what the check returns. Raises StepError."""
+        return self.check()
+
+
 def make_skipped_copy(item: Copy, info: Optional[ObjectInfo]) -> Outcome:
     """Returns the outcome of a copy whose target is right already.
 

@@ -20,7 +20,7 @@ from rolerunner.storage.http.sigv4 import quote_key
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
 from rolerunner.storage.native.client import NativeClient
 from rolerunner.storage.native.fallback import run_or_fall_back
-from rolerunner.storage.native.tasks import ObjectTasks
+from rolerunner.storage.native.tasks import ObjectTasks, is_skipped
 from rolerunner.storage.native.templates import KEY_PLACEHOLDER
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, make_skipped_copy
 from rolerunner.storage.responses import check_etag_returned, parse_etag
@@ -43,7 +43,7 @@ class CopyTasks:
         info = item.info
         if info is None:
             info = yield from self._tasks.find_info(item.source, None, policy)
-        if item.skip is not None and (yield BlockingCall(item.skip)):
+        if (yield from is_skipped(item.skip)):
             return make_skipped_copy(item, info)
 
         def copy_by_boto() -> Outcome:

@@ -19,7 +19,7 @@ from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_b
 from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.native.client import NativeClient, version_query
 from rolerunner.storage.native.fallback import run_or_fall_back
-from rolerunner.storage.native.tasks import ObjectTasks
+from rolerunner.storage.native.tasks import ObjectTasks, is_skipped
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome
 from rolerunner.storage.responses import parse_object_headers
 from rolerunner.storage.transfer_files import (
@@ -43,7 +43,7 @@ class DownloadTasks:
 
     def download(self, item: Get, policy: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
         """Downloads one object. Raises StepError, ClientError, BotoCoreError."""
-        if item.skip is not None and (yield BlockingCall(item.skip)):
+        if (yield from is_skipped(item.skip)):
             return make_skipped_download(item)
         info = item.info
         if info is None:

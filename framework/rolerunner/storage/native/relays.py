@@ -27,7 +27,7 @@ from rolerunner.storage.native.client import (
     version_query,
 )
 from rolerunner.storage.native.fallback import run_or_fall_back
-from rolerunner.storage.native.tasks import ObjectTasks, check_computable
+from rolerunner.storage.native.tasks import ObjectTasks, check_computable, is_skipped
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, make_skipped_copy
 from rolerunner.storage.responses import parse_object_headers
 from rolerunner.storage.transfer_files import verify_checksum
@@ -105,7 +105,7 @@ class RelayTasks:
         parts: PartExecutor,
     ) -> Task[Outcome]:
         """Copies one object that ``source`` reads. Raises StepError, ClientError."""
-        if item.skip is not None and (yield BlockingCall(item.skip)):
+        if (yield from is_skipped(item.skip)):
             return make_skipped_copy(item, item.info)
         info = item.info
         if info is None:

@@ -20,10 +20,19 @@ from rolerunner.storage.http.tasks import RetryPolicy, Task, run_blocking
 from rolerunner.storage.native.client import NativeClient
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.templates import UnsupportedRequest
-from rolerunner.storage.protocol import ObjectInfo, Outcome, prepare_retry
+from rolerunner.storage.protocol import ObjectInfo, Outcome, QuickCheck, prepare_retry
 from rolerunner.storage.responses import check_etag_returned, parse_etag, parse_object_headers
 
 T = TypeVar("T")
+
+
+def is_skipped(skip: Optional[Callable[[], bool]]) -> Task[bool]:
+    """Returns True if the check of an item says so; it runs in a thread if it may block."""
+    if skip is None:
+        return False
+    if isinstance(skip, QuickCheck):
+        return skip()
+    return (yield from run_blocking(skip))
 
 
 class ObjectTasks:

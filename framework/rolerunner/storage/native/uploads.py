@@ -15,7 +15,7 @@ from rolerunner.storage.integrity import compute_digest
 from rolerunner.storage.kept_times import MTIME_HEADER, format_mtime
 from rolerunner.storage.native.client import NativeClient, checksum_header, split_checksum
 from rolerunner.storage.native.fallback import run_or_fall_back
-from rolerunner.storage.native.tasks import ObjectTasks, check_computable
+from rolerunner.storage.native.tasks import ObjectTasks, check_computable, is_skipped
 from rolerunner.storage.protocol import Outcome, Put
 from rolerunner.storage.transfer_files import UploadSource
 
@@ -34,7 +34,7 @@ class UploadTasks:
         """Uploads one file. Raises StepError, ClientError, BotoCoreError."""
         file = UploadSource.of(item.source, follow=item.follow)
         size = file.before.st_size
-        if item.skip is not None and (yield BlockingCall(item.skip)):
+        if (yield from is_skipped(item.skip)):
             return Outcome(item.target, size, item.source, status="skipped")
 
         def upload_by_boto() -> Outcome:
