@@ -35,6 +35,7 @@ GLOBS = (
     Glob(("**/.*",), (), (".*",)),
     Glob(("ü/**/*.csv",), ("ü/*.csv",), ("/ü/**.csv",)),
 )
+ALL = Glob(("**",), ("*",), ("**",))
 WORKS = ("upload", "download", "copy", "move", "delete", "list", "verify")
 IF_EXISTS: dict[str, dict[str, str]] = {
     "overwrite": {},
@@ -72,6 +73,10 @@ class Case:
     engine: str
     include: tuple[Glob, ...] = ()
     exclude: tuple[Glob, ...] = ()
+    rules: tuple[tuple[str, Glob], ...] = ()
+    """Globs in order, each to include or exclude; the first that matches decides."""
+    ignore_case: bool = False
+    """True if globs are written in capitals, and match without regard to case."""
     delete_extra: bool = False
     backup: bool = False
     flatten: bool = False
@@ -187,7 +192,23 @@ def draw_case(seed: int, *, ages: bool = False) -> Case:
         options["links"] = {"link.csv": random.choice([*source])}
         options["symlinks"] = random.choice(("follow", "skip"))
     engine = random.choice(("fast", "boto3"))
+    _order_filters(options, peer, Random(f"rules of {seed}"))
     return Case(seed, work, peer, mode, source, target, engine, **options)
+
+
+def _order_filters(options: dict[str, Any], peer: str, random: Random) -> None:
+    """Replaces some filters by rules in an order; s5cmd has none."""
+    drawn = [(name, glob) for name in ("include", "exclude") for glob in options.get(name, ())]
+    if peer == "rclone" and drawn and random.random() < 0.3:
+        options["ignore_case"] = True
+    if peer == "s5cmd" or not drawn or random.random() < 0.5:
+        return
+    for name in {name for name, _ in drawn}:
+        del options[name]
+    globs = [each for each in GLOBS if peer == "rclone" or each.aws]
+    drawn += [(random.choice(("include", "exclude")), random.choice(globs)) for _ in range(2)]
+    random.shuffle(drawn)
+    options["rules"] = (*drawn, ("exclude", ALL)) if random.random() < 0.5 else tuple(drawn)
 
 
 @dataclass(frozen=True)
@@ -213,6 +234,10 @@ def build_step(case: Case, places: Places) -> dict[str, Any]:
         "max_age": case.max_age,
     }
     fields = {name: value for name, value in filters.items() if value not in (None, [])}
+    if case.rules:
+        fields["filters"] = [{kind: glob} for kind, each in case.rules for glob in each.own]
+    if case.ignore_case:
+        fields = _write_in_capitals(fields)
     fields["on_empty"] = "ok"
     if case.work == "list":
         return {"action": "s3.list", "source": source, **fields}
@@ -239,6 +264,17 @@ def build_step(case: Case, places: Places) -> dict[str, Any]:
     return {"action": f"s3.{case.work}", **fields}
 
 
+def _write_in_capitals(fields: dict[str, Any]) -> dict[str, Any]:
+    def change(value: Any) -> Any:
+        if isinstance(value, list):
+            return [change(each) for each in value]
+        if isinstance(value, dict):
+            return {name: change(each) for name, each in value.items()}
+        return value.upper() if isinstance(value, str) else value
+
+    return {**{name: change(value) for name, value in fields.items()}, "ignore_case": True}
+
+
 def _uri(place: str) -> str:
     return place if place.startswith("/") else f"s3://{place}"
 
@@ -255,6 +291,8 @@ def _build_aws(case: Case, places: Places) -> list[str]:
     filters = ["--exclude", "*"] if case.include else []
     filters += [word for each in case.include for glob in each.aws for word in ("--include", glob)]
     filters += [word for each in case.exclude for glob in each.aws for word in ("--exclude", glob)]
+    flags = [(kind, glob) for kind, each in case.rules for glob in each.aws]
+    filters += [word for kind, glob in reversed(flags) for word in (f"--{kind}", glob)]
     if case.work == "list":
         return ["aws", "s3", "ls", "--recursive", source]
     if case.work == "delete":
@@ -307,7 +345,12 @@ def _build_rclone(case: Case, places: Places) -> list[str]:
     rules = [f"- {glob}" for each in case.exclude for glob in each.rclone]
     rules += [f"+ {glob}" for each in case.include for glob in each.rclone]
     rules += ["- *"] if case.include else []
+    signs = {"include": "+", "exclude": "-"}
+    rules += [f"{signs[kind]} {glob}" for kind, each in case.rules for glob in each.rclone]
+    if case.ignore_case:
+        rules = [each.upper() for each in rules]
     options = [word for rule in rules for word in ("--filter", rule)]
+    options += ["--ignore-case"] if case.ignore_case else []
     options += [] if case.min_size is None else ["--min-size", f"{case.min_size}B"]
     options += [] if case.max_size is None else ["--max-size", f"{case.max_size}B"]
     options += [] if case.min_age is None else ["--min-age", f"{case.min_age}s"]

@@ -146,6 +146,16 @@ def test_filters_names_and_limits(
     flat = run("sftp.upload", source="s3://lake/in/", target=f"{folder}/up/", flatten=True)
     assert flat.status == "succeeded", flat.error
     assert read_all(folder / "up") == {"c-new.csv": b"three"}
+    before = read_all(folder)
+    for action, source, target in (
+        ("sftp.download", f"{folder}/", "s3://lake/x/"),
+        ("sftp.upload", "s3://lake/in/", f"{folder}/up/large/"),
+    ):
+        large = run(action, source=source, target=target, max_transfer="4B")
+        assert large.error is not None
+        assert large.error.type == "MaxTransfer"
+    assert not stored(memory_aws, "s3://lake/x/")
+    assert read_all(folder) == before
     none = run("sftp.download", source=f"{folder}/", target="s3://lake/x/", include=["no"])
     assert none.error is not None
     assert none.error.type == "EmptySource"
