@@ -1,9 +1,9 @@
 """Counts the small faults that unit tests do not notice: `make mutants`.
 
-Each mutant changes one place of a module in a copy of the project: a comparison, a bound, a
-condition, an argument, a statement. The unit tests of the module's package then run against it. A
-mutant that they pass is printed: either nothing can tell it from the original, or a test is
-missing. The same seed draws the same mutants from the same source.
+Each mutant changes one place of a module in a copy of the project, as it is at the start: a
+comparison, a bound, a condition, an argument, a statement. The unit tests of the module and of its
+package then run against it. A mutant that they pass is printed: either nothing can tell it from the
+original, or a test is missing. The same seed draws the same mutants from the same source.
 """
 
 from __future__ import annotations
@@ -180,9 +180,9 @@ class _Finder(ast.NodeVisitor):
         self.found.append(Mutant(self._module, node.lineno, start, end, text))
 
 
-def list_mutants(module: Path) -> Iterator[Mutant]:
+def list_mutants(module: Path, copy: Path) -> Iterator[Mutant]:
     """Yields all mutants of a module that compile."""
-    source = (ROOT / module).read_bytes()
+    source = (copy / module).read_bytes()
     finder = _Finder(module, source)
     finder.visit(ast.parse(source))
     for mutant in finder.found:
@@ -193,20 +193,20 @@ def list_mutants(module: Path) -> Iterator[Mutant]:
         yield mutant
 
 
-def list_modules(room: str) -> list[Path]:
+def list_modules(room: str, copy: Path) -> list[Path]:
     """Returns the modules of a package, without those of its subpackages; or the module itself."""
-    path = ROOT / SOURCES / room
+    path = copy / SOURCES / room
     if path.is_file():
-        return [path.relative_to(ROOT)]
-    return sorted(each.relative_to(ROOT) for each in path.glob("*.py"))
+        return [path.relative_to(copy)]
+    return sorted(each.relative_to(copy) for each in path.glob("*.py"))
 
 
-def find_tests(module: Path) -> list[list[str]]:
+def find_tests(module: Path, copy: Path) -> list[list[str]]:
     """Returns the unit tests of the module itself, then the others of its package."""
     package = module.relative_to(SOURCES).parent
-    folders = [ROOT / "tests/unit" / each for each in (package, *_MORE_TESTS.get(package, ()))]
+    folders = [copy / "tests/unit" / each for each in (package, *_MORE_TESTS.get(package, ()))]
     found = (each for folder in folders for each in folder.glob("test_*.py"))
-    tests = sorted(each.relative_to(ROOT) for each in found)
+    tests = sorted(each.relative_to(copy) for each in found)
     own = [str(each) for each in tests if each.name == f"test_{module.name}"]
     others = [str(each) for each in tests if each.name != f"test_{module.name}"]
     return [each for each in (own, others) if each]
@@ -214,9 +214,9 @@ def find_tests(module: Path) -> list[list[str]]:
 
 def survives(mutant: Mutant, copy: Path) -> bool:
     """Returns True if the tests pass with the mutant. A mutant that hangs does not survive."""
-    source = (ROOT / mutant.module).read_bytes()
+    source = (copy / mutant.module).read_bytes()
     (copy / mutant.module).write_bytes(mutant.apply(source))
-    groups = find_tests(mutant.module)
+    groups = find_tests(mutant.module, copy)
     try:
         return bool(groups) and all(pass_tests(each, copy) for each in groups)
     finally:
@@ -248,9 +248,10 @@ def pass_tests(tests: list[str], copy: Path) -> bool:
 
 def check_tests(modules: set[Path], copy: Path) -> None:
     """Ends with an error where tests fail without a mutant, which would count as killed."""
-    for module in sorted(modules):
-        if not survives(Mutant(module, 0, 0, 0, ""), copy):
-            sys.exit(f"{module}: its tests fail without a mutant, or it has none")
+    for package in sorted({module.parent for module in modules}):
+        (tests,) = find_tests(package / "__init__.py", copy) or [[]]
+        if not tests or not pass_tests(tests, copy):
+            sys.exit(f"{package}: its tests fail without a mutant, or it has none")
 
 
 def main() -> None:
@@ -269,12 +270,13 @@ def main() -> None:
             elif source.is_file():
                 shutil.copy(source, copy / name)
         for room in arguments.rooms:
-            found = [each for module in list_modules(room) for each in list_mutants(module)]
+            modules = list_modules(room, copy)
+            found = [each for module in modules for each in list_mutants(module, copy)]
             drawn = random.Random(arguments.seed).sample(found, min(arguments.count, len(found)))
             check_tests({each.module for each in drawn}, copy)
             survivors = [each for each in drawn if survives(each, copy)]
             for each in survivors:
-                sys.stdout.write(f"{each.describe((ROOT / each.module).read_bytes())}\n")
+                sys.stdout.write(f"{each.describe((copy / each.module).read_bytes())}\n")
             killed = len(drawn) - len(survivors)
             sys.stdout.write(f"{room}: {killed} of {len(drawn)} killed, of {len(found)} possible\n")
             sys.stdout.flush()
