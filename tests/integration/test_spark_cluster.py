@@ -95,16 +95,23 @@ def measure(context, objects):
 """
 COMMAND = f"""
 from rolerunner.cli import run_command_line
-from rolerunner.storage.workers import (
-    distributed_listing, distributed_parts, distributed_tasks, timed_tasks
-)
-distributed_listing.KEYS_LISTED_HERE = distributed_listing.KEYS_PER_BLOCK = {PER_TASK}
+from rolerunner.storage.workers import distributed_listing, distributed_parts
+from rolerunner.storage.workers import distributed_tasks, timed_tasks
+for module, name in (
+    (distributed_listing, "KEYS_LISTED_HERE"),
+    (distributed_listing, "KEYS_PER_BLOCK"),
+    (distributed_tasks, "OBJECTS_PER_TASK"),
+    (distributed_tasks, "KEYS_PER_DELETION"),
+    (timed_tasks, "FIRST_ITEMS"),
+    (timed_tasks, "MAX_ITEMS_PER_TASK"),
+):
+    assert hasattr(module, name), name
+    setattr(module, name, {PER_TASK})
 distributed_listing.TASK_SECONDS = 0
-distributed_tasks.OBJECTS_PER_TASK = distributed_tasks.KEYS_PER_DELETION = {PER_TASK}
-timed_tasks.FIRST_ITEMS = timed_tasks.MAX_ITEMS_PER_TASK = {PER_TASK}
 distributed_parts.SPREAD_BYTES, distributed_parts.PARTS_PER_TASK = 1 << 20, 1
 run_command_line()
 """
+"""Runs the command with small tasks, so that there are many of them."""
 DELAYS = [
     Fault(operation="ListObjectsV2", delay=0.3),
     Fault(operation="PutObject", delay=0.5),
