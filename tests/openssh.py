@@ -225,6 +225,7 @@ def run_sftp_step(folder: Path, action: str, server: OpenSsh, /, **fields: Any) 
     """
     params = {"key": server.key, **fields.pop("params", {})}
     identity, run_key = fields.pop("identity", None), fields.pop("run_key", "")
+    options = {"identity": identity, "run_key": run_key, "cancel": fields.pop("cancel", None)}
     spec = {
         "version": 1,
         "name": "t",
@@ -237,4 +238,4 @@ def run_sftp_step(folder: Path, action: str, server: OpenSsh, /, **fields: Any) 
     spec["steps"] = [given]
     path = folder / "job.yaml"
     path.write_text(json.dumps(spec))
-    return api.run(api.load(path, params), identity=identity, run_key=run_key).steps[0]
+    return api.run(api.load(path, params), **options).steps[0]

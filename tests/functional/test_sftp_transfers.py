@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.sftp import reading
 from tests.openssh import (
     CuttingProxy,
@@ -367,6 +369,27 @@ def test_a_run_continues_what_one_of_its_key_left_and_no_other(
     assert part.exists() is not bool(run_key)
     ranges = [each.headers.get("range", "") for each in memory_aws.requests_of("GET", "lake")]
     assert bool([each for each in ranges if each.startswith("bytes=0-")]) is not bool(run_key)
+
+
+@pytest.mark.parametrize("run_key", ["2026-01-31", ""])
+def test_a_stopped_run_leaves_only_what_another_continues(
+    run_key: str, run: Callable[..., StepResult], memory_aws: Store, folder: Path
+) -> None:
+    memory_aws.put("lake", "in/large", os.urandom(16 * MIB))
+    cancel = Cancel()
+
+    def stop_when_begun() -> None:
+        while not any(each.stat().st_size > MIB for each in folder.iterdir()):
+            time.sleep(0.02)
+        cancel.set()
+
+    stopping = threading.Thread(target=stop_when_begun)
+    stopping.start()
+    fields = {"source": "s3://lake/in/large", "target": f"{folder}/large", "run_key": run_key}
+    stopped = run("sftp.upload", **fields, bandwidth="6MB/s", cancel=cancel)
+    stopping.join()
+    assert stopped.status in ("stopped", "failed")
+    assert len([*folder.iterdir()]) == (1 if run_key else 0)
 
 
 @pytest.mark.parametrize("has_changed", [False, True])

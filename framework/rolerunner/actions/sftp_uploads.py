@@ -188,7 +188,8 @@ class SftpUploads:
                         self._delete_sources(done, batch, pool) if self._action.move else done
                     )
             except BaseException:
-                if not self._writer.is_continued:  # unfinished files are being removed
+                if self._context.cancel.is_set() and not self._writer.is_continued:
+                    # the unfinished file is being removed
                     wait(self._in_large, timeout=_REMOVAL_SECONDS)
                 self._sessions.close()  # ends what is still being written
                 large_pool.shutdown(wait=False)
