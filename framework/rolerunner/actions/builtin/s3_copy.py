@@ -99,6 +99,8 @@ class S3Copy(
     source's checksum is verified on the way. With ``move: true`` a source is deleted only after its
     copy has been verified, and only if it is still the object that was copied: the deletion carries
     its ETag (or version). With ``delete_extra: true`` the target becomes a mirror of the source.
+    If the job has ``state``, an interrupted copy of 256 MiB or more continues with the parts that
+    are stored.
     """
 
     kind: ClassVar[str] = "s3.copy"
