@@ -134,17 +134,21 @@ def split_by_guessing(
     *,
     limit: int,
     is_distant: bool,
+    is_likely: Optional[Callable[[str], bool]] = None,
 ) -> list[KeyRange]:
     """Splits a range after a page of its keys, without a request.
 
     ``page`` holds the first and the last key of the page. ``limit`` is the maximum number of ranges
     to split off. ``is_distant``: responses take so long that ranges of a few pages are worthwhile.
+    ``is_likely`` returns False for a point that probably no keys follow within its range.
     """
     first, last = page
     guesses = {
         point: pages
         for point, pages in _guess_points(prefix, first, last, is_distant=is_distant)
-        if point > last and (key_range.through is None or point < key_range.through)
+        if point > last
+        and (key_range.through is None or point < key_range.through)
+        and (is_likely is None or is_likely(point))
     }
     points = sorted(guesses)[:limit]
     rest, *following = key_range.split_at(points)

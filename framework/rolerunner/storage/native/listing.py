@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Optional
 
 from rolerunner.errors import ServiceFailed, UnexpectedResponse
 from rolerunner.keyspace import KeyRange, OrderedRanges, split_by_guessing
+from rolerunner.storage.native.guess_record import GuessRecord
 from rolerunner.storage.responses import MAX_EMPTY_PAGES, PaginationGuard
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ _PAGES_BEFORE_SPLIT = 2
 """Pages that are requested one by one before the first split: most listings are short."""
 _MAX_EMPTY_RANGES = 64
 """Empty ranges that are allowed, beyond one for each page that was not empty."""
+_PAGES_BEFORE_RETRY = 8
+"""Pages of a range after which all guesses are tried again: a large folder may follow small ones.
+"""
 _MAX_BUFFERED_PAGES = 8
 """Pages that the nearest ranges may hold; later ones hold fewer, as they are needed later."""
 
@@ -100,6 +104,7 @@ class Listing:
         self._buffered = self._requests = self._empty_ranges = self._useful_pages = 0
         self._page_size = 1
         self._splits = splits
+        self._guesses = GuessRecord()
         self.latency = float("inf")
         """Seconds that the fastest page took."""
         self.yielded = 0
@@ -143,9 +148,13 @@ class Listing:
         self._page_size = max(page.size, self._page_size)
         if page.first is None or cursor.key_range.is_past_end(page.first):
             cursor.is_done = not page.truncated or page.first is not None
-            self._empty_ranges += cursor.page_count == 0 and cursor.key_range.after != ""
+            if cursor.page_count == 0 and cursor.key_range.after:
+                self._empty_ranges += 1
+                self._guesses.add_range(cursor.key_range.after, is_empty=True)
         else:
             cursor.pages.append(page)
+            if cursor.page_count == 0 and cursor.key_range.after:
+                self._guesses.add_range(cursor.key_range.after, is_empty=False)
             cursor.may_probe = not cursor.is_probing
             self._buffered += page.size
             self._useful_pages += 1
@@ -213,6 +222,7 @@ class Listing:
             bounds,
             limit=room,
             is_distant=self._is_distant,
+            is_likely=self._guesses.is_likely if cursor.page_count % _PAGES_BEFORE_RETRY else None,
         )
         self._ranges.insert_after(cursor, map(RangeCursor, following))
 

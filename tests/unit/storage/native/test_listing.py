@@ -103,6 +103,30 @@ def test_latency_is_paid_for_many_pages_at_once_and_short_listings_ask_no_more_t
     assert listed(counted[:180], "data/", 100)[1:] == (2, 2, 180)
 
 
+@pytest.mark.parametrize("latency", [0.0, 0.08])
+@pytest.mark.parametrize(("days", "count"), [(300, 30), (100, 250)])
+def test_few_requests_find_the_keys_of_small_date_folders(
+    days: int, count: int, latency: float
+) -> None:
+    keys = [
+        f"p/dt=2026-{day // 28 + 1:02}-{day % 28 + 1:02}/part-{number:05}-{day * number % 997:04}"
+        for day in range(days)
+        for number in range(count)
+    ]
+    found, rounds, _, sent = listed(keys, "p/", 100, memory=1 << 30, latency=latency)
+    assert found == keys
+    assert sent < len(keys) * 1.8
+    assert rounds < (40 if latency else 120), "of 90 and 250 pages"
+
+
+def test_a_large_folder_after_small_ones_is_split_again() -> None:
+    small = [f"p/{day:03}/part-{number:07}" for day in range(100) for number in range(50)]
+    large = [f"p/{100:03}/part-{number:07}" for number in range(30_000)]
+    found, rounds, *_ = listed([*small, *large], "p/", 100, memory=1 << 30)
+    assert found == [*small, *large]
+    assert rounds < 120, "of 350 pages"
+
+
 def test_what_follows_an_expected_end_is_listed_in_whole_pages() -> None:
     """``part-1999/`` seems to be the end of a range that has more keys."""
     keys = sorted(f"part-{1999 if number > 900 else number:04}/{number}" for number in range(9000))
