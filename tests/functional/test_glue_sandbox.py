@@ -139,8 +139,14 @@ def test_a_job_that_fails_in_the_sandbox_ends_as_on_aws(run_command: Call, spec:
             ["start", "{spec}", "-p", "run_date=2026-01-31", "--no-wait"],
             "start one in another terminal with: rolerunner sandbox {spec}",
         ),
-        (["deploy", "{spec}", "--emit", "terraform"], "--sandbox goes with neither --emit nor"),
-        (["deploy", "{spec}", "--permissions"], "--sandbox goes with neither --emit nor"),
+        (
+            ["deploy", "{spec}", "--emit", "terraform"],
+            "--sandbox deploys to the sandbox, while --emit and --permissions",
+        ),
+        (
+            ["deploy", "{spec}", "--permissions"],
+            "--sandbox deploys to the sandbox, while --emit and --permissions",
+        ),
     ],
 )
 def test_what_needs_a_lasting_sandbox_or_none_says_so(

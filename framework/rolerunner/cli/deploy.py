@@ -159,7 +159,10 @@ def deploy(
     if upload and emit == _STATES:
         raise click.UsageError("--upload goes with --emit cloudformation and --emit terraform")
     if sandbox and (emit or permissions):
-        raise click.UsageError("--sandbox goes with neither --emit nor --permissions")
+        raise click.UsageError(
+            "--sandbox deploys to the sandbox, while --emit and --permissions only print what a "
+            "deployment to an account needs: leave out one of them"
+        )
     given = read_params(params)
     job = api.load(spec, given, complete=False, env=env)
     reject_secret_params(job, given)

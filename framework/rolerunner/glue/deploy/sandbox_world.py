@@ -1,4 +1,4 @@
-"""Adds to a sandbox what a deployment needs: a deployer, the artifacts' bucket, permissions."""
+"""Adds to a sandbox what a deployment or a rehearsal needs: a deployer, artifacts, permissions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import UsageError
 from rolerunner.glue.deploy.permissions import build_policies, build_surroundings
+from rolerunner.iam.actions_table import build_object_arn, build_statement
 from rolerunner.model import GlueSettings, RoleArn, S3Uri
 from rolerunner.policies.least_privilege import JobRoleUses, derive_policies
-from rolerunner.sandbox.world import SandboxBucket, SandboxRole, World
+from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from rolerunner.model import Job, Plan
 
@@ -27,15 +29,16 @@ class DeployableWorld:
     notes: tuple[str, ...]
 
 
-def complete_settings(settings: GlueSettings, job_role: str) -> GlueSettings:
-    """Returns the settings with a role and a prefix for artifacts, and the role as an ARN."""
+def complete_settings(settings: GlueSettings, job_role: str, region: str = "") -> GlueSettings:
+    """Returns the settings with a role, as an ARN, a prefix for artifacts, and a region."""
     arn = RoleArn.parse(job_role)
     role = settings.role or job_role
     if not role.startswith("arn:"):
         role = f"arn:{arn.partition}:iam::{arn.account}:role/{role}"
     account = RoleArn.parse(role).account
     artifacts = settings.artifacts or S3Uri(f"rolerunner-artifacts-{account}", "")
-    return replace(settings, role=role, artifacts=artifacts)
+    region = settings.region or region
+    return replace(settings, role=role, artifacts=artifacts, region=region)
 
 
 def name_deployer(settings: GlueSettings) -> str:
@@ -57,6 +60,9 @@ def add_deployment(world: World, plan: Plan, settings: GlueSettings, file: str) 
     if settings.role not in [role.arn for role in world.roles]:
         raise UsageError(
             f"{file}: there is no role {settings.role}, which 'role' under 'glue' in the spec names"
+            " and under which the deployed job runs: add it to 'roles' in this file, with a trust "
+            "policy that allows glue.amazonaws.com, or name the job_role of this file in the spec, "
+            f"{world.job_role}"
         )
     account = RoleArn.parse(settings.role).account
     around = build_surroundings(plan.job, settings)
@@ -78,6 +84,41 @@ def add_deployment(world: World, plan: Plan, settings: GlueSettings, file: str) 
         }
     )
     return DeployableWorld(added, tuple(_list_notes(deployer, settings, missing, account)))
+
+
+def add_bundle(
+    world: World, files: Mapping[str, Path], settings: GlueSettings, place: str
+) -> World:
+    """Returns the world with the files of a bundle, by URI below ``place``.
+
+    The world's job role may read them and write the result.
+    """
+    objects = [
+        SandboxObject(key=S3Uri.parse(uri).key, file=str(path)) for uri, path in files.items()
+    ]
+    wanted: dict[str, list[SandboxObject]] = {S3Uri.parse(place).bucket: objects}
+    written = [S3Uri.parse(settings.result)] if settings.result else []
+    statements = [
+        build_statement(["s3:GetObject"], [build_object_arn(S3Uri.parse(place))]),
+        *(build_statement(["s3:PutObject"], [build_object_arn(uri)]) for uri in written),
+    ]
+    for uri in written:
+        wanted.setdefault(uri.bucket, [])
+    buckets = [
+        bucket.model_copy(update={"objects": [*bucket.objects, *wanted.pop(bucket.name, [])]})
+        for bucket in world.buckets
+    ]
+    account = RoleArn.parse(world.job_role).account
+    buckets += [
+        SandboxBucket(name=name, account=account, objects=given) for name, given in wanted.items()
+    ]
+    roles = [
+        role.model_copy(update={"permissions": [*role.permissions, *statements]})
+        if role.arn == world.job_role
+        else role
+        for role in world.roles
+    ]
+    return world.model_copy(update={"buckets": buckets, "roles": roles})
 
 
 def _grant_surroundings(role: SandboxRole, plan: Plan, around: JobRoleUses) -> SandboxRole:

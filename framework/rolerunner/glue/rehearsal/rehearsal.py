@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from rolerunner import sandbox
 from rolerunner.glue.bundle.builder import SCRIPT, build_bundle
+from rolerunner.glue.deploy.sandbox_world import add_bundle, complete_settings
 from rolerunner.glue.deploy.settings import artifact_prefix, define_job, job_name, resolve_settings
 from rolerunner.glue.launch.invocation import list_arguments, merge_arguments
 from rolerunner.glue.launch.spark_job import is_needed
@@ -17,19 +18,13 @@ from rolerunner.glue.rehearsal.environment import Environment, provide_environme
 from rolerunner.glue.rehearsal.installation import Installation, install_bundle
 from rolerunner.glue.rehearsal.launch import Launch, launch_script
 from rolerunner.glue.rehearsal.package_lists import list_packages
-from rolerunner.iam.actions_table import build_object_arn, build_statement
-from rolerunner.model import RoleArn, S3Uri
-from rolerunner.sandbox.world import SandboxBucket, SandboxObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from rolerunner.glue.bundle.builder import Bundle
     from rolerunner.glue.launch.runtime import Runtime
     from rolerunner.model import GlueSettings, Job
-
-_ARTIFACTS = "s3://rolerunner-rehearsal/"
-"""Place of the bundle in the sandbox if the spec names none."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,9 @@ def rehearse_job(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Rehearsal:
     """Rehearses a run with these params. Raises UsageError, SandboxError."""
-    settings = _complete_settings(job, runtime, stage.world)
+    settings = complete_settings(
+        resolve_settings(job, {"runtime": runtime.name}), stage.world.job_role, stage.world.region
+    )
     needs_spark = runtime.is_spark and is_needed(job, _strip_dashes(settings.arguments))
     spark = find_release(runtime) if needs_spark else None
     base = provide_environment(runtime, interpreter, spark.packages if spark else (), tell)
@@ -89,7 +86,7 @@ def rehearse_job(
         if not installed.failure:
             named = job_name(job, settings)
             argv = list_arguments(runtime, named, f"{place}{SCRIPT}", arguments)
-            world = _add_artifacts(stage.world, files, settings, place)
+            world = add_bundle(stage.world, files, settings, place)
             with sandbox.start_sandbox(world, stage.folder) as running:
                 variables = _build_variables(running)
                 if spark is not None:
@@ -109,18 +106,6 @@ def rehearse_job(
         return _conclude(runtime, base, installed, launched)
 
 
-def _complete_settings(job: Job, runtime: Runtime, world: sandbox.World) -> GlueSettings:
-    """Returns the settings of the spec, with those that only a deployment needs filled in."""
-    given = job.glue
-    flags = {
-        "runtime": runtime.name,
-        "role": given.role if given and given.role else world.job_role,
-        "region": given.region if given and given.region else world.region,
-        "artifacts": "" if given and given.artifacts else _ARTIFACTS,
-    }
-    return resolve_settings(job, flags)
-
-
 def _list_job_arguments(
     job: Job, settings: GlueSettings, bundle: Bundle, place: str, params: Mapping[str, str]
 ) -> dict[str, str]:
@@ -128,43 +113,6 @@ def _list_job_arguments(
     defined = define_job(job, settings, bundle, place, settings.region).job
     run = {f"--{name}": value for name, value in params.items()}
     return merge_arguments(defined["DefaultArguments"], run, defined["NonOverridableArguments"])
-
-
-def _add_artifacts(
-    world: sandbox.World, files: Mapping[str, Path], settings: GlueSettings, place: str
-) -> sandbox.World:
-    """Returns the world with the bundle in it, which the job's role may read."""
-    written = [S3Uri.parse(settings.result)] if settings.result else []
-    objects = [
-        SandboxObject(key=S3Uri.parse(uri).key, file=str(path)) for uri, path in files.items()
-    ]
-    wanted: dict[str, list[SandboxObject]] = {S3Uri.parse(place).bucket: objects}
-    wanted.update({uri.bucket: [] for uri in written if uri.bucket not in wanted})
-    buckets = [
-        bucket.model_copy(
-            update={"objects": [*bucket.objects, *wanted.pop(bucket.name, [])]},
-        )
-        for bucket in world.buckets
-    ]
-    account = RoleArn.parse(world.job_role).account
-    buckets += [
-        SandboxBucket(name=name, account=account, objects=given) for name, given in wanted.items()
-    ]
-    statements = list(_list_statements(S3Uri.parse(place), written))
-    roles = [
-        role.model_copy(update={"permissions": [*role.permissions, *statements]})
-        if role.arn == world.job_role
-        else role
-        for role in world.roles
-    ]
-    return world.model_copy(update={"buckets": buckets, "roles": roles})
-
-
-def _list_statements(place: S3Uri, written: list[S3Uri]) -> Iterator[dict[str, Any]]:
-    """Yields what `rolerunner deploy --permissions` grants the job's role for its own files."""
-    yield build_statement(["s3:GetObject"], [build_object_arn(place)])
-    if written:
-        yield build_statement(["s3:PutObject"], [build_object_arn(uri) for uri in written])
 
 
 def _strip_dashes(arguments: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import UsageError
 from rolerunner.glue.deploy.sandbox_world import (
+    add_bundle,
     add_deployment,
     complete_settings,
     name_deployer,
@@ -88,7 +89,35 @@ def test_the_jobs_role_must_be_in_the_file(plan: Plan) -> None:
     settings = complete_settings(GlueSettings(role="etl"), ROLE)
     with pytest.raises(UsageError) as caught:
         add_deployment(make_world(), plan, settings, "nightly.sandbox.yaml")
-    assert str(caught.value) == (
+    message = str(caught.value)
+    assert message.startswith(
         "nightly.sandbox.yaml: there is no role arn:aws:iam::111122223333:role/etl, "
         "which 'role' under 'glue' in the spec names"
     )
+    assert "add it to 'roles' in this file" in message
+    assert ROLE in message
+
+
+@pytest.mark.parametrize("result", ["", "s3://results/nightly/"])
+def test_the_jobs_role_may_read_the_bundle_and_write_the_result(
+    result: str, tmp_path: Path
+) -> None:
+    place = "s3://ops/code/0123/"
+    before = make_world("ops")
+    settings = GlueSettings(result=result)
+    world = add_bundle(before, {f"{place}a.txt": tmp_path / "a.txt"}, settings, place)
+    assert [(each.name, each.account) for each in world.buckets] == [
+        ("ops", "444455556666"),
+        *([("results", "111122223333")] if result else []),
+    ]
+    assert world.buckets[0].objects[0].key == "code/0123/a.txt"
+    assert [(each["Action"], each["Resource"]) for each in world.roles[0].permissions] == [
+        ("s3:GetObject", "arn:aws:s3:::ops/code/0123/*"),
+        *([("s3:PutObject", "arn:aws:s3:::results/nightly/*")] if result else []),
+    ]
+    assert before.buckets[0].objects == []
+
+
+def test_a_region_is_filled_in_and_not_replaced() -> None:
+    assert complete_settings(GlueSettings(), ROLE, "eu-west-1").region == "eu-west-1"
+    assert complete_settings(GlueSettings(region="us-east-2"), ROLE, "x").region == "us-east-2"
