@@ -56,10 +56,10 @@ suite's runners are not used: every tool has the settings that are listed below.
 """Maps settings to what their tables need to be understood."""
 
 
-LIMITED = """In settings with a limit, each tool had that share of a CPU, as the smallest Python
-Shell of AWS Glue has a quarter of one and 1 GiB of memory: by a control group's `cpu.max` or,
-where none can be written, by stopping its processes once they have had their time in a period of
-100 ms. The server has no limit.
+LIMITED = """In settings with a limit, each tool had that share of a CPU: the smallest Python Shell
+of AWS Glue has a quarter of one, and 1 GiB of memory. The limit is a control group's `cpu.max` or,
+where none can be written, the processes of the tool were stopped for the rest of each 100 ms in
+which they had had their time. The server has no limit.
 """
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
-from typing import Any, TypeVar, Union
 from urllib.parse import urlsplit
 
 from rolerunner.errors import NotFound, StepError, UnexpectedResponse
@@ -20,10 +19,16 @@ from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.deleted_objects import DeletedObjects, deleted_outcome
+from rolerunner.storage.deletion_commands import (
+    Commands,
+    DeleteObject,
+    DeleteObjects,
+    HeadObject,
+    Pause,
+)
 from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 
-T = TypeVar("T")
 CHECKED_BATCH = 25
 """Objects that are checked one by one before their deletion; few, so that little time passes."""
 CHANGED = "ObjectChanged"
@@ -40,49 +45,6 @@ _CONDITION_REFUSED = frozenset(
     }
 )  # fmt: skip
 """Error codes of servers that do not support conditional deletions."""
-
-
-@dataclass(frozen=True)
-class DeleteObjects:
-    """A DeleteObjects request; its result is an ``xml.DeleteResult``."""
-
-    uri: S3Uri
-    """The common folder of all keys."""
-    body: bytes
-    version: str = ""
-    """One of the versions that it names, if any."""
-
-
-@dataclass(frozen=True)
-class DeleteObject:
-    """A DeleteObject request for a key that XML cannot hold; it has no result.
-
-    ``etag`` is its condition; empty for none.
-    """
-
-    uri: S3Uri
-    version: str = ""
-    etag: str = ""
-
-
-@dataclass(frozen=True)
-class HeadObject:
-    """A HEAD request; its result is an ``ObjectInfo``."""
-
-    uri: S3Uri
-    version: str = ""
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A wait before the next attempt; ``throttled`` if the server asked for fewer requests."""
-
-    seconds: float
-    throttled: bool = False
-
-
-Command = Union[DeleteObjects, DeleteObject, HeadObject, Pause]
-Commands = Generator[Command, Any, T]
 
 
 class DeleteConditions:
@@ -325,18 +287,3 @@ class Deletion:
 
     def _fail_all(self, pending: Sequence[int], error: StepError) -> None:
         self._outcomes.update({number: self._make_failed(number, error) for number in pending})
-
-
-def run_commands(commands: Commands[T], execute: Callable[[Command], Any]) -> T:
-    """Executes commands in the calling thread; returns the generator's result."""
-    value: Any = None
-    failed = False
-    try:
-        while True:
-            command = commands.throw(value) if failed else commands.send(value)
-            try:
-                value, failed = execute(command), False
-            except StepError as error:
-                value, failed = error, True
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]

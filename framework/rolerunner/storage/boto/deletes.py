@@ -17,17 +17,15 @@ from rolerunner.sessions.deferred_client import find_template_client
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.concurrency import batch_by_bucket
-from rolerunner.storage.deletions import (
-    CHECKED_BATCH,
+from rolerunner.storage.deletion_commands import (
     Command,
-    DeleteConditions,
     DeleteObject,
     DeleteObjects,
-    Deletion,
     HeadObject,
     Pause,
     run_commands,
 )
+from rolerunner.storage.deletions import CHECKED_BATCH, DeleteConditions, Deletion
 from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 from rolerunner.storage.responses import check_deletion_response

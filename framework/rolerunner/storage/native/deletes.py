@@ -11,14 +11,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import BotoEngine
-from rolerunner.storage.deletions import (
+from rolerunner.storage.deletion_commands import (
     Command,
     DeleteObject,
     DeleteObjects,
-    Deletion,
     HeadObject,
     Pause,
 )
+from rolerunner.storage.deletions import Deletion
 from rolerunner.storage.http import xml
 from rolerunner.storage.http.tasks import RetryPolicy, Task
 from rolerunner.storage.native.client import NativeClient, version_query
