@@ -9,8 +9,9 @@ from rolerunner.errors import UsageError
 from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from rolerunner.actions.base import Action
     from rolerunner.model import Job, Step
 
 
@@ -32,7 +33,9 @@ def find_required_extras(job: Job) -> tuple[RequiredExtra, ...]:
 
 
 def find_missing_extras(
-    job: Job, is_selected: Callable[[str], bool] = lambda _: True
+    job: Job,
+    actions: Mapping[str, type[Action]],
+    is_selected: Callable[[str], bool] = lambda _: True,
 ) -> tuple[RequiredExtra, ...]:
     """Returns the extras that selected steps certainly need and that this machine does not have.
 
@@ -40,7 +43,7 @@ def find_missing_extras(
     """
     needed: dict[str, RequiredExtra] = {}
     for step in _iter_certain_steps(job):
-        for name in registry()[step.action].list_certain_extras(step.fields):
+        for name in actions[step.action].list_certain_extras(step.fields):
             if is_selected(step.id):
                 needed.setdefault(name, RequiredExtra(name, f"step '{step.id}'"))
     if not needed:
@@ -58,9 +61,13 @@ def _iter_certain_steps(job: Job) -> Iterator[Step]:
                 yield step
 
 
-def check_extras(job: Job, is_selected: Callable[[str], bool] = lambda _: True) -> None:
+def check_extras(
+    job: Job,
+    actions: Mapping[str, type[Action]],
+    is_selected: Callable[[str], bool] = lambda _: True,
+) -> None:
     """Raises UsageError if this machine does not have an extra that the job certainly needs."""
-    for missing in find_missing_extras(job, is_selected):
+    for missing in find_missing_extras(job, actions, is_selected):
         raise UsageError(describe_missing(missing))
 
 

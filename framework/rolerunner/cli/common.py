@@ -125,12 +125,13 @@ def warn_of_secrets(job: Job, params: Sequence[str]) -> None:
 
 def warn_of_missing_extras(jobs: Iterable[Job]) -> None:
     """Warns about packages that steps need and that this machine does not have."""
+    from rolerunner.actions import registry  # noqa: PLC0415 - few commands need it
     from rolerunner.actions.extras import (  # noqa: PLC0415 - few commands need it
         describe_missing,
         find_missing_extras,
     )
 
-    found = (missing for job in jobs for missing in find_missing_extras(job))
+    found = (missing for job in jobs for missing in find_missing_extras(job, registry()))
     for text in dict.fromkeys(map(describe_missing, found)):
         echo(f"rolerunner: warning: {text}", err=True)
 

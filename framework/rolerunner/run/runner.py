@@ -82,7 +82,8 @@ class _Runner:
     def run(self) -> RunResult:
         """Runs the job to its end."""
         notify_start(self._plan, self._context.run_id, self._notifier.notify)
-        check_extras(self._job, self._options.selection.has_part_of)
+        selected = self._options.selection
+        check_extras(self._job, self._environment.actions, selected.has_part_of)
         if self._job.assume == "first":
             roles = assume_roles(self._plan, self._environment, self._notifier.notify)
             self._record.add_refusals(drop_optional(roles, self._plan))

@@ -149,7 +149,7 @@ def test_only_what_a_run_certainly_needs_is_missing(
     (tmp_path / "a.yaml").write_text(PACKED.replace("COMPRESS", compress).replace("WHEN", when))
     job = api.load(tmp_path / "a.yaml")
     expected = (RequiredExtra("zstd", "step 'packed'"),) if is_missing else ()
-    assert find_missing_extras(job, is_selected) == expected
+    assert find_missing_extras(job, registry(), is_selected) == expected
     if is_missing:
         with pytest.raises(UsageError, match=r"pip install 'rolerunner\[zstd\]'"):
-            check_extras(job)
+            check_extras(job, registry())
