@@ -28,7 +28,7 @@ def write_spec(folder: Path, engine: str, *steps: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.fixture(params=["fast", "boto3"])
+@pytest.fixture(params=["fast", pytest.param("boto3", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, memory_aws: Store, tmp_path: Path) -> Callable[..., Any]:
     """Runs one step and returns its result."""
     for key in KEYS:

@@ -392,7 +392,7 @@ def test_a_stopped_run_leaves_only_what_another_continues(
     assert len([*folder.iterdir()]) == (1 if run_key else 0)
 
 
-@pytest.mark.parametrize("has_changed", [False, True])
+@pytest.mark.parametrize("has_changed", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_unfinished_file_with_other_content_is_written_anew(
     has_changed: bool,
     run: Callable[..., StepResult],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.memory_aws import Store
 
 
-@pytest.fixture(params=["fast", "boto3"])
+@pytest.fixture(params=["fast", pytest.param("boto3", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, memory_aws: Store, tmp_path: Path) -> Callable[..., Any]:
     """Runs one step and returns its result; the source has objects of 10, 20 and 30 bytes."""
     for name, size in (("a", 10), ("b", 20), ("c", 30)):
