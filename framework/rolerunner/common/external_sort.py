@@ -31,7 +31,8 @@ def sort_values(
     Many are kept in a temporary file, so they consist of what marshal writes: text, bytes, numbers,
     lists, tuples and dicts. Raises LocalFileFailed, and what reading the values raises.
     """
-    rest, key = iter(values), by or _return_value
+    rest = iter(values)
+    key: Any = by
 
     def sort_next() -> list[T]:
         return sorted(islice(rest, SORTED_AT_ONCE), key=key, reverse=descending)
@@ -44,10 +45,6 @@ def sort_values(
         runs.add(first)
         first = sort_next()
     return heapq.merge(*runs.read(), key=key, reverse=descending)
-
-
-def _return_value(value: Any) -> Any:
-    return value
 
 
 class _Runs:
