@@ -1,6 +1,6 @@
 """Measures how the cost of works grows with the number of objects, and adds it to the page.
 
-python bench/growth.py                          1,000 to 1,000,000 objects: half an hour
+python bench/growth.py                          1,000 to 1,000,000 objects: some ten minutes
 python bench/growth.py --largest 10000000 --only list --only verify
                                                 ten million besides, on a quiet machine
 python bench/growth.py --largest 100000 --rounds 1 --out build/bench     a trial
