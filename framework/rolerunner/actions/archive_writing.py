@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Optional, Protocol, cast
 
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.storage.compression import Compression, open_compressor
+from rolerunner.storage.compression import Compression, open_compressor, open_deflater
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,9 +158,10 @@ class _ZipWriter:
         info.create_system = _UNIX
         info.external_attr = (_REGULAR_FILE | _MODE) << 16
         info.compress_type = zipfile.ZIP_DEFLATED if self._level else zipfile.ZIP_STORED
-        info._compresslevel = self._level or None  # type: ignore[attr-defined]  # noqa: SLF001 - public since 3.13
         info.file_size = member.size
         self._file = self._zip.open(info, "w", force_zip64=member.size > _LARGE)
+        if self._level:  # instead of zlib's own, in one thread
+            self._file._compressor = open_deflater(self._level, member.size)  # type: ignore[attr-defined]  # noqa: SLF001 - zipfile takes no other
 
     def write(self, data: bytes) -> None:
         if self._file is not None:

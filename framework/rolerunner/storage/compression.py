@@ -1,7 +1,7 @@
-"""Compresses streams of bytes: gzip and zstd.
+"""Compresses streams of bytes: gzip, zstd, and deflate as zip archives have it.
 
-gzip is written in independent pieces that threads compress, as pigz does, so its bytes depend
-neither on the time nor on the number of threads.
+gzip and deflate are written in independent pieces that threads compress, as pigz does, so their
+bytes depend neither on the time nor on the number of threads.
 """
 
 from __future__ import annotations
@@ -75,6 +75,11 @@ def open_compressor(compression: Compression, *, in_threads: bool = True) -> Com
     return compressor
 
 
+def open_deflater(level: int, size: int) -> Deflater:
+    """Returns a compressor of ``size`` bytes without header, as zip archives have them."""
+    return Deflater(level, in_threads=_is_large(size))
+
+
 def compress_bytes(data: Any, compression: Compression) -> bytes:
     """Returns bytes compressed as one stream, in the calling thread."""
     compressor = open_compressor(compression, in_threads=False)
@@ -83,11 +88,16 @@ def compress_bytes(data: Any, compression: Compression) -> bytes:
 
 def compress_blocks(blocks: Iterable[Any], compression: Compression, size: int) -> Iterator[bytes]:
     """Yields a stream of ``size`` bytes compressed, a large one in several threads."""
-    compressor = open_compressor(compression, in_threads=size > _PIECE * 2)
+    compressor = open_compressor(compression, in_threads=_is_large(size))
     for block in blocks:
         if ready := compressor.compress(block):
             yield ready
     yield compressor.flush()
+
+
+def _is_large(size: int) -> bool:
+    """Returns True for a stream that threads are started for."""
+    return size > _PIECE * 2
 
 
 def count_cpus() -> int:
@@ -98,25 +108,21 @@ def count_cpus() -> int:
         return os.cpu_count() or 1
 
 
-class _GzipCompressor:
-    """Compresses pieces of one gzip member in threads."""
+class Deflater:
+    """Compresses pieces of one raw deflate stream (RFC 1951), in threads or not."""
 
     def __init__(self, level: int, *, in_threads: bool) -> None:
         self._level = level
-        cpus = count_cpus()
-        self._threads = min(cpus, _MAX_THREADS) if in_threads and cpus > 1 else 0
+        cpus = count_cpus() if in_threads else 1
+        self._threads = min(cpus, _MAX_THREADS) if cpus > 1 else 0
         self._buffer = bytearray()
         self._window = b""
-        self._crc = self._size = 0
         self._pending: deque[Future[bytes]] = deque()
         self._pool: Optional[ThreadPool] = None
-        self._header = _GZIP_HEADER
 
     def compress(self, data: Any) -> bytes:
         """Adds bytes; returns the pieces that are ready, in their order."""
-        self._crc = find_crc32()(data, self._crc)
-        self._size += len(data)
-        ready = [self._take_header()]
+        ready = []
         rest = memoryview(data)
         while rest:
             if len(self._buffer) == _PIECE:  # only now, since the last piece is never empty
@@ -128,18 +134,13 @@ class _GzipCompressor:
         return b"".join(ready)
 
     def flush(self) -> bytes:
-        """Compresses what is left, and ends the member."""
-        ready = [self._take_header()]
+        """Compresses what is left, and ends the stream."""
         last = _deflate(self._buffer, self._level, self._window, zlib.Z_FINISH)
-        ready += [each.result() for each in self._pending]
+        ready = [each.result() for each in self._pending]
         self._pending.clear()
         if self._pool is not None:
             self._pool.shutdown()
-        return b"".join((*ready, last, struct.pack("<LL", self._crc, self._size & 0xFFFFFFFF)))
-
-    def _take_header(self) -> bytes:
-        header, self._header = self._header, b""
-        return header
+        return b"".join((*ready, last))
 
     def _start_piece(self, piece: bytearray) -> bytes:
         """Starts a piece in a thread; returns an earlier one once enough of them are waiting."""
@@ -156,6 +157,30 @@ class _GzipCompressor:
     def __del__(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+
+
+class _GzipCompressor:
+    """Compresses one gzip member."""
+
+    def __init__(self, level: int, *, in_threads: bool) -> None:
+        self._deflater = Deflater(level, in_threads=in_threads)
+        self._crc = self._size = 0
+        self._header = _GZIP_HEADER
+
+    def compress(self, data: Any) -> bytes:
+        """Adds bytes; returns what is ready."""
+        self._crc = find_crc32()(data, self._crc)
+        self._size += len(data)
+        return self._take_header() + self._deflater.compress(data)
+
+    def flush(self) -> bytes:
+        """Ends the member."""
+        end = struct.pack("<LL", self._crc, self._size & 0xFFFFFFFF)
+        return b"".join((self._take_header(), self._deflater.flush(), end))
+
+    def _take_header(self) -> bytes:
+        header, self._header = self._header, b""
+        return header
 
 
 def _deflate(piece: bytearray, level: int, window: bytes, end: int) -> bytes:

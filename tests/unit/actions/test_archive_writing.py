@@ -11,6 +11,7 @@ import pytest
 
 from rolerunner.actions.archive_formats import FORMATS
 from rolerunner.actions.archive_writing import Member, bound_size, open_archive
+from rolerunner.storage import compression
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,29 @@ def test_times_are_those_of_the_objects(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(write("zip", members, tmp_path))) as archive:
         times = [member.date_time for member in archive.infolist()]
     assert times == [(2026, 1, 31, 6, 7, 8), (1980, 1, 1, 0, 0, 0)]
+
+
+def test_a_large_member_of_a_zip_is_the_same_in_threads_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"".join(b"%d," % number for number in range(600_000)) + bytes(1 << 20)
+    members = {"large": content, "small": content[:5000], "empty": b""}
+    written = set()
+    for cpus in (1, 2, 4):
+        monkeypatch.setattr(compression, "count_cpus", lambda cpus=cpus: cpus)
+        target = io.BytesIO()
+        with open_archive(FORMATS["zip"], target, None, tmp_path) as archive:
+            for name, body in members.items():
+                archive.begin(Member(name, len(body), MODIFIED))
+                for start in range(0, len(body), 700_000):
+                    archive.write(body[start : start + 700_000])
+                archive.end()
+        written.add(target.getvalue())
+    (data,) = written
+    with zipfile.ZipFile(io.BytesIO(data)) as found:
+        assert found.testzip() is None
+        assert {name: found.read(name) for name in found.namelist()} == members
+    assert len(data) < len(content) // 3
 
 
 @pytest.mark.slow
