@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rolerunner.common import external_sort
 from rolerunner.errors import LocalFileFailed
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.source_files import SkippedFiles, find_source_files, walk_folder
@@ -127,3 +128,25 @@ def test_folders_with_a_marker_are_left_out_with_all_below(tmp_path: Path) -> No
         assert found == [f"{tmp_path}/a.csv", f"{tmp_path}/f/g.csv"]
     (tmp_path / ".skip").touch()
     assert list(find_source_files([str(tmp_path)], marker=".skip")) == []
+
+
+def test_names_come_in_the_order_of_keys_however_many_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a", "a!", "a/b", "a/c/d", "a0", "\n", "é", *(f"n{number}" for number in range(40))]
+    for name in names:
+        path = tmp_path / (f"{name}.d" if name == "a" else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / os.fsdecode(b"\xff")).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "a0")
+    (tmp_path / "away").symlink_to(tmp_path / "none")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    held = list(walk_folder(str(tmp_path)))
+    monkeypatch.setattr(external_sort, "SORTED_AT_ONCE", 3)
+    found = list(walk_folder(str(tmp_path)))
+    assert [file[:2] for file in found] == [file[:2] for file in held]
+    relative = [os.fsencode(file.relative) for file in found]
+    assert relative == sorted(relative)
+    assert {file.relative for file in found if file.problem} == {"away", "loop"}
+    assert all(file.path == f"{tmp_path}{os.sep}{file.relative}" for file in found)
