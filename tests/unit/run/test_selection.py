@@ -67,3 +67,11 @@ def test_what_is_no_name_is_a_usage_error() -> None:
 )
 def test_a_wrong_name_is_found_before_the_run(name: str, message: str, hint: str) -> None:
     assert find_name_mistake(JOB, name) == (message, hint)
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, ""), (11, ", ...")])
+def test_a_hint_lists_ten_names_at_most(count: int, more: str) -> None:
+    names = [f"step{number:02}" for number in range(count)]
+    job = Job("j", tuple(Step(name, "s3.list", {}) for name in names))
+    _, hint = find_name_mistake(job, "x")
+    assert hint == f"known: {', '.join(names[:10])}{more}"
