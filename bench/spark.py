@@ -15,14 +15,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import operator
 import os
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
@@ -30,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import null_server
+from session_meter import Cost, SessionMeter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.spark_venv import python_with_spark
@@ -65,23 +64,6 @@ OWN = """
 def measure(context, objects):
     return {"objects": len(objects), "bytes": sum(each["size"] for each in objects)}
 """
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Wall and CPU time in seconds; ``java`` and ``workers`` are parts of the CPU time."""
-
-    wall: float = 0.0
-    cpu: float = 0.0
-    java: float = 0.0
-    workers: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(*map(operator.add, astuple(self), astuple(other)))
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(*map(operator.sub, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True)
@@ -171,7 +153,7 @@ def measure_run(python: Path, server: str, spec: str, executors: int, framework:
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-            meter = _SessionMeter(process.pid)
+            meter = SessionMeter(process.pid)
             try:
                 status = process.wait()
             finally:
@@ -184,7 +166,7 @@ def measure_run(python: Path, server: str, spec: str, executors: int, framework:
         return Run(meter.measure(started_at, time.time()), dict(_read_costs(text, meter)))
 
 
-def _read_costs(log: str, meter: _SessionMeter) -> Iterator[tuple[str, Cost]]:
+def _read_costs(log: str, meter: SessionMeter) -> Iterator[tuple[str, Cost]]:
     starts: dict[str, float] = {}
     for line in log.splitlines():
         event = json.loads(line) if line.startswith("{") else {}
@@ -211,51 +193,6 @@ def check_counts(works: Mapping[str, Sequence[int]]) -> None:
 
 def _parse_time(text: str) -> float:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-
-
-class _SessionMeter(threading.Thread):
-    """Samples the CPU time that the processes of a session have used so far."""
-
-    def __init__(self, session: int) -> None:
-        super().__init__(daemon=True)
-        self._session = session
-        self._over = threading.Event()
-        self._samples = [(0.0, Cost())]
-        self.start()
-
-    def run(self) -> None:
-        while not self._over.wait(0.1):
-            self._samples.append((time.time(), self._read_total()))
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
-
-    def measure(self, start: float, end: float) -> Cost:
-        """Returns the cost from the first sample after a moment to the first one after another."""
-        before, after = (
-            next((cost for at, cost in self._samples if at >= moment), self._samples[-1][1])
-            for moment in (start, end)
-        )
-        return replace(after - before, wall=end - start)
-
-    def _read_total(self) -> Cost:
-        """Returns the CPU time of all processes, and of those that they have waited for."""
-        cpu = java = workers = 0.0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                name, _, rest = stat.read_text().rpartition(")")
-            except OSError:
-                continue
-            fields = rest.split()
-            if fields[3] == str(self._session):
-                used = sum(map(int, fields[11:15])) / _TICKS
-                cpu += used
-                if name.endswith("(java"):
-                    java += used
-                elif stat.parent.name != str(self._session):
-                    workers += used
-        return Cost(0.0, cpu, java, workers)
 
 
 def choose_counts(options: argparse.Namespace) -> dict[str, tuple[int, int]]:
@@ -285,7 +222,7 @@ def main() -> None:
     if python is None:
         raise SystemExit("Python 3.11 and Java are needed")
     works = choose_counts(options)
-    print(f"{works}; {os.cpu_count()} cores for all; CPU seconds, and milliseconds of wall time\n")
+    print(f"{works}; {os.cpu_count()} cores for all; CPU seconds\n")
     print(
         "| delay, ms | work | executors | no Spark: step | + 1,000 | Spark: step | + 1,000 "
         "| ratio of + 1,000 | many: no Spark | Spark (JVMs, workers) | ratio | ratio of wall |"
