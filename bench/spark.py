@@ -130,7 +130,9 @@ def build_spec(works: Mapping[str, Sequence[int]], distribute: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measure_run(python: Path, server: str, spec: str, executors: int, framework: str) -> Run:
+def measure_run(
+    python: Path, server: str, spec: str, executors: int, options: argparse.Namespace
+) -> Run:
     """Runs the spec. Ends the program if it fails, or if a step has another count than it says."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -138,14 +140,15 @@ def measure_run(python: Path, server: str, spec: str, executors: int, framework:
         (folder / "own.py").write_text(OWN)
         settings = (
             f"--master local-cluster[{executors},1,1024] --conf spark.ui.enabled=false "
-            "--conf spark.executor.memory=512m pyspark-shell"
+            f"--conf spark.executor.memory=512m --driver-java-options '{options.java}' "
+            f"--conf spark.executor.extraJavaOptions='{options.java}' pyspark-shell"
         )
         environment = {
             **os.environ, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
             "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": server,
             "AWS_EC2_METADATA_DISABLED": "true", "TMPDIR": name, "PYSPARK_PYTHON": str(python),
             "PYSPARK_SUBMIT_ARGS": settings, "SPARK_LOCAL_IP": "127.0.0.1",
-            **({"PYTHONPATH": framework} if framework else {}),
+            **({"PYTHONPATH": options.framework} if options.framework else {}),
         }  # fmt: skip
         command = [str(python), "-m", "rolerunner", "run", "job.yaml", "--log-format", "json"]
         with (folder / "log").open("wb") as log:
@@ -216,6 +219,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--delays", type=int, nargs="+", default=[0, 20], help="ms an answer")
     parser.add_argument("--framework", default="", help="folder of another rolerunner to measure")
+    parser.add_argument("--java", default="-Drolerunner=bench", help="options of all JVMs")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run is ended, too
     python = python_with_spark()
@@ -237,7 +241,7 @@ def main() -> None:
                 for count in (0, *options.executors) * options.rounds:
                     spec = build_spec(works, ", distribute: spark" if count else "")
                     runs.setdefault(count, []).append(
-                        measure_run(python, server.url, spec, count or 1, options.framework)
+                        measure_run(python, server.url, spec, count or 1, options)
                     )
             check_counts(works)
             for work, counts in works.items():
