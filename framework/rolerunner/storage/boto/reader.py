@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Container, Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
@@ -32,6 +32,11 @@ from rolerunner.storage.responses import (
     parse_object_info,
 )
 
+if TYPE_CHECKING:
+    from rolerunner.storage.buffers import BufferPool
+
+_READ_SIZE = 1 << 20
+"""Bytes that are read into a buffer at a time."""
 KEPT_OPTIONS = (
     "Metadata",
     "ContentType",
@@ -123,16 +128,26 @@ class ObjectReader:
             raise ServiceFailed(f"{uri} has {size} bytes, more than {limit:,}", type="TooLarge")
         return data
 
-    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range. Raises StepError, also if the object has changed."""
-        if source.length == 0:
+    def read_range(
+        self,
+        source: ObjectRange,
+        cancel: Optional[Cancel] = None,
+        buffers: Optional[BufferPool] = None,
+    ) -> bytes:
+        """Returns the bytes of a range, in one of the buffers if they are given.
+
+        Raises StepError, also if the object has changed.
+        """
+        length = source.length
+        if length == 0:
             return b""
+        data = bytearray(length) if buffers is None else buffers.acquire(length)
         with self.open_range(source, cancel) as body:
-            data = bytes(body.read(source.length + 1))
-        if len(data) != source.length:
-            received = f"received {len(data):,} of {source.length:,} bytes"
-            raise IntegrityFailed(f"{source.uri}: {received}")
-        return data
+            received = _read_into(data, body)
+        if received != length:
+            message = f"received {received:,} of {length:,} bytes"
+            raise IntegrityFailed(f"{source.uri}: {message}")
+        return data  # type: ignore[return-value]  # bytes in all but name, and not copied
 
     def read_object(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
         """Returns an object's bytes, once their checksum is verified. Raises StepError."""
@@ -224,3 +239,14 @@ def _check_metadata(uri: S3Uri, response: Mapping[str, Any], replaced: Container
     if expires:
         headers["expires"] = expires
     kept_headers(uri, headers, replaced)
+
+
+def _read_into(data: bytearray, body: Any) -> int:
+    """Fills ``data``; returns the number of bytes received, one more if there are too many."""
+    view, filled = memoryview(data), 0
+    while found := body.read(min(_READ_SIZE, len(view) - filled + 1)):
+        if filled + len(found) > len(view):
+            return len(view) + 1
+        view[filled : filled + len(found)] = found
+        filled += len(found)
+    return filled

@@ -87,7 +87,7 @@ class PartTransport(Protocol):
         cancel: Optional[Cancel] = None,
         buffers: Optional[BufferPool] = None,
     ) -> bytes:
-        """Returns the bytes of a range, in one of the buffers if this reads into memory."""
+        """Returns the bytes of a range, in one of the buffers if they are given."""
 
     def store_object(
         self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
@@ -123,8 +123,7 @@ class BotoTransport:
         buffers: Optional[BufferPool] = None,
     ) -> bytes:
         """Returns the bytes of a range."""
-        del buffers
-        return self.reader.read_range(source, cancel)
+        return self.reader.read_range(source, cancel, buffers)
 
     def store_object(
         self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
@@ -160,9 +159,8 @@ class BotoTransport:
         options = dict(_select_part_options(self.requests, "upload_part", part.options))
         if "ChecksumAlgorithm" in part.options:
             options["ChecksumAlgorithm"] = part.options["ChecksumAlgorithm"]
-        response = self.requests.call(
-            "upload_part", **_locate_part(part), **options, Body=bytes(data)
-        )
+        body = data if isinstance(data, (bytes, bytearray)) else bytes(data)
+        response = self.requests.call("upload_part", **_locate_part(part), **options, Body=body)
         completed = _make_completed_part(part, response)
         algorithm = str(options.get("ChecksumAlgorithm", ""))
         if integrity.can_compute(algorithm) and f"Checksum{algorithm}" not in completed:
