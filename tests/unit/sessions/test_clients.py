@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rolerunner.errors import StepError
+from rolerunner.errors import StepError, UsageError
 from rolerunner.sessions.botocore_setup import MAX_ATTEMPTS, BotocoreSessions
 from rolerunner.sessions.clients import ClientCache, retry_conflict
 from rolerunner.sessions.credentials import JobCredentials
@@ -40,6 +40,13 @@ def test_clients_sign_with_their_own_credentials(cache: ClientCache) -> None:
         url = client.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
         assert f"AKID-OF-{name}" in url
         assert hasattr(client, "upload_file")
+
+
+def test_a_missing_profile_is_a_usage_error() -> None:
+    identity = JobIdentity("eu-west-1", profile="no-such-profile")
+    cache = ClientCache(BotocoreSessions(identity))
+    with pytest.raises(UsageError, match="set AWS_PROFILE"):
+        cache.client(JobCredentials(KEYS.to_credentials), "s3", "eu-west-1")
 
 
 def test_an_unknown_service_is_a_failure_of_the_step(cache: ClientCache) -> None:
