@@ -39,7 +39,7 @@ The columns with a colon are ratios of wall time and CPU time: the better of s5c
 s5cmd and rclone verify no checksums of downloads here; rolerunner verifies every byte.
 
 "limit" is what moving the bytes costs on this machine, whatever the client: a C program
-([bench/yardstick.c](../bench/yardstick.c)) that reads or sends one large object over 8 connections
+([bench/yardstick.c](../bench/yardstick.c)) that reads or sends one large object over 4 connections
 and computes its CRC32, divided by rolerunner. At 0.80, four fifths of rolerunner's time are the
 kernel's, OpenSSL's and the checksum's.
 """

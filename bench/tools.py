@@ -172,7 +172,7 @@ def _ours(folder: Path) -> list[Tool]:
             LIMIT,
             "",
             _yardstick(folder / "yardstick"),
-            "bench/yardstick.c: 8 threads that move the bytes of one large object and compute "
+            "bench/yardstick.c: 4 threads that move the bytes of one large object and compute "
             "their CRC32, in C; no listing, no signature, no start of a command",
         ),
     ]

@@ -2,7 +2,7 @@
 // No listing, no signature, no retry, no Python. Part of rolerunner, under its licence (LICENSE).
 //
 //   yardstick get|put HOST PORT PATH SIZE FILE   PATH: the object to read, or the one to write
-//   -t threads (8)   -r bytes of a range or part (16 MiB)   -b bytes of a block (256 KiB)
+//   -t threads (4)   -r bytes of a range or part (16 MiB)   -b bytes of a block (1 MiB)
 //   -T: TLS, unverified   -c: CRC32 of every byte   -n: a download is not written
 //
 // A thread has one connection. Downloads are written by pwrite. Uploads are sent by sendfile, after a read for the CRC32;
@@ -29,8 +29,8 @@
 #include <immintrin.h>
 #endif
 
-static int g_put, g_threads = 8, g_crc, g_drop, g_file;
-static uint64_t g_size, g_range = 16 << 20, g_block = 256 << 10;
+static int g_put, g_threads = 4, g_crc, g_drop, g_file;
+static uint64_t g_size, g_range = 16 << 20, g_block = 1 << 20;
 static const char *g_host, *g_path;
 static struct sockaddr_in g_address;
 static SSL_CTX *g_tls;
@@ -80,8 +80,8 @@ static uint32_t crc(uint32_t before, const unsigned char *data, uint64_t length)
   return (uint32_t)crc32(before, data, length);
 }
 
-static ssize_t take(peer *to, void *data, size_t length) {
-  return to->ssl ? SSL_read(to->ssl, data, (int)length) : recv(to->fd, data, length, 0);
+static ssize_t take(peer *to, void *data, size_t length, int flags) {
+  return to->ssl ? SSL_read(to->ssl, data, (int)length) : recv(to->fd, data, length, flags);
 }
 
 static void give(peer *to, const unsigned char *data, size_t length) {
@@ -98,7 +98,7 @@ static void give(peer *to, const unsigned char *data, size_t length) {
 static size_t head(peer *to) {
   size_t got = 0;
   for (;;) {
-    ssize_t count = take(to, to->block + got, g_block - 1 - got);
+    ssize_t count = take(to, to->block + got, g_block - 1 - got, 0);
     if (count <= 0)
       fail("no response");
     got += count;
@@ -126,7 +126,7 @@ static void get_range(peer *to, uint64_t start, uint64_t length) {
   for (uint64_t at = start, end = start + length; at < end;) {
     size_t wanted = end - at < g_block ? end - at : g_block;
     while (held < wanted) {
-      ssize_t count = take(to, to->block + held, wanted - held);
+      ssize_t count = take(to, to->block + held, wanted - held, MSG_WAITALL);
       if (count <= 0)
         fail("receive");
       held += count;
@@ -173,11 +173,13 @@ static void put_part(peer *to, uint64_t start, uint64_t length) {
 }
 
 static void *work(void *nothing) {
-  int one = 1;
+  int one = 1, low = 1 << 20;
   peer to = {.fd = socket(AF_INET, SOCK_STREAM, 0), .block = malloc(g_block)};
   setsockopt(to.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   if (connect(to.fd, (struct sockaddr *)&g_address, sizeof g_address))
     fail("connect");
+  setsockopt(to.fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low); // makes room for twice as much, see tcp_set_rcvlowat
+  setsockopt(to.fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
   if (g_tls) {
     to.ssl = SSL_new(g_tls);
     SSL_set_fd(to.ssl, to.fd);
