@@ -94,7 +94,7 @@ def main() -> None:
                         _in_turns(work, setting.with_limits(limits), server, bench)
                     results.save(out / "measured.json")  # whatever becomes of the rest
             shutil.rmtree(folder / "sources", ignore_errors=True)
-    if not options.only:
+    if not options.only and not options.setting:
         results.sections = {title: _section(script) for title, script in OTHERS.items()}
     if options.add:
         results = results.added_to(Results.load(kept))
