@@ -22,6 +22,7 @@ from rolerunner.spec.field_types import (
     DYNAMIC,
     PARTIAL_VALUES,
     LocalPath,
+    Name,
     Seconds,
     StrictModel,
     Text,
@@ -99,7 +100,7 @@ class SftpFields(StrictModel):
     port: Annotated[int, Field(ge=1, le=_MAX_PORT), DYNAMIC] = Field(
         22, description="The server's port.", examples=[2222]
     )
-    user: Text = Field(description="The user's name on the server.", examples=["acme"])
+    user: Name = Field(description="The user's name on the server.", examples=["acme"])
     password: Optional[SecretText] = Field(
         None,
         description="The user's password: a secret param.",

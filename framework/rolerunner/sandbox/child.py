@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import functools
 import json
 import os
 import re
@@ -360,6 +361,20 @@ _OUTCOME_TAG = "rolerunner:outcome"
 """The tag of a job with the end of its runs as JSON."""
 
 
+def match_line_breaks() -> None:
+    """Lets a wildcard of a policy match the line breaks of a key, as on AWS."""
+    from ministack.core import iam_evaluator  # noqa: PLC0415
+
+    compile_pattern = iam_evaluator._fnmatch_compile  # noqa: SLF001
+
+    @functools.lru_cache(maxsize=4096)
+    def compile_dotall(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        compiled = compile_pattern(pattern, ignore_case)
+        return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
+
+    iam_evaluator._fnmatch_compile = compile_dotall  # noqa: SLF001
+
+
 def name_query_resources() -> None:
     """Lets IAM see the workgroup of a query and the table of a partition, as on AWS."""
     from ministack.core import iam_actions  # noqa: PLC0415
@@ -595,6 +610,7 @@ def main(folder: str, record: str, job_runner: str = "") -> None:
     import ministack.app  # noqa: PLC0415 - takes time, and the parent may end meanwhile
 
     serve_secrets_across_accounts()
+    match_line_breaks()
     name_query_resources()
     if job_runner:
         JobRunner(**json.loads(job_runner)).install()

@@ -250,7 +250,16 @@ CUSTOMER_KEY_BYTES = 32
 """Bytes of an SSE-C key, which is for AES-256 (S3 user guide)."""
 _S3_FORM = {"type": "string", "pattern": r"^s3://|\$\{\{"}
 
+
+def _check_name(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must be a name, and is empty")
+    return value
+
+
 Text = Annotated[str, DYNAMIC]
+Name = Annotated[str, AfterValidator(_check_name), DYNAMIC]
+"""The name of something in a service, which cannot be empty."""
 Integer = Annotated[int, DYNAMIC]
 Flag = Annotated[bool, DYNAMIC]
 LocalPath = Annotated[str, BeforeValidator(check_path), json_form(type="string"), DYNAMIC]

@@ -17,6 +17,7 @@ from rolerunner.sandbox.child import (
     _find_described,
     _find_operation,
     find_socket_owner,
+    match_line_breaks,
     refuse_other_users,
 )
 
@@ -110,3 +111,12 @@ def test_the_body_and_the_operation_of_a_request() -> None:
     assert _find_body(arguments) == {"Name": "sales"}
     assert _find_operation(arguments) == "GetDatabase"
     assert _find_body(("POST", b"{broken", headers)) == {}
+
+
+def test_a_wildcard_of_a_policy_matches_line_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluator = pytest.importorskip("ministack.core.iam_evaluator")
+    original = evaluator._fnmatch_compile
+    monkeypatch.setattr(evaluator, "_fnmatch_compile", original)
+    match_line_breaks()
+    assert evaluator.fnmatch_iam_cs("arn:aws:s3:::b/in/a\nb", "arn:aws:s3:::b/in/*")
+    assert not evaluator.fnmatch_iam_cs("arn:aws:s3:::b/a\nb", "arn:aws:s3:::b/in/*")

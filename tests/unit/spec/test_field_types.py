@@ -18,6 +18,7 @@ from rolerunner.spec.field_types import (
     CustomerKey,
     Flag,
     Integer,
+    Name,
     Rate,
     S3Location,
     S3Object,
@@ -111,3 +112,9 @@ def test_models_are_strict_and_frozen() -> None:
         Fields.model_validate({"cont": 1})
     with pytest.raises(ValidationError, match="Instance is frozen"):
         Fields().count = 2  # type: ignore[misc]  # what the test is about
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_a_name_cannot_be_empty(value: str) -> None:
+    with pytest.raises(ValidationError, match="must be a name, and is empty"):
+        TypeAdapter(Name).validate_python(value)

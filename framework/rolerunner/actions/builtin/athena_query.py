@@ -43,7 +43,7 @@ from rolerunner.iam.actions_table import (
 from rolerunner.iam.aws_errors import TEMPORARY_FAILURE
 from rolerunner.model import Dataset, Permission, S3Uri, StepDatasets
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
-from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, S3Location, Seconds, Text
+from rolerunner.spec.field_types import DYNAMIC, Account, Bytes, Name, S3Location, Seconds
 
 _GLUE_CATALOG = "AwsDataCatalog"
 """The catalog of Athena that is the Glue Data Catalog of the account."""
@@ -138,13 +138,13 @@ class AthenaQuery(RegionFields, Action):
         description="A value for each ? in the query: text, numbers, true, false, dates or null.",
         examples=[["2026-01-31", 10]],
     )
-    workgroup: Text = Field(
+    workgroup: Name = Field(
         "primary", description="The workgroup that the query runs in.", examples=["reports"]
     )
-    database: Optional[Text] = Field(
+    database: Optional[Name] = Field(
         None, description="The database of tables without one.", examples=["sales"]
     )
-    catalog: Optional[Text] = Field(
+    catalog: Optional[Name] = Field(
         None,
         description="The catalog of databases without one; by default that of the account.",
         examples=["AwsDataCatalog"],

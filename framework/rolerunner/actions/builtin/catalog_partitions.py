@@ -27,7 +27,7 @@ from rolerunner.events import StepProgress
 from rolerunner.iam.actions_table import build_table_arns
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission
-from rolerunner.spec.field_types import DYNAMIC, Account, S3Location, Text
+from rolerunner.spec.field_types import DYNAMIC, Account, Name, S3Location
 
 _SHOWN = 1000
 """Maximum number of partitions in the outputs."""
@@ -69,8 +69,8 @@ class CatalogPartitions(FilterFields, RequestFields, RegionFields, Action):
         ],
     }
 
-    database: Text = Field(description="The database of the table.", examples=["sales"])
-    table: Text = Field(description="The table.", examples=["orders"])
+    database: Name = Field(description="The database of the table.", examples=["sales"])
+    table: Name = Field(description="The table.", examples=["orders"])
     catalog_id: Optional[Account] = Field(
         None,
         description="The account of the catalog, if not that of the role.",

@@ -24,7 +24,7 @@ from rolerunner.events import StepProgress
 from rolerunner.iam.actions_table import build_resource_arn
 from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
 from rolerunner.model import Permission
-from rolerunner.spec.field_types import DYNAMIC, Flag, Seconds, Text
+from rolerunner.spec.field_types import DYNAMIC, Flag, Name, Seconds, Text
 
 _RUNNING = frozenset({"STARTING", "RUNNING", "STOPPING", "WAITING"})
 _BUSY = frozenset({"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"})
@@ -73,7 +73,7 @@ class GlueRun(RegionFields, Action):
         "dpu_seconds": 1.5,
     }
 
-    job: Text = Field(description="The name of the job.", examples=["load-orders"])
+    job: Name = Field(description="The name of the job.", examples=["load-orders"])
     arguments: Arguments = Field(
         default_factory=dict,
         description="Arguments of the run, which replace those of the job; -- may be left out.",
