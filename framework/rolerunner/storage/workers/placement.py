@@ -33,10 +33,10 @@ class WorkKind:
     """Requests that one process has in flight: the connections of the event loop."""
 
 
-COPY = WorkKind(1, 0.00015, 0.00048)
-RELAY = WorkKind(4, 0.0002, 0.00053)
+COPY = WorkKind(1, 0.00019, 0.00062)
+RELAY = WorkKind(4, 0.0002, 0.00063)
 """Without the bytes, which count by themselves."""
-DELETION = WorkKind(0.001, 0.000015, 0.00003)
+DELETION = WorkKind(0.001, 0.000011, 0.000071)
 BOTO_REQUEST = WorkKind(1, 0.0015, 0.0018, in_flight=16)
 """A request of boto3, which sends each from a thread."""
 
