@@ -21,6 +21,14 @@ _HINTS = {
     ),
     errno.EDQUOT: "the disk quota is used up",
     errno.EACCES: "the folder or file is not writable for this user",
+    errno.EFBIG: (
+        "a file may not become so large: raise the process's limit (ulimit -f), or use another "
+        "file system"
+    ),
+    errno.EIO: "the disk, or the network that leads to it, has failed",
+    errno.ELOOP: "links lead in a circle: name the folder or file itself",
+    errno.ENOENT: "there is no such folder or file: check the path",
+    errno.EPERM: "the system does not permit it for this user: the file may be immutable",
     errno.EROFS: "the file system is read-only; in Glue write below /tmp",
     errno.ENAMETOOLONG: "a file name has at most 255 bytes on most file systems",
     errno.ENOTDIR: "a file exists where a folder is needed",

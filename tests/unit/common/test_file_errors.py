@@ -31,8 +31,10 @@ def translated(error: Exception) -> LocalFileFailed:
         (errno.EACCES, "LocalFileFailed", "the folder or file is not writable"),
         (errno.EROFS, "LocalFileFailed", "the file system is read-only"),
         (errno.EMFILE, "LocalFileFailed", "no more open files are allowed"),
-        (errno.ENOENT, "LocalFileFailed", "ENOENT"),
-        (errno.EIO, "LocalFileFailed", "EIO"),
+        (errno.ENOENT, "LocalFileFailed", "there is no such folder or file: check the path"),
+        (errno.ENXIO, "LocalFileFailed", "ENXIO"),
+        (errno.EIO, "LocalFileFailed", "the disk, or the network"),
+        (errno.EFBIG, "LocalFileFailed", "a file may not become so large"),
     ],
 )
 def test_an_error_names_the_path_the_reason_and_what_to_do(
