@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from rolerunner.common.json_values import MAX_DEPTH
 from rolerunner.errors import UsageError
 from rolerunner.run.state.document import is_moment, is_plain, parse_document
+from rolerunner.run.work_notes import WorkNote
 
 MOMENT = "2026-01-01T00:00:00.000+00:00"
 DIGEST = "a" * 64
@@ -20,6 +22,8 @@ LIST = {
     "bytes": 2,
     "flat": True,
 }
+TOO_DEEP = json.loads("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
+NOTE = {"step": "a", "run_id": "r", "fingerprint": {"n": "1"}, "needs": ["b"], "text": "query-1"}
 LEFT = {"host": "h", "name": "j/k/a-left-x.jsonl", "count": 1, "bytes": 2, "sha256": DIGEST}
 
 
@@ -45,6 +49,12 @@ def document(**more: Any) -> dict[str, Any]:
         "holder": {**holder, **more.pop("holder", {})},
         "steps": {"a": entry(**more.pop("step", {}))},
         **more,
+    }
+
+
+def test_notes_of_started_work_are_read() -> None:
+    assert parse(document(started_work={"x": NOTE})).notes == {
+        "x": WorkNote("a", "r", {"n": "1"}, ("b",), "query-1")
     }
 
 
@@ -132,6 +142,15 @@ def test_values_at_their_bounds_are_read(more: dict[str, Any]) -> None:
         (document(step={"fingerprint": {"a": 1}}), "the fingerprint of the step 'a' is not"),
         (document(step={"outputs": []}), "the outputs of the step 'a' are not an object"),
         (document(step={"outputs": {"x": {"$objects": 1}}}), "a list of the step 'a' is not an"),
+        (document(step={"outputs": {"x": TOO_DEEP}}), "the outputs of the step 'a' are not JSON: "),
+        (document(started_work=[]), "'started_work' is not an object"),
+        (document(started_work={"x": []}), "'started_work.x' is not an object"),
+        (document(started_work={"x": {}}), "'started_work.x' has no 'fingerprint'"),
+        (document(started_work={"x": {**NOTE, "text": 1}}), "'started_work.x' is not a note"),
+        (document(started_work={"x": {**NOTE, "needs": "a"}}), "'started_work.x' is not a note"),
+        (document(started_work={"x": {**NOTE, "needs": [1]}}), "'started_work.x' is not a note"),
+        (document(started_work={"x": {**NOTE, "fingerprint": []}}), "is not a note about work"),
+        (document(started_work={"x": {**NOTE, "fingerprint": {"a": 1}}}), "is not a note about"),
         (document(step={"left": []}), "what the step 'a' left is not an object"),
         (document(step={"left": {**LEFT, "host": 1}}), "what the step 'a' left has no host"),
         (document(step={"left": {**LEFT, "sha256": "A" * 64}}), "has the digest 'AAA"),
