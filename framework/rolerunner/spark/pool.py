@@ -12,6 +12,7 @@ import queue
 import re
 import threading
 import traceback
+import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
+_LEVEL = 1
+"""zlib's fastest level. Spark's JVMs spend some 0.2 seconds of CPU time on a megabyte of tasks."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class _JobGroup:
         if self.stopped.is_set():
             return []
         self.context.setJobGroup(self.group, self.what, interruptOnCancel=True)
-        results: list[Any] = self.context.parallelize(wave, len(wave)).map(_run_task).collect()
+        packed = [zlib.compress(task, _LEVEL) for task in wave]
+        results: list[Any] = self.context.parallelize(packed, len(packed)).map(_run_task).collect()
         return results
 
     def on_wave_ended(self, future: Future[list[Any]]) -> None:
@@ -128,7 +132,7 @@ def _run_task(part: bytes) -> Any:
 
     task = TaskContext.get()
     try:
-        return pickle.loads(part)(task is not None and task.attemptNumber() > 0)  # noqa: S301 - pickled by the driver
+        return pickle.loads(zlib.decompress(part))(task is not None and task.attemptNumber() > 0)  # noqa: S301 - pickled by the driver
     except StepError as error:
         redact_error(error)
         return error

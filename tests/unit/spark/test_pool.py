@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Context:
 
     def parallelize(self, wave: list[Any], count: int) -> Any:
         assert count == len(wave)
+        wave = [zlib.decompress(task) for task in wave]
         return SimpleNamespace(map=lambda _: SimpleNamespace(collect=lambda: self.collect(wave)))
 
 
