@@ -243,10 +243,12 @@ class Store:
         if first >= len(entry.body):
             return error(416, "InvalidRange")
         part = entry.body[first : last + 1]
+        # as S3, which has no checksum of any range
+        plain = {name: value for name, value in headers.items() if not _CHECKSUM.match(name)}
         return Response(
             206,
             {
-                **headers,
+                **plain,
                 "Content-Range": f"bytes {first}-{last}/{len(entry.body)}",
                 "Content-Length": str(len(part)),
             },
