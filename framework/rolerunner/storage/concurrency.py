@@ -147,9 +147,13 @@ class PartExecutor:
             ):
                 time.sleep(0.01)
             futures.append(self._pool.submit(self._run_part, work, start, length, held, failed))
-        results = [future.result() for future in futures]
+        errors = [
+            error for error in (future.exception() for future in futures) if error is not None
+        ]
+        if errors:
+            raise min(errors, key=_is_stopped)  # the first that is no effect of another one
         self.cancel.stop_if_set()
-        return results
+        return [future.result() for future in futures]
 
     def _run_part(
         self,
@@ -166,6 +170,11 @@ class PartExecutor:
             raise
         finally:
             self.memory.release(held)
+
+
+def _is_stopped(error: BaseException) -> bool:
+    """Returns True for a part that another failure stopped."""
+    return isinstance(error, StepError) and error.type == "Stopped"
 
 
 class PartSequencer:
