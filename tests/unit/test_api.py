@@ -72,7 +72,7 @@ def test_what_the_functions_raise_is_exported() -> None:
 
 
 def test_what_the_values_hold_is_exported() -> None:
-    internal = {  # parts of a job that only rolerunner reads
+    internal = {  # parts of a job or plan that only rolerunner reads
         "DeclaredPermission",
         "GlueSettings",
         "Notification",
@@ -82,6 +82,7 @@ def test_what_the_values_hold_is_exported() -> None:
         "RoleChoice",
         "SecretSource",
         "StateLocation",
+        "StepDatasets",
         "Telemetry",
         "Use",
     }

@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 
 from rolerunner.actions.backups import Backups, decide_skip, split_batches
 from rolerunner.actions.base import Action, StepContext, handle_empty_source
-from rolerunner.actions.existing_objects import LOOKS
+from rolerunner.actions.existing_objects import COMPARES, LOOKS
 from rolerunner.actions.source_objects import OnLeftOut, SourceObjects, collect_source
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
@@ -130,7 +130,9 @@ def plan_transfers(
         )
         for item, decision in decided:
             if isinstance(decision, Outcome):
-                is_same = not isinstance(item, Outcome) and decision.status == "skipped"
+                # an item that is an outcome already was compared if the step compares at all
+                is_compared = not isinstance(item, Outcome) or if_exists in COMPARES
+                is_same = is_compared and decision.status == "skipped"
                 plan = _describe_outcome(decision, "it is the same" if is_same else "")
                 report(replace(plan, then=then) if is_same else plan)
                 continue
