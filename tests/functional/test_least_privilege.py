@@ -231,7 +231,6 @@ STEPS: dict[str, dict[str, Any]] = {
     },
 }
 NOT_ENFORCED = {
-    "s3:ListMultipartUploadParts",
     "s3:PutObjectTagging",
     "s3:PutObjectAcl",
     "s3:GetObjectTagging",
