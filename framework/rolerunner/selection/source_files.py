@@ -65,7 +65,7 @@ class SkippedFiles:
 
 
 class _Walk(NamedTuple):
-    """How folders are read. ``marker`` names a file whose folder is left out."""
+    """Settings of a walk through folders. ``marker`` names a file whose folder is left out."""
 
     links: str
     left_out: Optional[SkippedFiles]

@@ -22,7 +22,7 @@ _WHOLE_SECONDS = 10
 
 @dataclass(frozen=True)
 class WorkKind:
-    """What an object costs. Times are seconds of CPU time."""
+    """The costs of one object. Times are seconds of CPU time."""
 
     requests: float
     here: float
