@@ -61,6 +61,13 @@ SLOW_DOWN = Response(
 )
 
 
+def echo_checksum(request: Request) -> dict[str, str]:
+    """Returns the header with the checksum that follows a body in a trailer, as S3 sends it."""
+    name = request.headers.get("x-amz-trailer", "")
+    trailer = request.body.rpartition(f"{name}:".encode())[2]
+    return {name: trailer.split(b"\r\n")[0].decode()} if name else {}
+
+
 class Throttling:
     """Responds as ``respond`` does, up to a rate and a number of concurrent requests.
 

@@ -25,7 +25,15 @@ from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.tuning import Tuning
-from tests.fake_s3 import SLOW_DOWN, RawResponse, Request, Response, Throttling, start_fake_s3
+from tests.fake_s3 import (
+    SLOW_DOWN,
+    RawResponse,
+    Request,
+    Response,
+    Throttling,
+    echo_checksum,
+    start_fake_s3,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -537,7 +545,7 @@ def respond_to_multipart(
         if request.operation == "POST [uploads]":
             return upload_response
         if request.operation == "PUT [uploadId]":
-            return Response(headers={"ETag": '"p"'})
+            return Response(headers={"ETag": '"p"', **echo_checksum(request)})
         return end if request.operation == "POST [uploadId]" else Response(status=204)
 
     return respond
