@@ -144,7 +144,10 @@ def works(*, quick: bool) -> tuple[Work, ...]:
         Work("compress-gzip", "gzip", 1, LARGE, (HTTP, TLS), 2),
         Work("compress-zstd", "zstd", 1, LARGE, (HTTP, TLS), 2),
         Work("pack", "pack", 10_000, SMALL, (HTTP, TLS), 2),
-        Work("delete", "delete", 10_000, SMALL, (HTTP, TLS, LATE), 1.0, 5),
+        Work("delete-few", "delete", 1_000, SMALL, (HTTP,), 0.8),
+        Work("delete", "delete", 10_000, SMALL, (HTTP, TLS, LATE), 1.2, 5),
+        Work("delete-many", "delete", 100_000, SMALL, (HTTP,), 2.5),
+        Work("delete-most", "delete", 1_000_000, SMALL, (HTTP,), 3),
         *_suite_works(),
     )
     return tuple(_small(work) for work in found) if quick else found

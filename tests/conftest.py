@@ -127,26 +127,46 @@ BOTH_ENGINES = {
     "test_conditional_writes",
     "test_deletions",
     "test_every_option",
-    "test_rclone_server",
     "test_s3_actions",
 }
 """Functional modules whose half of the boto3 engine `.ci/run` runs; releases run all of them."""
 SAMPLED_MODULES = {
+    "test_access_denied",
+    "test_action_faults",
+    "test_catalog_and_queries",
     "test_coming_from",
+    "test_compressed_transfers",
     "test_conditional_writes",
+    "test_copy_mirror",
+    "test_copy_targets",
     "test_delete_extra",
+    "test_deletions",
+    "test_distributed",
     "test_every_option",
+    "test_exit_and_result",
+    "test_first_steps",
+    "test_groups",
     "test_hostile_servers",
+    "test_least_privilege",
     "test_locks",
+    "test_object_names",
     "test_output_streams",
+    "test_past_objects",
     "test_peers",
     "test_resume_checks",
     "test_s3_actions",
     "test_secret_params",
+    "test_secret_sources",
+    "test_session_policies",
+    "test_sftp_transfers",
+    "test_state_documents",
+    "test_sts_responses",
+    "test_transfer_cancellation",
     "test_unpacking",
+    "test_upload_sources",
 }
 """Modules of many cases alike, of which `.ci/run` runs some; releases run all of them."""
-SAMPLE = 3
+SAMPLE = 4
 """One case of this many is in the sample, besides the first of each test."""
 
 

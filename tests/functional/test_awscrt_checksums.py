@@ -40,6 +40,7 @@ CRCS = ["CRC32", "CRC32C", "CRC64NVME"]
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
     (expected,) = (
         each.partition(";")[0].strip()

@@ -245,6 +245,7 @@ def test_the_dag_runs_a_spec_and_fails_with_its_steps(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="pre-commit clones a repository")
 def test_the_hook_is_run_by_pre_commit(tmp_path: Path) -> None:
     project = tmp_path / "project"

@@ -40,7 +40,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["fast", "boto3"])
+@pytest.fixture(params=["fast", pytest.param("boto3", marks=pytest.mark.release)])
 def step(request: pytest.FixtureRequest, endpoint: str, tmp_path: Path) -> RunStep:
     def run_step(action: str, **fields: Any) -> StepResult:
         path = tmp_path / "job.yaml"

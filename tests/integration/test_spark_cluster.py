@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.release,
     pytest.mark.timeout(900),
 ]  # the first time pyspark is fetched, which has 300 MB
 
