@@ -70,6 +70,7 @@ def page(results: Results, pictures: list[str], growth_picture: str = "") -> str
         INTRODUCTION.format(
             rounds=results.rounds, s=plural, when=results.when, machine=results.machine, quick=quick
         ),
+        *_list_earlier(results),
         *(f"![Bar chart of the seconds for each command]({name})\n" for name in pictures),
         RATIOS,
         _ratios(results),
@@ -84,6 +85,20 @@ def page(results: Results, pictures: list[str], growth_picture: str = "") -> str
         *(f"## {title}\n\n{text}" for title, text in results.sections.items()),
     ]
     return "\n".join(parts)
+
+
+def _list_earlier(results: Results) -> Iterator[str]:
+    """Yields a paragraph for each earlier measurement, since machines differ."""
+    now = f"{results.when} on {results.machine}"
+    earlier: dict[str, dict[str, list[str]]] = {}
+    for each in results.series:
+        if each.tool == OURS and each.costs and each.measured not in ("", now):
+            works = earlier.setdefault(each.measured, {})
+            works.setdefault(each.title, []).append(each.setting_title)
+    for when, works in earlier.items():
+        yield f"Measured {when}, so that their seconds do not compare with the others:\n"
+        yield "\n".join(f"* {title}: {'; '.join(settings)}" for title, settings in works.items())
+        yield ""
 
 
 def _ratios(results: Results) -> str:

@@ -23,7 +23,8 @@ LIMIT = "yardstick"
 class Series:
     """The runs of one tool at one work in one setting.
 
-    ``why`` gives the reason if there are none, or fewer than of other tools.
+    ``why`` gives the reason if there are none, or fewer than of other tools. ``measured`` is empty
+    for those of the results as a whole, else the date and machine of an earlier measurement.
     """
 
     work: str
@@ -35,6 +36,7 @@ class Series:
     aws: float
     costs: list[Cost] = field(default_factory=list)
     why: str = ""
+    measured: str = ""
 
     @property
     def median(self) -> Cost:
@@ -115,7 +117,9 @@ class Results:
     def added_to(self, before: Results) -> Results:
         """What was measured before, but for what was measured now, and this."""
         new = {(each.work, each.setting, each.tool): each for each in self.series}
-        merged = [new.pop((each.work, each.setting, each.tool), each) for each in before.series]
+        when = f"{before.when} on {before.machine}"
+        kept = [replace(each, measured=each.measured or when) for each in before.series]
+        merged = [new.pop((each.work, each.setting, each.tool), each) for each in kept]
         return replace(
             self, rounds=max(self.rounds, before.rounds), tools={**before.tools, **self.tools},
             series=[*merged, *new.values()],

@@ -50,7 +50,14 @@ def test_failures_have_their_reason() -> None:
     )
     refused = Outcome(SOURCE, status="failed", error=ServiceFailed("no such key"))
     assert plan(refused) == ObjectPlan("fail", "s3://box/in/a", "no such key")
-    assert plan(Outcome(SOURCE, 3, status="skipped")).reason == "it exists"
+
+
+def test_what_is_skipped_without_a_request_was_compared_or_only_exists() -> None:
+    skipped = Outcome(SOURCE, 3, status="skipped")
+    assert plan(skipped, "skip").reason == "it exists"
+    assert [plan(skipped, each).reason for each in ("skip_same", "fail_different")] == [
+        "it is the same"
+    ] * 2
 
 
 def test_lines_have_only_values_that_are_set() -> None:
