@@ -23,6 +23,10 @@ class _DeferredModule(ModuleType):
         super().__init__(name)
         self._functions = functions
 
+    def __bool__(self) -> bool:
+        """Returns False: logging asks a module that is true for the current task, since 3.12."""
+        return False
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what the import system looks at, such as __spec__
             raise AttributeError(name)
