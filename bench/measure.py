@@ -46,7 +46,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use: CPUs, and MiB of memory. Zero is no limit."""
+    """The CPUs and the MiB of memory that a command may use. Zero is no limit."""
 
     cpu: float = 0
     memory: int = 0

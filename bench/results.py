@@ -115,7 +115,7 @@ class Results:
         return list(dict.fromkeys((each.work, each.setting) for each in self.series))
 
     def added_to(self, before: Results) -> Results:
-        """What was measured before, but for what was measured now, and this."""
+        """Returns the earlier results with these in the place of those that they repeat."""
         new = {(each.work, each.setting, each.tool): each for each in self.series}
         when = f"{before.when} on {before.machine}"
         kept = [replace(each, measured=each.measured or when) for each in before.series]

@@ -257,7 +257,7 @@ class Step:
     max_failures: Union[int, str] = 0
     """Number (or percentage, such as ``10%``) of a group's items that may fail."""
     retry: Retry = Retry()
-    """How often, and after which errors, the step is tried again."""
+    """The number of tries of the step, and the errors after which it is tried again."""
     timeout: Optional[float] = None
     """Seconds that all attempts together may take."""
     attempt_timeout: Optional[float] = None
@@ -661,7 +661,7 @@ class Failure:
     message: str
     """One sentence: where, and what."""
     hint: str = ""
-    """What to do."""
+    """The remedy."""
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Get:
     target: Union[str, Path]
     info: Optional[ObjectInfo] = None
     decompress: Optional[Decompression] = None
-    """How the object is decompressed, once its checksum is verified."""
+    """The decompression of the object, once its checksum is verified."""
     keep_time: bool = False
     skip: Optional[Callable[[], bool]] = None
     """Returns True if the target is right already; called first, in a thread of the engine."""
@@ -120,7 +120,7 @@ class Put:
     repeated: bool = False
     """Whether an earlier attempt may have stored it, which a refused condition then may show."""
     compression: Optional[Compression] = None
-    """How the file is compressed on the way."""
+    """The compression of the file on the way."""
     keep_time: bool = False
     """Whether the file's modification time becomes metadata."""
 
@@ -143,7 +143,7 @@ class Copy:
     there: Optional[ObjectInfo] = None
     """The target's object that ``skip`` compares the source with."""
     compression: Optional[Compression] = None
-    """How the object is compressed on the way, by a copy through this machine."""
+    """The compression of the object on the way, by a copy through this machine."""
     keep_time: bool = False
     """Whether the source's time becomes metadata, unless it has a time there already."""
     journal: Optional[UploadJournal] = None

@@ -32,7 +32,7 @@ class StoredPart:
     """A part of an upload that S3 has."""
 
     completed: dict[str, Any]
-    """What CompleteMultipartUpload takes: part number, ETag and checksums."""
+    """The part as CompleteMultipartUpload takes it: part number, ETag and checksums."""
     digest: str = ""
     """The digest, in hex, of which the checksum of the whole object is combined."""
 

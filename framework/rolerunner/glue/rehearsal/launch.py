@@ -31,7 +31,7 @@ _LONGEST = 900.0
 _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
 """Variables of this machine that the process gets; the user's AWS settings are not among them."""
 _REASON = "rolerunner: "
-"""What the last line of a failed script begins with."""
+"""The beginning of a failed script's last line."""
 _LOG_LINES = 20
 
 

@@ -10,7 +10,7 @@ from rolerunner.common.wording import format_count
 from rolerunner.lazy_dataclass import dataclass
 
 START_SECONDS = 3.0
-"""What a Spark job costs besides the work on objects."""
+"""Seconds that a Spark job costs besides the work on objects."""
 ASSUMED_LATENCY = 0.03
 """Seconds a request, before this process has sent any."""
 MACHINE_RATE = 725e6
