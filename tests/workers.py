@@ -5,13 +5,19 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.storage.workers import worker_setup
+from rolerunner.storage.workers import (
+    distributed_listing,
+    distributed_tasks,
+    timed_tasks,
+    worker_setup,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import pytest
 
+    from rolerunner import sandbox
     from rolerunner.common.cancellation import Cancel
 
 
@@ -19,6 +25,22 @@ def open_new_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes workers of this process forget the sessions of another test's sandbox."""
     monkeypatch.setattr(worker_setup, "_SESSIONS", {})
     monkeypatch.setattr(worker_setup, "_STORAGES", {})
+
+
+def imitate_executors(aws: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives workers the job's identity by the environment, as for executors, and small tasks."""
+    keys = aws.job_keys
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_key)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", keys.token)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+    monkeypatch.setenv("AWS_REGION", aws.region)
+    open_new_sessions(monkeypatch)
+    monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
+    monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 5)
+    monkeypatch.setattr(distributed_listing, "KEYS_PER_BLOCK", 7)
+    monkeypatch.setattr(distributed_listing, "TASK_SECONDS", 0)
+    monkeypatch.setattr(distributed_listing, "KEYS_LISTED_HERE", 3)
 
 
 class InProcess:

@@ -11,15 +11,10 @@ from rolerunner import api, sandbox, wiring
 from rolerunner.errors import StepError
 from rolerunner.events import Note
 from rolerunner.sessions.identity import JobIdentity
-from rolerunner.storage.workers import (
-    distributed_listing,
-    distributed_tasks,
-    placement,
-    timed_tasks,
-)
+from rolerunner.storage.workers import placement
 from rolerunner.storage.workers.distributed import Distribution
 from rolerunner.storage.workers.worker_setup import WorkerSetup
-from tests.workers import InProcess, open_new_sessions
+from tests.workers import InProcess, imitate_executors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,18 +48,7 @@ def pool(
     s3 = aws.client("s3", ACCOUNT)
     for number in range(COUNT):
         s3.put_object(Bucket="ours", Key=f"in/{number:02d}", Body=b"x")
-    keys = aws.job_keys
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_key)
-    monkeypatch.setenv("AWS_SESSION_TOKEN", keys.token)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
-    monkeypatch.setenv("AWS_REGION", aws.region)
-    open_new_sessions(monkeypatch)
-    monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
-    monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 5)
-    monkeypatch.setattr(distributed_listing, "KEYS_PER_BLOCK", 7)
-    monkeypatch.setattr(distributed_listing, "TASK_SECONDS", 0)
-    monkeypatch.setattr(distributed_listing, "KEYS_LISTED_HERE", 3)
+    imitate_executors(aws, monkeypatch)
     monkeypatch.setattr("rolerunner.actions.placement._CHECKED_KEYS", 10)
     (tmp_path / "own.py").write_text(OWN)
 

@@ -31,7 +31,7 @@ from rolerunner.storage.workers import (
 from rolerunner.storage.workers.distributed import Distribution
 from rolerunner.storage.workers.worker_setup import WorkerSetup
 from tests.conftest import identity_of
-from tests.workers import InProcess, open_new_sessions
+from tests.workers import InProcess, imitate_executors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,22 +95,8 @@ def pool(
     aws: sandbox.Sandbox, s3: dict[str, Any], empty: None, monkeypatch: pytest.MonkeyPatch
 ) -> InProcess:
     """Workers that take their identity from the environment, as executors do; tasks are small."""
-    keys = aws.job_keys
-    for name, value in {
-        "ACCESS_KEY_ID": keys.access_key,
-        "SECRET_ACCESS_KEY": keys.secret_key,
-        "SESSION_TOKEN": keys.token,
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
-    monkeypatch.setenv("AWS_REGION", aws.region)
-    open_new_sessions(monkeypatch)
-    monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
-    monkeypatch.setattr(timed_tasks, "FIRST_ITEMS", 5)
+    imitate_executors(aws, monkeypatch)
     monkeypatch.setattr(timed_tasks, "MAX_ITEMS_PER_TASK", 20)
-    monkeypatch.setattr(distributed_listing, "KEYS_PER_BLOCK", 7)
-    monkeypatch.setattr(distributed_listing, "TASK_SECONDS", 0)
-    monkeypatch.setattr(distributed_listing, "KEYS_LISTED_HERE", 3)
     workers = InProcess(2)
     monkeypatch.setattr(
         wiring,
