@@ -41,8 +41,8 @@ from rolerunner.model import (
 )
 from rolerunner.run.run_id import create_run_id
 from rolerunner.spec import source
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.loader import load_spec
+from rolerunner.spec.yaml_parser import parse_document
 
 __all__ = [
     "Failure",

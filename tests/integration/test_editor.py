@@ -17,8 +17,8 @@ import rolerunner
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.json_schema import build_schema
+from rolerunner.spec.yaml_parser import parse_document
 from tests.conftest import CONFIGS, ROOT
 
 if TYPE_CHECKING:

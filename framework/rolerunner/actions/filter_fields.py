@@ -12,7 +12,7 @@ from rolerunner.selection.filters import Rule, Selection, check_globs, find_cert
 from rolerunner.selection.names import format_timestamp
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import DYNAMIC, Bytes, Flag, Seconds, StrictModel, Text
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 
 
 def _check_globs(globs: list[Any]) -> list[Any]:

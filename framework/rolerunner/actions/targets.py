@@ -12,7 +12,7 @@ from rolerunner.selection.manifest import ObjectList, Origin
 from rolerunner.selection.overlap import are_kept_apart, shared_folder
 from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.expressions import Expression, Template
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
 Targets = Callable[[], Iterable[tuple[ObjectInfo, S3Uri]]]

@@ -160,7 +160,7 @@ def _list_steps(section: Any, group: str = "") -> Iterator[str]:
 def _read_spec(ctx: click.Context) -> dict[str, Any]:
     """Returns the spec on the command line; empty if it cannot be read, or is not on this disk."""
     from rolerunner.errors import RolerunnerError  # noqa: PLC0415 - parsing is needed for names alone
-    from rolerunner.spec.document import parse_document  # noqa: PLC0415
+    from rolerunner.spec.yaml_parser import parse_document  # noqa: PLC0415
 
     # click stops parsing at an option without its value, and leaves what it has read in args
     listed = (ctx.params.get("spec"), *(ctx.params.get("specs") or ()), *ctx.args)

@@ -14,8 +14,8 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.notifications.message import describe_run, list_events, render_post
 from rolerunner.notifications.undelivered import Undelivered
 from rolerunner.redaction.redact import redact_text
+from rolerunner.spec.nested_templates import fill_templates
 from rolerunner.spec.notify_fields import is_loopback
-from rolerunner.spec.reader import fill_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -17,7 +17,7 @@ from rolerunner.selection.manifest import placeholder_list
 from rolerunner.spec.expressions import Expression, Template, replace_known_parts
 from rolerunner.spec.field_types import PARTIAL_VALUES
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reader import fill_templates, iter_templates
+from rolerunner.spec.nested_templates import fill_templates, iter_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from rolerunner.plan.partial_values import (
     fill_known,
     fill_partly,
 )
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.step_ids import label_items, local_name
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.model import RoleArn
 from rolerunner.policies.least_privilege import explain_statements, list_dependencies
-from rolerunner.spec.document import dump_yaml
+from rolerunner.spec.yaml_parser import dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from rolerunner.errors import FieldError
 from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.spec.filters import ExpressionError
+from rolerunner.spec.nested_templates import fill_templates, iter_templates
 from rolerunner.spec.object_templates import ObjectTemplate
-from rolerunner.spec.reader import fill_templates, iter_templates
 from rolerunner.spec.validation import list_messages
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from rolerunner.run.attempts import StepAttempts
 from rolerunner.run.environment import RunContext, RunEnvironment
 from rolerunner.run.item_roles import bind_roles
 from rolerunner.run.scope import build_scope
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 
 if TYPE_CHECKING:
     from rolerunner.model import Plan, Step

@@ -19,7 +19,8 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.redaction.sealing import seal_secrets
 from rolerunner.redaction.secrets import SecretValue, register_secret
 from rolerunner.run.timeouts import run_with_timeout
-from rolerunner.spec.params import parse_param, register_param
+from rolerunner.spec.param_values import parse_param
+from rolerunner.spec.params import register_param
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:

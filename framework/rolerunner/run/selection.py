@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 from rolerunner.errors import UsageError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reader import fill_templates
+from rolerunner.spec.nested_templates import fill_templates
 from rolerunner.spec.values import suggest_name
 from rolerunner.step_ids import StepId, label_items, label_position
 

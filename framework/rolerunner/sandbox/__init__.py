@@ -15,9 +15,9 @@ from rolerunner.sandbox.messages import RecordedMessage, read_messages
 from rolerunner.sandbox.requests import RecordedRequest, parse_records
 from rolerunner.sandbox.server import Server, find_interpreter, start_server
 from rolerunner.sandbox.world import SandboxObject, World, create_world
-from rolerunner.spec.document import parse_versioned_document
 from rolerunner.spec.validation import validate_document
 from rolerunner.spec.values import format_suggestion
+from rolerunner.spec.yaml_parser import parse_versioned_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.model import RoleArn
 from rolerunner.sandbox.world_secrets import SandboxParameter, SandboxSecret
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.params import parse_param
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
+from rolerunner.spec.param_values import parse_param
 
 if TYPE_CHECKING:
     from rolerunner.model import Plan, SecretSource

@@ -14,7 +14,7 @@ from rolerunner.spec.glue_arguments import (
 )
 from rolerunner.spec.glue_fields import LAKE_FORMATION, GlueFields
 from rolerunner.spec.glue_start import check_after, check_unattended_params
-from rolerunner.spec.params import parse_param
+from rolerunner.spec.param_values import parse_param
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.model import RoleChoice
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.spec.validation import describe_value
 from rolerunner.spec.values import suggest_name
 

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import Job, Notification, StateLocation, Telemetry
 from rolerunner.spec import validation
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.params import parse_params
 from rolerunner.spec.reader import LoadContext, SpecReader
 from rolerunner.spec.roles import Roles
 from rolerunner.spec.schema import IncludedFile, SpecFile, StateFields
 from rolerunner.spec.steps import parse_steps
+from rolerunner.spec.yaml_parser import parse_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

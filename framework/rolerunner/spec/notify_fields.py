@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from rolerunner.model import Notification, NotifyKind, RoleArn
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import StrictModel, Text, json_form
-from rolerunner.spec.reader import BROKEN_EXPRESSION, iter_templates
+from rolerunner.spec.nested_templates import BROKEN_EXPRESSION, iter_templates
 from rolerunner.spec.step_fields import RoleName
 from rolerunner.spec.validation import describe_value
 

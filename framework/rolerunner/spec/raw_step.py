@@ -11,8 +11,8 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec import validation
 from rolerunner.spec.expressions import Template, is_template
 from rolerunner.spec.misnomers import suggest_field
+from rolerunner.spec.nested_templates import BROKEN_EXPRESSION
 from rolerunner.spec.object_templates import OBJECT, reads_object
-from rolerunner.spec.reader import BROKEN_EXPRESSION
 from rolerunner.spec.step_fields import GroupFields, StepFields
 from rolerunner.spec.values import suggest_name
 from rolerunner.step_ids import inner_id

@@ -16,17 +16,13 @@ from rolerunner.spec.expressions import Template, is_template, scan_template
 from rolerunner.spec.field_types import FOLDER, PACKAGES, PACKAGES_PRESENT, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.foreign_templates import find_foreign_templates
-from rolerunner.spec.object_templates import (
-    OBJECT,
-    OBJECT_SAMPLE,
-    bind_template,
-    find_type_mistake,
-    reads_object,
-)
+from rolerunner.spec.nested_templates import BROKEN_EXPRESSION
+from rolerunner.spec.object_templates import OBJECT, OBJECT_SAMPLE, find_type_mistake
+from rolerunner.spec.scopes import CLOCK_NAMES, find_scope_mistake
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable
 
     from rolerunner.errors import Mark, Problem
     from rolerunner.spec.document import Document, Path
@@ -35,15 +31,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-RUN_NAMES = ("id", "name", "date", "time", "error")
-"""The names under ``run``."""
-CLOCK_NAMES = ("today", "now")
-"""The date and time of the run in UTC, which every expression can read."""
 _CLOCK_PATHS = {(name,) for name in CLOCK_NAMES}
-ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
-"""The names under ``item`` if for_each goes through listed objects."""
-
-
 _WHERE_SECRETS_GO = (
     "secrets can flow into arguments of python.call, parameters of aws.call, a customer_key, "
     "the credentials of SFTP, and the webhook of a notification"
@@ -278,60 +266,13 @@ class SpecReader:
 
     def mark_offset(self, path: Path, text: str, offset: int) -> Mark:
         """Returns the place of the character at ``offset`` of a scalar's text, or of the scalar."""
-        document, path = self.document.locate(path)
-        mark = document.mark(path)
-        if path in document.blocks:
-            line = mark.line + 1 + text.count("\n", 0, offset)
-            before = text.rfind("\n", 0, offset) + 1
-            end = text.find("\n", before)
-            found = (
-                document.lines[line - 1].find(text[before : end if end >= 0 else None])
-                if line <= len(document.lines)
-                else -1
-            )
-            return replace(mark, line=line, column=max(found, 0) + 1 + offset - before)
-        line_text = document.lines[mark.line - 1]
-        found = line_text.find(text, mark.column - 1)
-        return replace(mark, column=found + 1 + offset) if found >= 0 else mark
+        return self.document.mark_offset(path, text, offset)
 
     def _check_scope(self, reference: Reference, scopes: tuple[str, ...], mark: Mark) -> None:
-        message, hint = self._find_scope_mistake(
-            reference.path[0], reference.path[1] if len(reference.path) > 1 else "", scopes
-        )
+        params = (*self.known.params, *self.known.undecided)
+        message, hint = find_scope_mistake(reference, scopes, params)
         if message:
             self.add_at(mark, message, hint)
-
-    def _find_scope_mistake(self, head: str, name: str, scopes: tuple[str, ...]) -> tuple[str, str]:
-        if head in CLOCK_NAMES:
-            return (
-                (f"'{head}' has no parts", f"use a filter, as in ${{{{ {head} | format('%Y') }}}}")
-                if name
-                else ("", "")
-            )
-        if head == "item" and head not in scopes:
-            return "'item' is available only in a step with for_each", ""
-        if head == OBJECT and head not in scopes:
-            return "'object' is available only where an action names objects, in 'name'", ""
-        if head not in scopes:
-            known = (*scopes, *CLOCK_NAMES)
-            return f"'{head}' is not available here", suggest_name(
-                head, known
-            ) or f"known: {', '.join(known)}"
-        if head != "item" and not name:
-            return f"'{head}' needs a name after it, as in {head}.NAME", ""
-        if head == "params" and name not in self.known.params and name not in self.known.undecided:
-            return f"there is no param '{name}'", suggest_name(
-                name, (*self.known.params, *self.known.undecided)
-            )
-        if head == "run" and name not in RUN_NAMES:
-            return f"there is no 'run.{name}'", suggest_name(
-                name, RUN_NAMES
-            ) or f"known: {', '.join(RUN_NAMES)}"
-        if head == OBJECT and name not in OBJECT_SAMPLE:
-            return f"there is no 'object.{name}'", suggest_name(
-                name, OBJECT_SAMPLE
-            ) or f"known: {', '.join(OBJECT_SAMPLE)}"
-        return "", ""
 
     def check_object_template(self, template: Template, path: Path) -> None:
         """Reports expressions that are wrong for every object."""
@@ -381,36 +322,3 @@ class SpecReader:
             and len(reference.path) > 1
             and reference.path[1] in self.known.params
         )
-
-
-class _BrokenExpression:
-    """Marks a template with an invalid expression, so that it is never evaluated."""
-
-
-BROKEN_EXPRESSION = _BrokenExpression()
-
-
-def iter_templates(value: Any, path: Path = ()) -> Iterator[tuple[Path, Template]]:
-    """Yields every template inside a value, with its path."""
-    if isinstance(value, Template):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from iter_templates(each, (*path, key))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from iter_templates(each, (*path, index))
-
-
-def fill_templates(value: Any, scope: Mapping[str, Any]) -> Any:
-    """Returns the value with every template evaluated. Raises ExpressionError.
-
-    A template that reads ``object`` becomes one that only an object is missing for.
-    """
-    if isinstance(value, Template):
-        return bind_template(value, scope) if reads_object(value) else value.evaluate(scope)
-    if isinstance(value, dict):
-        return {key: fill_templates(each, scope) for key, each in value.items()}
-    if isinstance(value, list):
-        return [fill_templates(each, scope) for each in value]
-    return value

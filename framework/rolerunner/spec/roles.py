@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import JOB, Role, RoleArn
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.reader import SpecReader, iter_templates
+from rolerunner.spec.nested_templates import iter_templates
+from rolerunner.spec.reader import SpecReader
 from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.validation import describe_value
 from rolerunner.spec.values import suggest_name

@@ -8,7 +8,7 @@ from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import Bytes, Seconds, StrictModel, Text
 from rolerunner.spec.names import Name
-from rolerunner.spec.params import check_pattern
+from rolerunner.spec.param_values import check_pattern
 from rolerunner.spec.step_fields import MAX_PARALLEL, Defaults, RoleName
 
 LEAST_MEMORY = 112 << 20

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from rolerunner.errors import Mark, UsageError
 from rolerunner.model import S3Uri
-from rolerunner.spec.document import MAX_BYTES, parse_document
 from rolerunner.spec.values import FileValue
+from rolerunner.spec.yaml_parser import MAX_BYTES, parse_document
 
 if TYPE_CHECKING:
     from rolerunner.spec.document import Document

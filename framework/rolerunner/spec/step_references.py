@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.expressions import Template
+from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.spec.raw_step import accepts_secret
-from rolerunner.spec.reader import ITEM_NAMES, iter_templates
+from rolerunner.spec.scopes import ITEM_NAMES
 from rolerunner.spec.step_order import STATUS
 from rolerunner.spec.values import suggest_name
 

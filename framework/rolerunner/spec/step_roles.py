@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.model import DeclaredPermission
 from rolerunner.spec.expressions import Template, is_template
 from rolerunner.spec.item_roles import choose_roles
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.spec.step_fields import StepFields, describe_wrong_role
 from rolerunner.spec.values import suggest_name
 

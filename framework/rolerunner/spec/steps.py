@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.model import GROUP, Retry, Step
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.item_roles import check_declared_roles
+from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.spec.raw_step import RawStep, parse_raw_steps
-from rolerunner.spec.reader import iter_templates
 from rolerunner.spec.step_fields import GroupFields, StepFields
 from rolerunner.spec.step_order import check_ids, resolve_needs
 from rolerunner.spec.step_references import ReferenceChecker, check_secret_outputs

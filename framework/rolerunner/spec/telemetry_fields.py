@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from rolerunner.model import EmfSettings, OpenLineageSettings, OtlpSettings, Telemetry
 from rolerunner.spec.field_types import StrictModel, Text
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.spec.validation import describe_value
 
 if TYPE_CHECKING:

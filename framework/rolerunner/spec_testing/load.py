@@ -15,12 +15,13 @@ from rolerunner.policies.least_privilege import drop_run_params
 from rolerunner.sandbox import World
 from rolerunner.sandbox.from_spec import generate_world
 from rolerunner.sandbox.world import SandboxRole
-from rolerunner.spec.document import parse_versioned_document
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reader import LoadContext, SpecReader, fill_templates, iter_templates
+from rolerunner.spec.nested_templates import fill_templates, iter_templates
+from rolerunner.spec.reader import LoadContext, SpecReader
 from rolerunner.spec.source import read_text
 from rolerunner.spec.values import suggest_name
+from rolerunner.spec.yaml_parser import parse_versioned_document
 from rolerunner.spec_testing.case import Case
 from rolerunner.spec_testing.casefile import CaseFields, CaseFile
 from rolerunner.spec_testing.check import validate_case

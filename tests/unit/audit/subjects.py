@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rolerunner.actions import registry
 from rolerunner.audit.subject import AuditSubject
 from rolerunner.plan.planning import make_plan
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.loader import load_spec
+from rolerunner.spec.yaml_parser import parse_document
 
 if TYPE_CHECKING:
     from rolerunner.audit.finding import Rule

@@ -7,7 +7,7 @@ import pytest
 from rolerunner.audit import Finding
 from rolerunner.audit.ignores import apply_ignores
 from rolerunner.errors import Mark, Problem
-from rolerunner.spec.document import parse_document
+from rolerunner.spec.yaml_parser import parse_document
 
 
 def apply(text: str, *found: tuple[str, int], file: str = "f.yaml") -> list[tuple[str, int, str]]:

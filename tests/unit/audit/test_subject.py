@@ -7,7 +7,7 @@ import pytest
 from rolerunner.audit.subject import AuditSubject, is_write
 from rolerunner.errors import Problem
 from rolerunner.model import Permission, Role
-from rolerunner.spec.document import parse_document
+from rolerunner.spec.yaml_parser import parse_document
 from tests.unit.audit.subjects import OTHER, OWN, make_subject
 
 TEXT = (

@@ -10,6 +10,7 @@ import pytest
 from rolerunner.run.state.fingerprint import fingerprint
 from rolerunner.spec.expressions import parse_template
 from rolerunner.spec.filters import ExpressionError
+from rolerunner.spec.nested_templates import fill_templates
 from rolerunner.spec.object_templates import (
     OBJECT_SAMPLE,
     ObjectTemplate,
@@ -18,7 +19,6 @@ from rolerunner.spec.object_templates import (
     list_object_names,
     reads_object,
 )
-from rolerunner.spec.reader import fill_templates
 
 SCOPE: dict[str, Any] = {"params": {"day": "31", "n": 2}, "run": {"id": "r"}}
 

@@ -18,7 +18,7 @@ from rolerunner.errors import Mark, Problem, SpecError, UsageError
 from rolerunner.plan.planning import plan_to_json
 from rolerunner.spec.filters import FILTERS
 from rolerunner.spec.loader import load_spec
-from rolerunner.spec.params import matches_pattern
+from rolerunner.spec.param_values import matches_pattern
 from tests.conftest import CONFIGS, ROOT
 
 WORDS = [

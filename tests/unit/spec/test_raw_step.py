@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rolerunner.actions import registry
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.raw_step import RawStep, accepts_secret, parse_raw_steps
 from rolerunner.spec.reader import LoadContext, SpecReader
+from rolerunner.spec.yaml_parser import parse_document
 
 LIST = "action: s3.list, role: job, source: s3://bucket/"
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from pydantic import field_validator
 
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import (
     FOLDER,
@@ -17,15 +16,9 @@ from rolerunner.spec.field_types import (
     PACKAGES_PRESENT,
     StrictModel,
 )
-from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reader import (
-    BROKEN_EXPRESSION,
-    LoadContext,
-    SpecReader,
-    accepts_no_secret,
-    fill_templates,
-    iter_templates,
-)
+from rolerunner.spec.nested_templates import BROKEN_EXPRESSION
+from rolerunner.spec.reader import LoadContext, SpecReader, accepts_no_secret
+from rolerunner.spec.yaml_parser import parse_document
 
 SCOPES = ("params", "run", "steps")
 
@@ -207,12 +200,3 @@ def test_where_the_users_code_is(
         packages,
         is_complete,
     )
-
-
-def test_templates_in_values_are_found_and_evaluated() -> None:
-    reader = make_reader("a: {b: ['${{ params.x }}', 1]}\n", params={"x": 2})
-    parsed = reader.parse_templates(reader.document.data["a"], ("a",), SCOPES)
-    assert [path for path, _ in iter_templates(parsed, ("a",))] == [("a", "b", 0)]
-    assert fill_templates(parsed, {"params": {"x": 2}}) == {"b": [2, 1]}
-    with pytest.raises(ExpressionError):
-        fill_templates(parsed, {"params": {}})

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from rolerunner.model import JOB, Role
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.reader import LoadContext, SpecReader
 from rolerunner.spec.roles import Roles
+from rolerunner.spec.yaml_parser import parse_document
 
 ARN = "arn:aws:iam::111122223333:role/"
 

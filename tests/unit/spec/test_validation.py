@@ -10,7 +10,6 @@ from pydantic import Field, ValidationError
 from rolerunner import api
 from rolerunner.errors import SpecError
 from rolerunner.redaction.secrets import register_secret
-from rolerunner.spec.document import parse_document
 from rolerunner.spec.field_types import StrictModel
 from rolerunner.spec.validation import (
     _format_limit,
@@ -20,6 +19,7 @@ from rolerunner.spec.validation import (
     suggest_key,
     validate_document,
 )
+from rolerunner.spec.yaml_parser import parse_document
 
 if TYPE_CHECKING:
     from pathlib import Path

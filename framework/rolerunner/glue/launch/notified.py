@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.events import Note
-from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.nested_templates import iter_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
