@@ -1,37 +1,24 @@
 """Defines the action ``s3.copy``."""
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
-from typing import Annotated, Any, ClassVar, Optional, Union
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Optional
 
 from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.backup_fields import BackupFields, check_backup, check_backup_suffix
-from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.blocks import run_blocks
+from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.compression_fields import CompressFields
-from rolerunner.actions.copy_items import CopyItems, CopyMirror
-from rolerunner.actions.deletion_limits import DeletionLimits
+from rolerunner.actions.copy_run import CopyRun
 from rolerunner.actions.existing_fields import ComparedFields
 from rolerunner.actions.existing_objects import COMPARES, LOOKS
-from rolerunner.actions.extra_objects import delete_extra_objects
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.mirrors import MirrorFields, check_copy_mirror
-from rolerunner.actions.moves import delete_copied_sources
 from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.object_plans import (
     Report,
-    check_not_empty,
-    plan_deletions,
-    plan_transfers,
-    report_left_out,
 )
-from rolerunner.actions.outcomes import ByteProgress, record_outcomes
 from rolerunner.actions.past_fields import PastFields, check_past_fields
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
-from rolerunner.actions.placement import choose_distribution
 from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.actions.put_options import Encryption, PutFields
 from rolerunner.actions.shared_fields import (
@@ -40,19 +27,12 @@ from rolerunner.actions.shared_fields import (
     TransferFields,
 )
 from rolerunner.actions.source_objects import (
-    OnLeftOut,
-    SourceObjects,
     check_one_source,
-    collect_source,
 )
 from rolerunner.actions.targets import (
-    check_copies,
-    claim_targets,
-    refuse_one_bucket,
     refuse_overlap,
 )
 from rolerunner.actions.transfer_size import TransferSizeFields
-from rolerunner.actions.unfinished_uploads import abort_leftover_uploads, open_upload_journal
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
@@ -66,10 +46,6 @@ from rolerunner.spec.field_types import (
     Flag,
     S3Location,
 )
-from rolerunner.storage.object_lines import OutcomeBlock
-from rolerunner.storage.pacing import Pacer
-from rolerunner.storage.protocol import Copy, Outcome, Storage
-from rolerunner.storage.workers.placement import COPY, RELAY, Work
 
 MIB = 1 << 20
 MAX_SINGLE = 5_000_000_000
@@ -171,6 +147,17 @@ class S3Copy(
         check_past_fields(self, move=self.move is True)
         self.check_compression()
         self.check_times()
+        self._check_move()
+        if self.delete_extra is True and not (info.context and info.context.get(PARTIAL_VALUES)):
+            check_copy_mirror(self.source, self.target, move=self.move is True)
+        if (
+            info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items()
+        ):  # the values are checked again by run()
+            self._refuse_overlap()
+        self._check_distribution()
+        return self
+
+    def _check_move(self) -> None:
         if (
             self.move is True
             and self.if_exists in COMPARES
@@ -180,97 +167,19 @@ class S3Copy(
                 "'move' deletes only objects whose copy is verified, and"
                 f" 'compare: {self.compare}' does not verify content: use checksum"
             )
-        if self.delete_extra is True and not (info.context and info.context.get(PARTIAL_VALUES)):
-            check_copy_mirror(self.source, self.target, move=self.move is True)
-        if (
-            info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items()
-        ):  # the values are checked again by run()
-            self._refuse_overlap()
-        encryption = (
-            self.encryption.customer_key if isinstance(self.encryption, Encryption) else None
-        )
-        if self.distribute is not None and (
-            self.customer_key is not None or encryption is not None
-        ):
+
+    def _check_distribution(self) -> None:
+        encrypted = isinstance(self.encryption, Encryption) and self.encryption.customer_key
+        if self.distribute is not None and (self.customer_key is not None or encrypted):
             raise ValueError(
                 "'distribute' cannot be combined with 'customer_key':"
                 " secrets are not sent to other machines"
             )
-        return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Copies the objects, many at once."""
-        pacer = self.flow()
         self._check_places()
-        source, target = self._open_storages(context, pacer, self.distribute)
-        mirror = CopyMirror(self, context)
-        gathered = self._collect_source(source, context, mirror)
-        if gathered.total == 0:
-            if self.move and context.is_resumed:
-                context.note(
-                    "info",
-                    f"nothing is left in {self.source or 'the listed objects'}:"
-                    " an earlier attempt moved it",
-                    {},
-                )
-            else:
-                handle_empty_source(self.on_empty, self.source_name, context)
-            nothing = {"count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
-            return {"objects": placeholder_list(self.place()), **nothing}
-        one_role = context.roles["source_role"] == context.roles["target_role"]
-        kind = COPY if one_role and self.compress is None else RELAY
-        work = Work(kind, gathered.total, gathered.objects.bytes if kind is RELAY else 0)
-        chosen = choose_distribution(self.distribute, work, context)
-        if chosen is not None:
-            source, target = self._open_storages(context, pacer, chosen)
-        journal = open_upload_journal(context)
-        copies = CopyItems(self, gathered, source, target, context, journal)
-        check_copies(
-            gathered.objects, copies.place, copies.targets, move=self.move, renames=self.renames
-        )
-        if self.move or self.renames:
-            claim_targets(gathered.objects, copies.targets, context)
-        if self.move or self.delete_extra:
-            option = "a move" if self.move else "'delete_extra'"
-            refuse_one_bucket(gathered.objects, copies.place, target, option)
-        self._check_size(copies, context)
-        extra = mirror.find_extra(copies, self.deletion_limits())
-
-        def transfer(items: Iterable[Union[Copy, Outcome]]) -> Iterator[Outcome]:
-            if one_role and self.compress is None:
-                return target.copy(items, context.cancel)
-            return target.relay(items, source, context.cancel)
-
-        backups = self.open_backups(context, "target_role", copies.place, pacer)
-        ended: Iterable[Union[Outcome, OutcomeBlock]]
-        blocks = None
-        if backups is None and not self.move and copies.can_be_made_elsewhere:
-            method, arguments = ("copy", ()) if one_role else ("relay", (source,))
-            blocks = run_blocks(
-                target,
-                method,
-                copies.objects,
-                copies.template,
-                arguments,
-                copies.place.bucket,
-                context,
-            )
-        if blocks is not None:
-            ended = chain(gathered.refused, blocks)
-        else:
-            copied = transfer(copies) if backups is None else backups.transfer(copies, transfer)
-            ended = self._delete_sources(copied, source, target, context) if self.move else copied
-        # of compressed objects, the bytes that are sent are not known before
-        size = 0 if self.compress is not None else gathered.objects.bytes
-        progress = ByteProgress(context, gathered.total, size)
-        done = record_outcomes(
-            ended, context, copies.place, self, pacer, gathered, progress=progress
-        )
-        abort_leftover_uploads(journal, target, context)
-        deleted = (
-            0 if done.failed else delete_extra_objects(extra, target, context, backups=backups)
-        )
-        return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
+        return CopyRun(self, context, self.distribute).run()
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """Reading the source with its tags and annotations; writing the target with its options.
@@ -326,63 +235,12 @@ class S3Copy(
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes, what could not be looked up, and how much is extra."""
-        source, target = self._open_storages(context, self.flow())
-        mirror = CopyMirror(self, context)
-        gathered = self._collect_source(source, context, mirror)
-        if not self.delete_extra or gathered.total == 0:
-            return gathered.summary()
-        copies = CopyItems(self, gathered, source, target, context)
-        extra = mirror.find_extra(copies, DeletionLimits(sys.maxsize))
-        return {**gathered.summary(), "extra": extra.count, "max_delete": self.max_delete}
+        return CopyRun(self, context).survey()
 
     def plan_objects(self, context: StepContext, report: Report) -> None:
         """Reports what would be copied, skipped, kept and deleted. Raises StepError."""
         self._check_places()
-        source, target = self._open_storages(context, self.flow())
-        mirror = CopyMirror(self, context)
-        left_out = report_left_out(self.source, self.objects, report, mirror.add_left_out)
-        gathered = self._collect_source(source, context, mirror, left_out)
-        check_not_empty(gathered, self, context)
-        copies = CopyItems(self, gathered, source, target, context)
-        check_copies(
-            gathered.objects, copies.place, copies.targets, move=self.move, renames=self.renames
-        )
-        self._check_size(copies, context)
-        extra = mirror.find_extra(copies, self.deletion_limits()) if gathered.total else EMPTY_LIST
-        backups = self.open_backups(context, "target_role", copies.place)
-        then = "the source is deleted" if self.move else ""
-        plan_transfers(copies, copies.if_exists, report, context, backups, then)
-        plan_deletions(extra, "the source does not have it", report, backups)
-
-    def _check_size(self, copies: CopyItems, context: StepContext) -> None:
-        self.check_transfer_size(
-            lambda report: plan_transfers(copies, copies.if_exists, report, context)
-        )
-
-    def _collect_source(
-        self,
-        source: Storage,
-        context: StepContext,
-        mirror: CopyMirror,
-        on_left_out: Optional[OnLeftOut] = None,
-    ) -> SourceObjects:
-        return collect_source(
-            self.source,
-            self.objects,
-            self.selection(),
-            source,
-            context,
-            version=self.version or "",
-            as_of=self.as_of or "",
-            on_left_out=on_left_out or (mirror.add_left_out if self.delete_extra else None),
-        )
-
-    def _delete_sources(
-        self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext
-    ) -> Iterator[Outcome]:
-        # the version that HEAD returns for an object named by its key must be kept
-        by_version = isinstance(self.objects, ObjectList)
-        return delete_copied_sources(copied, source, target, context, by_version=by_version)
+        CopyRun(self, context).plan_objects(report)
 
     def _check_places(self) -> None:
         """Raises StepError if two places of the step overlap."""
@@ -416,18 +274,3 @@ class S3Copy(
 
     def _on_source(self, action: str) -> list[Permission]:
         return source_permissions(self.past_action(action), self.source, self.objects)
-
-    def _open_storages(
-        self, context: StepContext, pacer: Pacer, distribute: Optional[str] = None
-    ) -> tuple[Storage, Storage]:
-        key, owner = self.customer_key, self.expected_source_bucket_owner
-        of_target = replace(self.access(), source_bucket_owner=owner or "", source_key=key or "")
-        return (
-            context.storage(
-                "source_role",
-                self.access(owner=owner, customer_key=key),
-                pacer,
-                distribute=distribute,
-            ),
-            context.storage("target_role", of_target, pacer, distribute=distribute),
-        )
