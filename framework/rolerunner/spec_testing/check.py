@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.document import Path as Place
     from rolerunner.spec.reader import SpecReader
     from rolerunner.spec_testing.case import Case
-    from rolerunner.spec_testing.casefile import ExpectedStep
+    from rolerunner.spec_testing.expectations import ExpectedStep
 
 
 def validate_case(

@@ -25,7 +25,7 @@ from rolerunner.step_ids import StepId, label_position, local_name
 if TYPE_CHECKING:
     from rolerunner.sandbox import RecordedRequest, Sandbox
     from rolerunner.spec_testing.case import Case
-    from rolerunner.spec_testing.casefile import (
+    from rolerunner.spec_testing.expectations import (
         Expectations,
         ExpectedFile,
         ExpectedMessages,
