@@ -10,14 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.glue.launch.entry import _choose_time_limits
-from rolerunner.model import Job
 from tests.conftest import CONFIGS, ROOT
 from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 
@@ -346,16 +343,6 @@ def test_a_run_that_is_told_to_stop_writes_its_result(
     code, lines, _ = wait_for_exit(process)
     assert (code, lines[-1]) == (1, "rolerunner: slow: the run was stopped")
     assert read_json(running_sandbox, "stopped.json")["status"] == "stopped"
-
-
-def test_no_step_begins_after_the_earlier_of_both_deadlines() -> None:
-    job = Job("j", (), deadline=60.0)
-    assert _choose_time_limits(job, "") == (60.0, None)
-    last_start, end = _choose_time_limits(job, "57s")
-    assert last_start == 57.0
-    assert end == pytest.approx(58.5)  # of a timeout of 60 s
-    assert _choose_time_limits(replace(job, deadline=None), "57m")[0] == 3420.0
-    assert _choose_time_limits(job, "57m")[0] == 60.0
 
 
 def test_a_bug_is_one_line_of_the_log_with_its_traceback(

@@ -11,7 +11,7 @@ from rolerunner.errors import UsageError
 from rolerunner.glue.bundle.builder import SCRIPT
 from rolerunner.glue.deploy.triggers import define_trigger
 from rolerunner.glue.launch.arguments import join_environment
-from rolerunner.glue.launch.entry import DEADLINE_SHARE
+from rolerunner.glue.launch.job_settings import DEADLINE_SHARE
 from rolerunner.glue.launch.runtime import RUNTIMES
 from rolerunner.model import GlueSettings
 from rolerunner.spec.glue_fields import GlueFields

@@ -24,8 +24,6 @@ from rolerunner.common.files import check_writable, write_file
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import (
     RolerunnerError,
-    RolesRefused,
-    SecretsFailed,
     SpecError,
     StepError,
     UsageError,
@@ -38,6 +36,14 @@ from rolerunner.glue.launch.arguments import (
     parse_arguments,
     split_environment,
 )
+from rolerunner.glue.launch.failures import describe_error, describe_internal_error, find_failure
+from rolerunner.glue.launch.job_settings import (
+    LOG_LEVELS,
+    check_params,
+    choose_time_limits,
+    read_log_level,
+    require_spec,
+)
 from rolerunner.glue.launch.notified import NOTIFIED_EXIT_STATUS, NotifyOutcomes, UnstartedRun
 from rolerunner.glue.launch.runtime import detect_runtime
 from rolerunner.model import Failure, Job, RunLocation, RunResult
@@ -49,15 +55,10 @@ from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import redact_tracebacks
 from rolerunner.run.run_id import create_run_id
 from rolerunner.sessions.identity import JobIdentity
-from rolerunner.spec.values import parse_duration, suggest_name
 from rolerunner.wiring import write_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-DEADLINE_SHARE = 0.95
-"""Share of the job's timeout for ``--deadline``; halfway through the rest, steps are stopped."""
-_LOG_LEVELS = ("debug", "info", "warning", "error")
+    from collections.abc import Iterator, Sequence
 
 
 class JobFailed(Exception):
@@ -78,7 +79,7 @@ def main(argv: Sequence[str]) -> RunResult:
     level = given.ours.get("log_level") or "info"
     entry = _Entry(
         given,
-        Log(configure_stdout(), level=level if level in _LOG_LEVELS else "info"),
+        Log(configure_stdout(), level=level if level in LOG_LEVELS else "info"),
         create_run_id(),
     )
     runtime = detect_runtime(argv[0] if argv else "", given.ours.get("runtime", ""))
@@ -132,19 +133,16 @@ class _Entry:
             self.result = self._run_job(runtime)
         except RolerunnerError as error:
             self._cause = error
-            failure = Failure(type(error).__name__, _one_line(error), getattr(error, "hint", ""))
+            failure = describe_error(error)
             self._log_message(
                 "error", "run_failed", type=failure.type, error=str(error), hint=failure.hint
             )
         except Exception as error:
             # Python Shell would split a traceback, so it is logged as one line
             logging.getLogger("rolerunner").exception("internal error")
-            failure = Failure(
-                type(error).__name__,
-                f"internal error: {type(error).__name__}: {error} (the log has the traceback)",
-            )
+            failure = describe_internal_error(error)
         else:
-            return _of_steps(self.result, out_of_time=self.out_of_time)
+            return find_failure(self.result, out_of_time=self.out_of_time)
         if self._written is None or self._written.error is None:
             self.result = replace(self.result, error=failure)
         return failure
@@ -181,40 +179,16 @@ class _Entry:
         return target + (f"{self.result.run_id}.json" if target.endswith("/") else "")
 
     def _run_job(self, runtime: str) -> RunResult:
-        ours = self.given.ours
         if self.given.problems:
             raise UsageError("; ".join(self.given.problems))
         place = self._find_result_target()
         if place and not place.startswith("s3://"):
             check_writable(Path(place))
-        level = ours.get("log_level") or "info"
-        if level not in _LOG_LEVELS:
-            raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
-        spec, environment = split_environment(_spec_of(self.given))
+        read_log_level(self.given)
+        spec, environment = split_environment(require_spec(self.given))
         self.result = replace(self.result, environment=environment)
-        job = api.load(
-            spec,
-            self.given.params,
-            identity=self.identity,
-            more_names=ENTRY_ARGUMENTS,
-            ignored_names=[name for name in self.given.params if "-" in name],
-            code_is_here=spec.startswith("s3://"),
-            env=environment,
-        )
-        self.result = replace(self.result, job=job.name)
-        self.job = job
-        _check_params(job, self.given.params)
-        for name in self.given.params:
-            if name not in job.params:
-                self._log_message(
-                    "warning",
-                    "unknown_argument",
-                    argument=f"--{name}",
-                    hint="it is taken for one of Glue's own; the spec has no such param",
-                )
-        if job.glue is not None and not self.identity.region:  # the spec's
-            self.identity = replace(self.identity, region=job.glue.region)
-        deadline, stop_after = _choose_time_limits(job, ours.get("deadline", ""))
+        job = self._load_job(spec, environment)
+        deadline, stop_after = choose_time_limits(job, self.given.ours.get("deadline", ""))
         self._log_message(
             "info",
             "job_loaded",
@@ -222,10 +196,38 @@ class _Entry:
             spec=spec,
             **({"environment": environment} if environment else {}),
             runtime=runtime,
-            **_glue_ids(self.given),
+            **self._list_glue_ids(),
         )
         if any(registry()[step.action].calls_user_code for step in job.action_steps):
             spark_job.resolve_options(self.given.glue)
+        return self._execute(replace(job, deadline=deadline), stop_after, runtime)
+
+    def _load_job(self, spec: str, environment: str) -> Job:
+        """Returns the job of the spec with the params of the run. Raises SpecError, UsageError."""
+        given = self.given.params
+        job = api.load(
+            spec,
+            given,
+            identity=self.identity,
+            more_names=ENTRY_ARGUMENTS,
+            ignored_names=[name for name in given if "-" in name],
+            code_is_here=spec.startswith("s3://"),
+            env=environment,
+        )
+        self.result = replace(self.result, job=job.name)
+        self.job = job
+        check_params(job, given)
+        hint = "it is taken for one of Glue's own; the spec has no such param"
+        for name in given:
+            if name not in job.params:
+                self._log_message("warning", "unknown_argument", argument=f"--{name}", hint=hint)
+        if job.glue is not None and not self.identity.region:  # the spec's
+            self.identity = replace(self.identity, region=job.glue.region)
+        return job
+
+    def _execute(self, job: Job, stop_after: Optional[float], runtime: str) -> RunResult:
+        """Runs the steps; a signal or a time limit stops them."""
+        ours = self.given.ours
         cancel = Cancel()
         with (
             self._stopped_after(stop_after, cancel),
@@ -234,7 +236,7 @@ class _Entry:
         ):
             run = partial(
                 api.run,
-                replace(job, deadline=deadline),
+                job,
                 identity=self.identity,
                 observers=[self.log, self, settling],
                 run_id=self.result.run_id,
@@ -244,6 +246,11 @@ class _Entry:
                 traceparent=ours.get("traceparent", ""),
             )
             return spark_job.run_in_glue_job(job, self.given.glue, runtime, run)
+
+    def _list_glue_ids(self) -> dict[str, str]:
+        glue = self.given.glue
+        names = ("JOB_NAME", "JOB_RUN_ID", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
+        return {name.lower(): glue[name] for name in names if glue.get(name)}
 
     @contextmanager
     def _stopped_after(self, seconds: Optional[float], cancel: Cancel) -> Iterator[None]:
@@ -316,85 +323,3 @@ def _stopped_by_signal(cancel: Cancel) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _spec_of(given: Arguments) -> str:
-    spec = given.ours.get("job_spec")
-    if spec:
-        return spec
-    wrong = next((name for name in given.params if suggest_name(name, ["job_spec"])), "")
-    raise UsageError(
-        "no spec to run: set --job_spec s3://bucket/job.yaml"
-        + (f" (it is not --{wrong})" if wrong else "")
-    )
-
-
-def _check_params(job: Job, given: Mapping[str, str]) -> None:
-    """Raises UsageError if a param is secret, or differs from its fixed value.
-
-    Glue does not let a run replace a fixed argument. The spec's own value is compared as well,
-    because a run may bring other arguments that make the list ambiguous.
-    """
-    secret = sorted(job.secret_params.intersection(given))
-    if secret:
-        raise UsageError(
-            f"the param '{secret[0]}' is secret and may not be given as a job argument: "
-            "Glue logs and shows arguments"
-        )
-    fixed = {} if job.glue is None else job.glue.fixed_params
-    for name, value in fixed.items():
-        if given.get(name) != value:
-            raise UsageError(
-                f"the param '{name}' is fixed to '{value}' by 'fixed_params' under 'glue' in the "
-                f"spec, and the run has "
-                + (f"'{given[name]}'" if name in given else f"no argument --{name}")
-            )
-
-
-def _glue_ids(given: Arguments) -> dict[str, str]:
-    names = ("JOB_NAME", "JOB_RUN_ID", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
-    return {name.lower(): given.glue[name] for name in names if given.glue.get(name)}
-
-
-def _choose_time_limits(job: Job, deadline_text: str) -> tuple[Optional[float], Optional[float]]:
-    """Returns the seconds after which no step begins, and after which running steps are stopped."""
-    if not deadline_text:
-        return job.deadline, None
-    try:
-        seconds = parse_duration(deadline_text)
-    except ValueError as error:
-        raise UsageError(f"--deadline: {error}") from None
-    return min(seconds, job.deadline or seconds), seconds * (1 + 1 / DEADLINE_SHARE) / 2
-
-
-def _of_steps(result: RunResult, *, out_of_time: bool) -> Optional[Failure]:
-    """Returns why the run failed, or None."""
-    if result.status in ("succeeded", "warning"):
-        return None
-    if out_of_time:
-        return Failure(
-            "Deadline",
-            f"{result.job}: the run was stopped because Glue's timeout was near",
-            "raise 'timeout' under 'glue' in the spec",
-        )
-    failed = next(
-        (
-            step
-            for step in result.steps
-            if step.error is not None and step.status in ("failed", "not_run")
-        ),
-        None,
-    )
-    if failed is None or failed.error is None:
-        return Failure("Stopped", f"{result.job}: the run was stopped")
-    verb = "failed" if failed.status == "failed" else "did not run"
-    return Failure(
-        failed.error.type,
-        f"{result.job}: step '{failed.id}' {verb}: {failed.error.message}",
-        failed.error.hint,
-    )
-
-
-def _one_line(error: RolerunnerError) -> str:
-    refused = f"{error.summary}: " if isinstance(error, (RolesRefused, SecretsFailed)) else ""
-    return refused + "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
