@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.expressions import Template
+from rolerunner.spec.item_references import ItemReferences
 from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.spec.raw_step import accepts_secret
-from rolerunner.spec.scopes import ITEM_NAMES
 from rolerunner.spec.step_order import STATUS
 from rolerunner.spec.values import suggest_name
 
@@ -78,8 +78,14 @@ class ReferenceChecker:
     def collect_references(self, position: int) -> frozenset[str]:
         """Returns the full ids of the steps that a step reads from."""
         step, found = self.steps[position], set()
+        items = ItemReferences(step, self.reader)
         for path, template, expression, reference in _iter_references(step):
-            message, hint = self._find_mistake(reference, position)
+            if reference.path[0] != "item":
+                message, hint = self._find_mistake(reference, position)
+            elif path[len(step.path) :] in step.role_templates:
+                continue  # its mistakes are reported with the roles
+            else:
+                message, hint = items.find_mistake(expression, reference)
             if message:
                 mark = self.reader.mark_reference(path, template.text, expression, reference)
                 self.reader.add_at(mark, message, hint)
@@ -163,8 +169,6 @@ class ReferenceChecker:
     def _find_mistake(self, reference: Reference, position: int) -> tuple[str, str]:
         """Returns the message and the hint for a wrong reference; empty texts for a right one."""
         head, *names = reference.path
-        if head == "item":
-            return _find_item_mistake(names, self.steps[position])
         if head != "steps" or not names:
             return "", ""
         name, output = names[0], names[1] if len(names) > 1 else ""
@@ -232,19 +236,3 @@ def _find_output_mistake(name: str, output: str, step: RawStep) -> tuple[str, st
     known = (*outputs, STATUS)
     hint = suggest_name(output, known) or f"{step.data['action']} has {', '.join(known)}"
     return f"the step '{step.id}' has no output '{output}'", hint
-
-
-def _find_item_mistake(names: Sequence[str], step: RawStep) -> tuple[str, str]:
-    part = names[0] if names else ""
-    if not part or part in ITEM_NAMES or not _loops_over_objects(step.items):
-        return "", ""
-    hint = suggest_name(part, ITEM_NAMES) or f"known: {', '.join(ITEM_NAMES)}"
-    return f"'item' of listed objects has no '{part}'", hint
-
-
-def _loops_over_objects(items: Optional[Any]) -> bool:
-    return (
-        isinstance(items, Template)
-        and items.whole is not None
-        and items.text.strip(" ${}").endswith(".objects")
-    )
