@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,11 @@ from rolerunner.model import Failure, RoleUse, RunResult, StepResult
 from rolerunner.observers.report import render_page
 from rolerunner.observers.result import build_result_document
 from rolerunner.observers.terminal import Terminal, format_outputs
-from rolerunner.observers.terminal_tables import build_roles_table, build_steps_table
+from rolerunner.observers.terminal_tables import (
+    build_roles_table,
+    build_steps_table,
+    wrap_name,
+)
 
 ARN = (
     "arn:aws:sts::111122223333:assumed-role/landing-reader/partner-exchange-20260101T000000Z-abcdef"
@@ -82,6 +87,31 @@ def test_tables_lose_nothing_in_a_narrow_terminal(width: int) -> None:
         assert all(
             letters.count(letter) >= name.count(letter) for letter in set(name) if letter.isalnum()
         )
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_names_break_between_their_words(width: int) -> None:
+    words = render_steps(width).split()
+    for name in (STEPS[0].id, STEPS[0].role, STEPS[1].role, ARN):
+        for word in re.split(r"[^A-Za-z0-9]+", name):
+            assert any(word in re.split(r"[^A-Za-z0-9]+", each) for each in words), word
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "lines"),
+    [
+        ("find", 10, ["find"]),
+        ("", 10, [""]),
+        ("find-the-orders", 9, ["find-the-", "orders"]),
+        ("find-the-orders", 8, ["find-", "the-", "orders"]),
+        ("partners[a b].fetch", 14, ["partners[a b].", "fetch"]),
+        ("reader (find)", 7, ["reader ", "(find)"]),
+        ("a-longerthanthis-b", 6, ["a-", "longerthanthis-", "b"]),
+        ("-_x", 2, ["-_", "x"]),
+    ],
+)
+def test_lines_of_a_name(name: str, width: int, lines: list[str]) -> None:
+    assert wrap_name(name, width) == lines
 
 
 def test_totals_of_a_step_that_was_done_for_each_item() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Optional
 
+from rich.cells import cell_len
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from rolerunner.actions import find_action
 from rolerunner.common.units import format_size, sum_numbers
@@ -16,7 +20,9 @@ from rolerunner.redaction.redact import redact_text
 from rolerunner.step_ids import local_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import Console, ConsoleOptions
 
     from rolerunner.model import ItemResult, RunResult, StepResult
 
@@ -40,8 +46,8 @@ def build_steps_table(result: RunResult) -> Table:
         count, size = _find_amounts(step)
         error = to_safe_markup(step.error.type) if step.error else ""
         table.add_row(
-            escape(step.id),
-            escape("\n".join(step.role_names)),
+            _Name(step.id),
+            _Name("\n".join(step.role_names)),
             f"[{STATUS_STYLES[step.status]}]{step.status}[/]",
             f"{step.seconds:.2f}",
             "" if count is None else f"{count:,}",
@@ -116,11 +122,41 @@ def build_roles_table(result: RunResult) -> Table:
     table = _make_table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
         table.add_row(
-            escape(f"{use.role} ({use.step})" if use.step else use.role),
+            _Name(f"{use.role} ({use.step})" if use.step else use.role),
             str(use.assume_calls),
-            to_safe_markup(use.session_arn) or "-",
+            _Name(_to_safe_text(use.session_arn) or "-"),
         )
     return table
+
+
+class _Name:
+    """A cell with names, one on each line; in a narrow column they break between their words."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.split("\n")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        words = [cell_len(word) for line in self._lines for word in _split_name(line)]
+        return Measurement(max(words, default=0), max(map(cell_len, self._lines)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        lines = [part for line in self._lines for part in wrap_name(line, options.max_width)]
+        yield Text("\n".join(lines), overflow="fold")
+
+
+def wrap_name(name: str, width: int) -> list[str]:
+    """Returns the lines of a name, broken after its punctuation. A longer word stays whole."""
+    lines = [""]
+    for word in _split_name(name):
+        if lines[-1] and cell_len((lines[-1] + word).rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return lines
+
+
+def _split_name(name: str) -> list[str]:
+    """Returns the words of a name, such as an id or an ARN, each with what separates it."""
+    return re.findall(r"[^-_/:. ]*[-_/:. ]+|[^-_/:. ]+", name)
 
 
 def _make_table(*names: str) -> Table:
@@ -139,4 +175,8 @@ def _make_table(*names: str) -> Table:
 
 def to_safe_markup(text: str) -> str:
     """Returns a text without secrets and control characters that rich shows as it is."""
-    return escape(escape_controls(redact_text(text)))
+    return escape(_to_safe_text(text))
+
+
+def _to_safe_text(text: str) -> str:
+    return escape_controls(redact_text(text))
