@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner import wiring
+from rolerunner import model, wiring
 from rolerunner.actions import registry
 from rolerunner.common.gc_tuning import collect_garbage
 from rolerunner.errors import (
@@ -24,20 +24,6 @@ from rolerunner.errors import (
     StateHeld,
     StepError,
     UsageError,
-)
-from rolerunner.model import (
-    Failure,
-    ItemResult,
-    Job,
-    Permission,
-    Plan,
-    PlannedStep,
-    Role,
-    RoleUse,
-    RunLocation,
-    RunResult,
-    Step,
-    StepResult,
 )
 from rolerunner.run.run_id import create_run_id
 from rolerunner.spec import source
@@ -80,8 +66,31 @@ if TYPE_CHECKING:
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.events import Observer
+    from rolerunner.model import (
+        Failure,
+        ItemResult,
+        Job,
+        Permission,
+        Plan,
+        PlannedStep,
+        Role,
+        RoleUse,
+        RunLocation,
+        RunResult,
+        Step,
+        StepResult,
+    )
     from rolerunner.sessions.identity import JobIdentity
     from rolerunner.spec.document import Document
+
+
+if not TYPE_CHECKING:  # for a type checker any name would exist
+
+    def __getattr__(name: str) -> Any:
+        """Returns a value of the model, which may import it."""
+        if name in __all__:
+            return getattr(model, name)
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 def load(
@@ -248,7 +257,7 @@ def run(
             environment = replace(
                 wiring.build_environment(job, identity, run_id, workspace.path, observers, cancel),
                 workspace=workspace,
-                location=location or RunLocation(),
+                location=location or model.RunLocation(),
             )
             stack.callback(environment.sessions.close)
             workspace.result = runner.run(plan(job), run_id, environment, options)

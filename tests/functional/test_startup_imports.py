@@ -92,6 +92,7 @@ OFFLINE = {
     "rolerunner.storage.workers.distributed_listing",
 }
 CHECKING = {*OFFLINE, "rolerunner.run.runner"}
+RESULTS = {"rolerunner.model.plan", "rolerunner.model.results"}
 HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
 
 
@@ -100,9 +101,9 @@ HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "
     [
         (["--version"], 145, HELP),
         (["--help"], 152, HELP),
-        (["validate", "job.yaml"], 324, CHECKING),
-        (["plan", "job.yaml"], 338, CHECKING - {"rolerunner.iam.policy"}),
-        (["run", "job.yaml"], 418, OFFLINE),
+        (["validate", "job.yaml"], 329, CHECKING | RESULTS),
+        (["plan", "job.yaml"], 345, CHECKING - {"rolerunner.iam.policy"}),
+        (["run", "job.yaml"], 425, OFFLINE),
     ],
     ids=["version", "help", "validate", "plan", "run"],
 )

@@ -16,13 +16,14 @@ from rolerunner.common.new_files import TargetFolder
 from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.model import Failure, Permission, Role, StepDatasets
+from rolerunner.model import Permission, Role, StepDatasets
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.spec.action_schema import ActionSchema
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Storage
 
 if TYPE_CHECKING:
+    from rolerunner.model import Failure
     from rolerunner.run.work_notes import StartedWork
     from rolerunner.run.workspace import Workspace
     from rolerunner.selection.collisions import ClaimedNames
@@ -146,7 +147,7 @@ class StepContext:
 class OutputsWithWarning(dict[str, Any]):
     """Outputs of a step that ends as ``warning``, for the reason that ``warning`` gives."""
 
-    def __init__(self, outputs: Mapping[str, Any], warning: Failure) -> None:
+    def __init__(self, outputs: Mapping[str, Any], warning: "Failure") -> None:
         super().__init__(outputs)
         self.warning = warning
 

@@ -1,10 +1,10 @@
-"""The nouns read what AWS writes."""
+"""Identifiers are parsed as AWS writes them."""
 
 from __future__ import annotations
 
 import pytest
 
-from rolerunner.model import Role, S3Uri, Step, StepResult
+from rolerunner.model import RoleArn, S3Uri
 
 POINT = "arn:aws:s3:eu-west-1:111122223333:accesspoint/landing"
 OUTPOST = (
@@ -55,20 +55,35 @@ def test_what_is_no_place_in_s3_is_told(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "expected"), [("a", {}), ("b", {"source_role": "a", "target_role": "b"})]
+    ("key", "name", "is_prefix", "folder"),
+    [
+        ("", "", True, ""),
+        ("in/", "", True, "in/"),
+        ("in/a.csv", "a.csv", False, "in/a.csv/"),
+    ],
 )
-def test_different_roles_of_a_step_are_named_by_their_fields(
-    target: str, expected: dict[str, str]
+def test_a_key_names_an_object_or_a_folder(
+    key: str, name: str, is_prefix: bool, folder: str
 ) -> None:
-    roles = {"target_role": Role(f"arn:{target}", target), "source_role": Role("arn:a", "a")}
-    assert Step("it", "s3.copy", {}, roles).several_roles == expected
+    uri = S3Uri("bucket", key)
+    assert (uri.name, uri.is_prefix, uri.as_folder().key) == (name, is_prefix, folder)
+    assert uri.join("x").key == f"{key}x"
+
+
+def test_the_path_of_a_role_is_kept() -> None:
+    arn = RoleArn.parse("arn:aws-cn:iam::111122223333:role/jobs/nightly/loader")
+    assert arn == RoleArn("aws-cn", "111122223333", "jobs/nightly/loader", "loader")
 
 
 @pytest.mark.parametrize(
-    ("role", "roles", "expected"),
-    [("", {}, ()), ("a", {}, ("a",)), ("a", {"source_role": "a", "target_role": "b"}, ("a", "b"))],
+    "text",
+    [
+        "arn:aws:iam::111122223333:user/loader",
+        "arn:aws:iam::1111:role/loader",
+        "arn:aws:iam::111122223333:role/loader\n",
+        "arn:aws:iam::111122223333:role/",
+    ],
 )
-def test_a_result_names_all_roles_of_its_step(
-    role: str, roles: dict[str, str], expected: tuple[str, ...]
-) -> None:
-    assert StepResult("it", "s3.copy", role, "succeeded", roles=roles).role_names == expected
+def test_what_is_no_role_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a role ARN such as"):
+        RoleArn.parse(text)
