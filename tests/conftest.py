@@ -210,7 +210,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     modules, and the boto3 engine's half of the tests that start the command.
     """
     order = {name: place for place, name in enumerate(FIRST_MODULES)}
-    sampled_tests = set()
+    tests = set()
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -223,11 +223,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.release)
         if is_functional and item.path.stem in LONG_MODULES:
             item.add_marker(pytest.mark.long)
-        if item.path.stem in SAMPLED_MODULES and not item.get_closest_marker("release"):
+        if not item.get_closest_marker("release"):
             test = item.nodeid.partition("[")[0]
-            if test in sampled_tests and zlib.crc32(item.nodeid.encode()) % SAMPLE:
-                item.add_marker(pytest.mark.release)
-            sampled_tests.add(test)
+            if test in tests and zlib.crc32(item.nodeid.encode()) % SAMPLE:
+                item.add_marker(pytest.mark.alike)
+                if item.path.stem in SAMPLED_MODULES:
+                    item.add_marker(pytest.mark.release)
+            tests.add(test)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -442,7 +442,7 @@ def kill_until_done(
     "kills",
     [
         3,
-        pytest.param(15, marks=pytest.mark.slow),
+        pytest.param(6, marks=pytest.mark.slow),
         # the releases' share: each kill costs three starts of the command
         pytest.param(50, marks=[pytest.mark.slow, pytest.mark.release]),
     ],

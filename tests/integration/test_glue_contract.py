@@ -298,11 +298,12 @@ def test_the_scanner_reads_what_get_resolved_options_reads(
     assert [case for case in cases[len(ALIKE) :] if isinstance(case.theirs, dict)] == []
 
 
+@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.release)])
 def test_every_difference_from_get_resolved_options_is_a_known_one(
-    with_awsglue: Path,
+    with_awsglue: Path, count: int
 ) -> None:
     chance = random.Random(16)
-    asked = [make_case(chance) for _ in range(20_000)]
+    asked = [make_case(chance) for _ in range(count)]
     cases = [scan(*case, theirs) for case, theirs in zip(asked, ask_aws(with_awsglue, asked))]
     found: Counter[str] = Counter()
     unknown: list[Case] = []
@@ -315,7 +316,7 @@ def test_every_difference_from_get_resolved_options_is_a_known_one(
         unknown += [] if known else [case]
     assert unknown[:5] == [], f"{len(unknown)} differences of no known kind"
     assert {*DIFFERENCES} - OF_5_1 <= {*found}, found
-    assert found["agreed"] > 8_000, found
+    assert found["agreed"] > 0.4 * count, found
 
 
 def test_transforms_find_the_temporary_folder(with_awsglue: Path) -> None:
