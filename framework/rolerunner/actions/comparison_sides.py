@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.comparisons import LocalFile, StoredObject
+from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.errors import StepError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.checksum_files import read_checksums
@@ -142,7 +143,7 @@ def leave_out(side: Side, uri: Optional[S3Uri]) -> Side:
 
     def entries() -> Iterator[tuple[str, Any]]:
         for name, info in side.entries():
-            is_marker = name.endswith("/") and info.size == 0
+            is_marker = is_folder_marker(info.key, info.size)
             if not is_marker and (uri is None or side.locate(info).uri != uri):
                 yield name, info
 

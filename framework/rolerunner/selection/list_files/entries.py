@@ -60,7 +60,8 @@ def parse_record(line: int, values: Mapping[str, Any]) -> Entry:
     try:
         uri = _parse_uri(name, str(values.get("bucket") or ""))
     except ValueError as error:
-        return BadLine(line, f"names no object: it {error}")
+        subject = "" if str(error).startswith("'") else "it "
+        return BadLine(line, f"names no object: {subject}{error}")
     size = values.get("size", UNKNOWN_SIZE)
     info: dict[str, Any] = {"key": uri.key, "size": size}
     info.update({each: values[each] for each in _DETAILS if values.get(each)})
