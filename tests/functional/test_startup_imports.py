@@ -101,9 +101,9 @@ HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "
     [
         (["--version"], 145, HELP),
         (["--help"], 152, HELP),
-        (["validate", "job.yaml"], 329, CHECKING | RESULTS),
-        (["plan", "job.yaml"], 345, CHECKING - {"rolerunner.iam.policy"}),
-        (["run", "job.yaml"], 425, OFFLINE),
+        (["validate", "job.yaml"], 331, CHECKING | RESULTS),
+        (["plan", "job.yaml"], 347, CHECKING - {"rolerunner.iam.policy"}),
+        (["run", "job.yaml"], 427, OFFLINE),
     ],
     ids=["version", "help", "validate", "plan", "run"],
 )
