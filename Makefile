@@ -55,6 +55,7 @@ locks: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py $(BENCH)
+	$(if $(BENCH),,$(BIN)/python bench/growth.py)
 
 mutants: $(VENV)/.dev
 	$(BIN)/python .ci/mutants.py $(MUTANTS)

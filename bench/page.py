@@ -35,7 +35,8 @@ QUICK = (
 RATIOS = """## Compared with other tools
 
 The columns with a colon are ratios of wall time and CPU time: the better of s5cmd and rclone
-("peers") divided by rolerunner, and aws-cli divided by rolerunner. Above 1, rolerunner is faster.
+("peers") divided by rolerunner, and the better of aws-cli 1 and 2 divided by rolerunner. Above 1,
+rolerunner is faster.
 s5cmd and rclone verify no checksums of downloads here; rolerunner verifies every byte.
 
 "limit" is what moving the bytes costs on this machine, whatever the client: a C program
@@ -49,8 +50,9 @@ NOTES = {
 size of their objects, against the server of this page instead of S3. `5GiB-10x` is scaled to 10
 objects of 512 MiB, since 50 GiB do not fit here. `Caltech256` has the 30,607 objects of that data
 set and their mean of 38 KiB, in sizes of a log-normal distribution instead of the images' own. The
-suite's runners are not used: every tool has the settings that are listed below. aws-cli is version
-1 with its classic transfer client; version 2, which has the CRT's, is in no package index.
+suite's runners are not used: every tool has the settings that are listed below. Both versions of
+aws-cli use their classic transfer client: the CRT's client of Debian's aws-cli 2 accepts no
+endpoint with a port.
 """,
 }
 """Maps settings to what their tables need to be understood."""

