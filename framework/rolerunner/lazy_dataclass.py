@@ -2,7 +2,8 @@
 
 ``dataclasses`` compiles up to six methods for each class, which took a fifth of the time of a
 start: a command imports more than a hundred of these classes, uses some of them, and most of those
-for a few values. The first calls of a method are interpreted from the fields; then it is compiled.
+for a few values. The fields are collected when they are first needed; the first calls of a method
+are interpreted from them; then it is compiled.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 __all__ = ["dataclass"]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from dataclasses import dataclass
 else:
 
@@ -27,6 +28,11 @@ else:
 _INTERPRETED_CALLS = 32
 """Calls of a method before it is compiled, which takes as long as some seventy of them."""
 _ORDER = ("__lt__", "__le__", "__gt__", "__ge__")
+_COLLECTED = tuple(
+    name
+    for name in ("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__replace__")
+    if hasattr(dataclasses.make_dataclass("_", ()), name)  # some are of later versions of Python
+)
 
 
 def _build_class(
@@ -42,10 +48,7 @@ def _build_class(
         return dataclasses.dataclass(**options)(cls)
     if not cls.__doc__:
         cls.__doc__ = cls.__name__  # dataclasses would add the signature, which takes long
-    dataclasses.dataclass(init=False, repr=False, eq=False)(cls)  # collects the fields
-    params = vars(cls)["__dataclass_params__"]
-    for name, value in {**options, "init": True, "repr": True}.items():
-        setattr(params, name, value)
+    _defer_fields(cls, options)
     is_hashable = unsafe_hash or (frozen and eq)
     if eq and not is_hashable and "__hash__" not in vars(cls):
         cls.__hash__ = None  # type: ignore[assignment]  # as in any class with __eq__ alone
@@ -55,6 +58,51 @@ def _build_class(
     if frozen:
         _forbid_assignment(cls)
     return cls
+
+
+def _defer_fields(cls: Any, options: Mapping[str, bool]) -> None:
+    """Sets the attributes that ``dataclasses`` sets, except for methods; each is lazy."""
+    declared = _take_declared_fields(cls)
+
+    def collect() -> None:
+        namespace = {"__module__": cls.__module__, "__doc__": cls.__doc__, **declared}
+        source = type(cls.__name__, (), namespace)
+        dataclasses.dataclass(init=False, repr=False, eq=False)(source)
+        params = vars(source)["__dataclass_params__"]
+        for name, value in {**options, "init": True, "repr": True}.items():
+            setattr(params, name, value)
+        for name in _COLLECTED:
+            setattr(cls, name, vars(source)[name])
+
+    for name in _COLLECTED:
+        setattr(cls, name, _Collected(cls, name, collect))
+
+
+def _take_declared_fields(cls: type) -> dict[str, Any]:
+    """Returns annotations and defaults, and leaves to the class the defaults that are values."""
+    annotations = vars(cls).get("__annotations__", {})
+    declared = {name: vars(cls)[name] for name in annotations if name in vars(cls)}
+    for name, default in declared.items():
+        if not isinstance(default, dataclasses.Field):
+            continue
+        if default.default is dataclasses.MISSING:
+            delattr(cls, name)
+        else:
+            setattr(cls, name, default.default)
+    return {**declared, "__annotations__": annotations}
+
+
+class _Collected:
+    """An attribute of a class that is replaced by its value when it is first read."""
+
+    def __init__(self, cls: type, name: str, collect: Callable[[], None]) -> None:
+        self._cls = cls
+        self._name = name
+        self._collect = collect
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        self._collect()
+        return vars(self._cls)[self._name]
 
 
 def _list_methods(*, eq: bool, order: bool, is_hashable: bool) -> Iterator[str]:
@@ -121,7 +169,7 @@ def _has_special_fields(cls: Any) -> bool:
     """Returns True if fields are not set in their order, each by one argument."""
     return any(
         not each.init or getattr(each, "kw_only", False) or "InitVar" in str(each.type)
-        for each in vars(cls)["__dataclass_fields__"].values()
+        for each in cls.__dataclass_fields__.values()
     )
 
 
@@ -149,9 +197,9 @@ _INTERPRETERS: Mapping[str, Any] = {
 }
 
 
-def _compile_method(cls: type, name: str) -> Any:
+def _compile_method(cls: Any, name: str) -> Any:
     """Returns the method of a dataclass with the same fields."""
-    fields = vars(cls)["__dataclass_fields__"]
+    fields = cls.__dataclass_fields__
     namespace = {
         **fields,
         "__annotations__": {name: each.type for name, each in fields.items()},
@@ -167,21 +215,19 @@ def _compile_method(cls: type, name: str) -> Any:
         eq=name in {"__eq__", "__hash__", *_ORDER},
         order=name in _ORDER,
         unsafe_hash=name == "__hash__",
-        frozen=vars(cls)["__dataclass_params__"].frozen,
+        frozen=cls.__dataclass_params__.frozen,
     )
     return vars(decorate(type(cls.__name__, (), namespace)))[name]
 
 
 def _forbid_assignment(cls: Any) -> None:
-    fields = frozenset(vars(cls)["__dataclass_fields__"])
-
     def __setattr__(self: Any, name: str, value: Any) -> None:  # noqa: N807
-        if type(self) is cls or name in fields:
+        if type(self) is cls or name in cls.__dataclass_fields__:
             raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
         super(cls, self).__setattr__(name, value)
 
     def __delattr__(self: Any, name: str) -> None:  # noqa: N807
-        if type(self) is cls or name in fields:
+        if type(self) is cls or name in cls.__dataclass_fields__:
             raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
         super(cls, self).__delattr__(name)
 

@@ -173,3 +173,13 @@ def test_threads_that_use_a_class_first_at_once() -> None:
 
         with ThreadPoolExecutor(8) as pool:
             assert len(set(pool.map(make, range(8)))) == 1
+
+
+def test_fields_are_collected_when_they_are_first_read() -> None:
+    fresh: Any = dataclass(frozen=True)(
+        type("Fresh", (), {"tags": dataclasses.field(), "__annotations__": {"tags": list}})
+    )
+    assert "tags" not in vars(fresh)
+    assert not isinstance(vars(fresh)["__dataclass_fields__"], dict)
+    assert [each.name for each in dataclasses.fields(fresh(["t"]))] == ["tags"]
+    assert isinstance(vars(fresh)["__dataclass_fields__"], dict)
