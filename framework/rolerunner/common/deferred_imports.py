@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 
 class _DeferredModule(ModuleType):
@@ -59,6 +59,15 @@ def defer_import(name: str, functions: Collection[str] = ()) -> Iterator[None]:
     finally:
         if sys.modules.get(name) is deferred:
             del sys.modules[name]
+
+
+@contextmanager
+def defer_imports(modules: Mapping[str, Collection[str]]) -> Iterator[None]:
+    """Defers several modules as ``defer_import`` does; each name is mapped to its functions."""
+    with ExitStack() as stack:
+        for name, functions in modules.items():
+            stack.enter_context(defer_import(name, functions))
+        yield
 
 
 @contextmanager

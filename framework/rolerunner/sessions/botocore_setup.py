@@ -8,13 +8,17 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
-import botocore.session
-from botocore.config import Config
-from botocore.credentials import CredentialProvider, CredentialResolver, Credentials
 from botocore.exceptions import NoCredentialsError, ProfileNotFound
-from botocore.hooks import HierarchicalEmitter
 
 from rolerunner.errors import UsageError
+from rolerunner.sessions.botocore_imports import (
+    Config,
+    CredentialProvider,
+    CredentialResolver,
+    Credentials,
+    HierarchicalEmitter,
+    Session,
+)
 from rolerunner.sessions.identity import find_endpoint
 from rolerunner.sessions.service_models import shared_loader
 from rolerunner.sessions.timestamps import parse_timestamp
@@ -38,11 +42,13 @@ class BotocoreSessions:
     def __init__(self, identity: JobIdentity) -> None:
         self._identity = identity
         self._handlers: Optional[HierarchicalEmitter] = None
+        self._reader: Optional[Session] = None
+        """The last session that was created for the job's own configuration."""
         self._region: Optional[str] = None
         self._ca_bundles: dict[Optional[str], Any] = {}
         """Value of AWS_CA_BUNDLE -> the path that it or the profile sets."""
 
-    def create_session(self, credentials: Optional[Credentials] = None) -> botocore.session.Session:
+    def create_session(self, credentials: Optional[Credentials] = None) -> Session:
         """Returns a new session: of ``credentials`` and no others, or of the job's environment."""
         session = self._create_bare_session()
         session.register_component("data_loader", shared_loader())
@@ -62,7 +68,8 @@ class BotocoreSessions:
         """
         if self._identity.keys is not None:
             return self._identity.keys.to_credentials()
-        credentials = self.create_session().get_credentials()
+        self._reader = self.create_session()  # a new one, since files may have changed
+        credentials = self._reader.get_credentials()
         if credentials is None:
             raise NoCredentialsError
         return credentials
@@ -86,9 +93,8 @@ class BotocoreSessions:
     def find_ca_bundle(self) -> Optional[str]:
         """Returns the path of the certificates to trust instead of botocore's own, if any."""
         from_environment = os.environ.get("AWS_CA_BUNDLE")
-        if from_environment not in self._ca_bundles:  # a session takes milliseconds
-            configured = self.create_session().get_config_variable("ca_bundle")
-            self._ca_bundles[from_environment] = configured
+        if from_environment not in self._ca_bundles:
+            self._ca_bundles[from_environment] = self._read_variable("ca_bundle")
         configured = self._ca_bundles[from_environment]
         return os.environ.get("REQUESTS_CA_BUNDLE") if configured is None else str(configured)
 
@@ -109,24 +115,28 @@ class BotocoreSessions:
             return (
                 self._identity.region
                 or os.environ.get("AWS_REGION")
-                or self.create_session().get_config_variable("region")
+                or self._read_variable("region")
             )
         except ProfileNotFound as error:
             raise explain_missing_profile(error) from None
 
-    def _create_bare_session(self) -> botocore.session.Session:
+    def _read_variable(self, name: str) -> Any:
+        """Returns a variable of the job's environment or profile. A session takes milliseconds."""
+        if self._reader is None:
+            self._reader = self.create_session()
+        return self._reader.get_config_variable(name)
+
+    def _create_bare_session(self) -> Session:
         """Returns a session whose 120 event handlers are shared: registering them is slow."""
         profile = self._identity.profile or None
         variables = NO_PROFILE if self._identity.keys is not None else None
         if self._handlers is None:
-            handlers = HierarchicalEmitter()
-            session = botocore.session.Session(variables, handlers, profile=profile)
+            handlers = _TrustingEmitter()
+            session = Session(variables, handlers, profile=profile)
             self._handlers = copy.copy(handlers)
             return session
         handlers = copy.copy(self._handlers)
-        return botocore.session.Session(
-            variables, handlers, include_builtin_handlers=False, profile=profile
-        )
+        return Session(variables, handlers, include_builtin_handlers=False, profile=profile)
 
 
 def explain_missing_profile(error: ProfileNotFound) -> UsageError:
@@ -150,6 +160,14 @@ def build_client_config(endpoint: Optional[str] = None, *, connections: int = 64
     if endpoint and not _AWS_ENDPOINT.search(endpoint):
         settings["s3"] = {"addressing_style": "path"}
     return Config(**settings)
+
+
+class _TrustingEmitter(HierarchicalEmitter):  # type: ignore[misc]  # botocore has no annotations
+    """Accepts botocore's own handlers: to inspect all 120 takes a third of a session's time."""
+
+    def _verify_accept_kwargs(self, func: Any) -> None:
+        if not str(getattr(func, "__module__", "")).startswith("botocore."):
+            super()._verify_accept_kwargs(func)
 
 
 class _FixedProvider(CredentialProvider):  # type: ignore[misc]  # botocore has no annotations

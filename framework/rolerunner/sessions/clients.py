@@ -9,11 +9,11 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import is_conflict
+from rolerunner.sessions.botocore_imports import Config
 from rolerunner.sessions.botocore_setup import MAX_ATTEMPTS, explain_missing_profile
 from rolerunner.sessions.bounded_responses import bound_responses
 from rolerunner.sessions.credentials import TemplateCredentials

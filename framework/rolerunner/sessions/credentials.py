@@ -7,11 +7,10 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Optional
 
-from botocore.credentials import Credentials, ReadOnlyCredentials
-
 from rolerunner.errors import RoleRefused
 from rolerunner.iam.aws_errors import EXPIRED_CODES
 from rolerunner.model import JOB, Role, RoleArn
+from rolerunner.sessions.botocore_imports import Credentials, ReadOnlyCredentials
 from rolerunner.sessions.keys import freeze_keys
 from rolerunner.sessions.lease import LeaseRequest
 from rolerunner.sessions.unpicklable import Unpicklable

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from botocore.credentials import Credentials, ReadOnlyCredentials
-
 from rolerunner.redaction.secrets import register_credential
+from rolerunner.sessions.botocore_imports import Credentials, ReadOnlyCredentials
 from rolerunner.sessions.unpicklable import Unpicklable
 
 

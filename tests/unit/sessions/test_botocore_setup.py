@@ -78,3 +78,9 @@ def test_a_session_has_the_given_credentials_and_no_others(monkeypatch: pytest.M
     assert sessions.load_job_credentials().access_key == "AKID-OF-THE-ENVIRONMENT"
     own = BotocoreSessions(JobIdentity("eu-west-1", keys=KEYS)).load_job_credentials()
     assert own.access_key == "AKID-OF-UNIT-TESTS"
+
+
+def test_a_handler_that_takes_no_keywords_is_refused() -> None:
+    session = BotocoreSessions(JobIdentity(keys=KEYS)).create_session()
+    with pytest.raises(ValueError, match="kwargs"):
+        session.register("before-send.s3", lambda request: request)
