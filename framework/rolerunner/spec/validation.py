@@ -72,9 +72,7 @@ def list_problems(
     """
     found: dict[tuple[Any, ...], Problem] = {}
     for detail in error.errors(include_url=False):
-        location = _find_changed_key(
-            detail, _resolve_location(detail["loc"], document, base), document
-        )
+        location = _resolve_location(detail["loc"], document, base)
         unknown = detail["type"] == "extra_forbidden"
         message, hint = _describe_error(detail, location)
         if unknown:
@@ -82,8 +80,9 @@ def list_problems(
             hint = suggest_key(
                 str(detail["loc"][-1]), inner, more_keys if len(detail["loc"]) == 1 else ()
             )
+        place = _find_named_key(detail, location, document)
         problem = document.problem(
-            location, message, hint, key=unknown or detail["loc"][-1:] == ("[key]",)
+            place, message, hint, key=unknown or detail["loc"][-1:] == ("[key]",)
         )
         same = (
             (problem.mark, problem.message)
@@ -146,16 +145,16 @@ def _resolve_location(loc: tuple[Any, ...], document: Document, base: Path) -> P
     return path
 
 
-def _find_changed_key(detail: Mapping[str, Any], location: Path, document: Document) -> Path:
-    """Returns the path of the key of a mapping that is wrong as a whole and names the key.
+def _find_named_key(detail: Mapping[str, Any], location: Path, document: Document) -> Path:
+    """Returns the path of the first key that is named by a mistake of a mapping as a whole.
 
-    It matters where an environment changes that key: the mistake is there, not in the mapping.
+    A key that an environment changes comes before others: the mistake is in the change.
     """
-    if not document.origins or detail["type"] != "value_error":
+    if detail["type"] != "value_error" or not isinstance(detail["input"], dict):
         return location
     quoted = str(detail.get("ctx", {}).get("error")).split("'")[1::2]
-    paths = ((*location, name) for name in quoted)
-    return next((path for path in paths if path in document.origins), location)
+    named = [path for path in ((*location, name) for name in quoted) if document.holds(path)]
+    return next((path for path in named if path in document.origins), (*named, location)[0])
 
 
 def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:

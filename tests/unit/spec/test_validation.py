@@ -184,3 +184,26 @@ def test_what_is_no_uri_is_named_as_such(tmp_path: Path) -> None:
     assert [each.message for each in caught.value.problems] == [
         "'target' must be an s3:// URI, not a list"
     ]
+
+
+@pytest.mark.parametrize(
+    ("glue", "place", "message"),
+    [
+        ("  role: job-role\n  workers: 3\n", (5, 12), "'workers' does not apply"),
+        ("  workers: 3\n  capacity: 1\n", (4, 12), "'workers' does not apply"),
+        ("  role: job-role\n  arguments:\n    --x: a\n    --job_spec: b\n", (7, 17), "'arguments'"),
+    ],
+)
+def test_a_mistake_of_a_mapping_has_the_place_of_the_key_that_it_names(
+    glue: str, place: tuple[int, int], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        f"version: 1\nname: t\nglue:\n{glue}steps:\n"
+        "  - {id: a, action: s3.list, role: job, source: 's3://in/a/'}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        api.load(path)
+    (problem,) = caught.value.problems
+    assert (problem.mark.line, problem.mark.column) == place
+    assert problem.message.startswith(message)
