@@ -191,7 +191,11 @@ def test_what_is_no_uri_is_named_as_such(tmp_path: Path) -> None:
     [
         ("  role: job-role\n  workers: 3\n", (5, 12), "'workers' does not apply"),
         ("  workers: 3\n  capacity: 1\n", (4, 12), "'workers' does not apply"),
-        ("  role: job-role\n  arguments:\n    --x: a\n    --job_spec: b\n", (7, 17), "'arguments'"),
+        (
+            "  role: job-role\n  arguments:\n    --enable-metrics: a\n    --job_spec: b\n",
+            (7, 17),
+            "'arguments'",
+        ),
     ],
 )
 def test_a_mistake_of_a_mapping_has_the_place_of_the_key_that_it_names(
