@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,6 +162,56 @@ def test_an_upload_that_was_completed_is_not_made_again(
     assert (second.error, second.etag) == (None, first.etag)
     assert sent_parts(memory_aws) == []
     assert journals.notes == ["an earlier attempt has completed the upload: "]
+
+
+@pytest.mark.parametrize("there", ["nothing", "another object"])
+def test_an_upload_that_is_gone_and_became_another_object_begins_anew(
+    transfer: Callable[[], Outcome], memory_aws: aws.Store, there: str
+) -> None:
+    transfer()
+    sent_parts(memory_aws)
+    memory_aws.objects.pop(("target", "b"))
+    if there == "another object":
+        memory_aws.put("target", "b", DATA[::-1])
+    assert transfer().error is None
+    assert sent_parts(memory_aws) == ["1", "2", "3", "4"]
+    assert memory_aws.bodies()["s3://target/b"] == DATA
+
+
+def test_a_role_that_may_neither_list_parts_nor_abort_begins_anew(
+    transfer: Callable[[], Outcome], memory_aws: aws.Store, journals: Journals
+) -> None:
+    refuse_part(memory_aws, "4")
+    transfer()
+    sent_parts(memory_aws)
+    memory_aws.hook = lambda request: (
+        aws.error(403, "AccessDenied")
+        if "uploadId" in request.query and request.method in ("GET", "DELETE")
+        else None
+    )
+    assert transfer().error is None
+    assert "begins anew" in journals.notes[-1]
+    assert "s3:ListMultipartUploadParts" in journals.notes[-1]
+    assert sent_parts(memory_aws) == ["1", "2", "3", "4"]
+    assert len(memory_aws.uploads) == 1  # which s3.cleanup finds
+
+
+def test_an_upload_whose_parts_were_not_noted_continues(
+    transfer: Callable[[], Outcome], memory_aws: aws.Store, journals: Journals
+) -> None:
+    refuse_part(memory_aws, "4")
+    transfer()
+    sent_parts(memory_aws)
+    state = json.loads(journals.text)
+    for upload in state["uploads"]:
+        upload["parts"] = []
+    journals.text = json.dumps(state)
+    assert transfer().error is None
+    assert journals.notes[-1] == "an interrupted upload continues: 3"
+    # without their checksums, parts are sent again where the whole's is combined of them
+    assert sent_parts(memory_aws) in (["4"], ["1", "2", "3", "4"])
+    assert memory_aws.uploads == {}
+    assert memory_aws.bodies()["s3://target/b"] == DATA
 
 
 def test_nothing_is_kept_of_a_source_that_changes_on_the_way(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -98,6 +98,22 @@ def test_the_next_page_begins_after_the_last_upload(
     query = requests[1].query
     assert query["key-marker"] == [sent[0]]
     assert query.get("upload-id-marker", [None]) == [sent[1]]
+
+
+def test_a_server_without_a_date_has_the_clock_of_this_machine() -> None:
+    begun = datetime.now(timezone.utc) - timedelta(hours=1)
+    requests: Any = OnePage(
+        {"IsTruncated": False, "Uploads": [{"Key": "in/a", "UploadId": "1", "Initiated": begun}]}
+    )
+    (found,) = UploadLister(requests).list(S3Uri("bucket", "in/"), Cancel())
+    assert found.age is not None
+    assert 3600 <= found.age < 3700
+
+
+def test_a_response_that_is_no_listing_is_refused() -> None:
+    requests: Any = OnePage({"ResponseMetadata": {}})
+    with pytest.raises(ServiceFailed, match="it is not a listing of uploads"):
+        list(UploadLister(requests).list(S3Uri("bucket", "in/"), Cancel()))
 
 
 def test_encoded_keys_are_decoded_and_others_are_not() -> None:

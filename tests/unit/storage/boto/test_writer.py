@@ -8,6 +8,7 @@ import pytest
 
 from rolerunner.errors import ServiceFailed, StepError
 from rolerunner.model import S3Uri
+from rolerunner.storage.integrity import compute_digest
 from rolerunner.storage.protocol import ObjectInfo
 from tests import memory_aws as aws
 
@@ -81,6 +82,40 @@ def test_a_server_without_if_match(engine: Any, memory_aws: aws.Store) -> None:
         engine.write(URI, b"new", {"IfMatch": f'"{etag}"'})
     assert caught.value.type == "IfMatchRefused"
     assert put(memory_aws) == [f'"{etag}"', etag]
+
+
+def test_an_object_that_changes_between_two_tries_of_a_condition(
+    engine: Any, memory_aws: aws.Store
+) -> None:
+    etag = memory_aws.put("bucket", "key", b"old").etag
+
+    def hook(request: aws.Request) -> aws.Outcome:
+        if request.method != "PUT":
+            return None
+        if request.headers.get("if-match") == etag:
+            memory_aws.put("bucket", "key", b"theirs")
+        return aws.error(412, "PreconditionFailed")
+
+    memory_aws.hook = hook
+    with pytest.raises(StepError) as caught:
+        engine.write(URI, b"new", {"IfMatch": f'"{etag}"'})
+    assert caught.value.type != "IfMatchRefused"
+    assert memory_aws.bodies() == {"s3://bucket/key": b"theirs"}
+
+
+@pytest.mark.parametrize(("data", "status"), [(b"mine", "written"), (b"thei", "refused")])
+def test_the_checksum_of_an_object_says_whose_it_is(
+    engine: Any, memory_aws: aws.Store, data: bytes, status: str
+) -> None:
+    checksum = {"x-amz-checksum-crc32": compute_digest("CRC32", data)}
+    memory_aws.put("bucket", "key", data, headers=checksum)
+    try:
+        engine.write(URI, b"mine", {"IfNoneMatch": "*"}, repeated=True)
+    except StepError as error:
+        assert (status, error.type) == ("refused", "AlreadyThere")
+    else:
+        assert status == "written"
+    assert memory_aws.requests_of("GET") == []
 
 
 def test_an_upload_without_an_etag_is_not_believed(engine: Any, memory_aws: aws.Store) -> None:

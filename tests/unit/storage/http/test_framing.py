@@ -90,7 +90,9 @@ def test_an_answer_is_the_same_however_it_is_cut(
         OK + b"A: " + b"x" * framing.MAX_HEAD + b"\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
         b"HTTP/1.1 101 Switching\r\n\r\n",
         OK + b"Content-Length: %d\r\n\r\n" % (framing.MAX_BODY + 1),
-        OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        OK + b"Content-Length: 99999999999999999999999\r\n\r\n", OK + b"nocolon\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * (framing.MAX_HEAD + 1),
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nmore",
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused(wire: bytes) -> None:
@@ -122,6 +124,14 @@ def test_a_body_is_refused_by_its_length(status: bytes, limit: int) -> None:
     assert not ResponseParser("GET").feed(head % limit)
     with pytest.raises(MalformedResponse, match="too long"):
         ResponseParser("GET").feed(head % (limit + 1))
+
+
+def test_names_beyond_the_number_that_is_kept_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "_MAX_NAMES", 0)
+    parser = ResponseParser("GET")
+    assert parser.feed(OK + b"X-Not-Kept: 1\r\nContent-Length: 0\r\n\r\n")
+    assert parser.answer is not None
+    assert parser.answer.headers["x-not-kept"] == "1"
 
 
 @given(st.binary(max_size=200))

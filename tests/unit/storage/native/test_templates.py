@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ParamValidationError
 
+from rolerunner.storage.native import templates
 from rolerunner.storage.native.templates import (
     Address,
     UnsupportedRequest,
@@ -94,6 +96,41 @@ def test_what_cannot_be_sent_natively(memory_aws: Store, monkeypatch: pytest.Mon
     monkeypatch.setenv("NO_PROXY", "example.com")
     with pytest.raises(UnsupportedRequest, match="an HTTP proxy is set in the environment"):
         build("get_object")
+    assert memory_aws.requests == []
+
+
+@pytest.mark.parametrize(
+    "authorization", ["AWS4-ECDSA-P256-SHA256 Credential=k/20260131/s3/aws4_request", ""]
+)
+def test_a_request_with_another_signature_is_not_sent_natively(
+    memory_aws: Store, monkeypatch: pytest.MonkeyPatch, authorization: str
+) -> None:
+    captured = capture_request(make_client(), "head_object", {"Bucket": "bucket", "Key": "key"})
+    del captured.headers["Authorization"]
+    captured.headers["Authorization"] = authorization
+    monkeypatch.setattr(templates, "capture_request", lambda *_: captured)
+    with pytest.raises(UnsupportedRequest, match="Signature Version 4 for one region"):
+        build("head_object")
+    assert memory_aws.requests == []
+
+
+def test_a_call_that_sends_nothing_is_not_sent_natively() -> None:
+    client: Any = SimpleNamespace(
+        meta=SimpleNamespace(events=SimpleNamespace(register_first=lambda *_, **__: None)),
+        head_object=lambda **_: {"cached": True},
+    )
+    with pytest.raises(UnsupportedRequest, match="sends no request for head_object"):
+        capture_request(client, "head_object", {})
+
+
+def test_headers_of_many_kinds_do_not_fill_memory(
+    memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(templates, "_MAX_SIGNING_TEMPLATES", 2)
+    template = build("put_object")
+    for number in range(5):
+        request = template.sign("k", {f"x-amz-meta-{number}": "v"})
+        assert f"x-amz-meta-{number}: v".encode() in request.head.lower()
     assert memory_aws.requests == []
 
 

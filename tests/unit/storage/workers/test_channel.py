@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +56,24 @@ def test_a_closed_channel_is_noticed(ends: tuple[Channel, Channel]) -> None:
         other.receive()
     with pytest.raises(ChannelClosed):
         one.send("items")
+
+
+def test_an_end_that_is_closed_takes_and_sends_nothing(ends: tuple[Channel, Channel]) -> None:
+    one, _ = ends
+    one.close()
+    one.shut_down()
+    with pytest.raises(ChannelClosed):
+        one.receive()
+    with pytest.raises(ChannelClosed):
+        one.send("items")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the timeout is in the form of Linux")
+def test_a_process_that_takes_nothing_is_given_up(ends: tuple[Channel, Channel]) -> None:
+    one, _ = ends
+    one.set_send_timeout(1)
+    with pytest.raises(ChannelClosed):
+        one.send(bytes(8 << 20))
 
 
 @pytest.mark.parametrize("data", [b"\0\0", struct.pack("!I", 10) + b"short"])
