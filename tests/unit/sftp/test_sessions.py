@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 import pytest
@@ -123,6 +124,69 @@ def test_after_the_end_nothing_is_lent(opened: list[Transport]) -> None:
         sessions.run(lambda _: None, "/a", "read it")
     assert caught.value.type == "Stopped"
     assert not opened
+
+
+def test_a_first_session_that_breaks_off_means_no_sftp(
+    opened: list[Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: Any) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(ssh, "open_channel", break_off)
+    with SftpSessions(SERVER, 1, Cancel()) as sessions, pytest.raises(StepError) as caught:
+        sessions.run(lambda _: None, "/a", "read it")
+    assert caught.value.type == "NoSftp"
+    assert len(opened) == 1
+
+
+def test_a_later_session_that_breaks_off_is_opened_again(
+    opened: list[Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels: list[Transport] = []
+
+    def open_channel(*_: Any) -> Transport:
+        channels.append(Transport())
+        if len(channels) == 2:
+            raise EOFError
+        return channels[-1]
+
+    def lose_first(client: Any) -> str:
+        if client is channels[0]:
+            raise ConnectionResetError
+        return "done"
+
+    monkeypatch.setattr(ssh, "open_channel", open_channel)
+    with SftpSessions(SERVER, 1, Cancel()) as sessions:
+        assert sessions.run(lose_first, "/a", "read it") == "done"
+    assert (len(channels), len(opened)) == (3, 3)
+
+
+def test_a_connection_that_breaks_with_an_answer_is_lost(opened: list[Transport]) -> None:
+    def fail_once(client: Any) -> str:
+        del client
+        if len(opened) == 1:
+            opened[-1].is_up = False
+            raise OSError("Failure")
+        return "done"
+
+    with SftpSessions(SERVER, 1, Cancel()) as sessions:
+        assert sessions.run(fail_once, "/a", "read it") == "done"
+    assert len(opened) == 2
+
+
+def test_a_session_whose_connection_has_ended_is_not_lent(opened: list[Transport]) -> None:
+    with SftpSessions(SERVER, 1, Cancel()) as sessions:
+        sessions.run(lambda client: client, "/a", "read it")
+        opened[-1].is_up = False
+        sessions.run(lambda client: client, "/a", "read it")
+    assert len(opened) == 2
+
+
+def test_a_result_that_is_a_timeout_is_raised() -> None:
+    done: Future[None] = Future()
+    done.set_exception(FutureTimeout())
+    with pytest.raises(FutureTimeout):
+        wait_for(done, Cancel())
 
 
 def test_waiting_ends_when_the_operation_has_to_stop() -> None:

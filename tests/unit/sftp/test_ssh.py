@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from rolerunner.sftp.host_keys import TrustedKeys, parse_host_key
 from rolerunner.sftp.server import SftpServer
 from tests.openssh import OpenSsh, explain_missing_sshd, make_key, start_openssh
 from tests.password_server import start_password_server
+from tests.raw_server import serving_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +160,60 @@ def test_a_server_that_refuses_is_silent_or_speaks_something_else() -> None:
     assert error.type == "ConnectionRefused"
     unknown = SftpServer("no.such.host.invalid", 22, "u", TrustedKeys(()), password=SECRET)
     assert refuse(unknown).type in ("HostNotFound", "Unreachable")
+
+
+def test_a_server_that_only_greets_is_no_ssh_server() -> None:
+    def greet(connection: socket.socket, number: int) -> None:
+        del number
+        connection.sendall(b"SSH-2.0-silent\r\n")
+        while connection.recv(4096):
+            pass
+
+    with serving_sockets(greet) as port:
+        server = make_server(port, "SHA256:" + "A" * 43, password=SECRET, connect_timeout=0.3)
+        assert refuse(server).type == "SshHandshakeFailed"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (socket.timeout("timed out"), "ConnectTimeout"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "Unreachable"),
+        (socket.gaierror(-2, "Name or service not known"), "HostNotFound"),
+    ],
+)
+def test_a_server_that_cannot_be_reached(
+    error: OSError, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    failure = refuse(make_server(22, "SHA256:" + "A" * 43, password=SECRET))
+    assert failure.type == kind
+    assert "127.0.0.1" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("error", "is_active", "kind"),
+    [
+        (paramiko.AuthenticationException("Authentication timeout."), True, "SshHandshakeFailed"),
+        (paramiko.SSHException("No existing session"), True, "SshHandshakeFailed"),
+        (EOFError(), False, "SftpAuthRefused"),
+        (paramiko.SSHException("closed"), False, "SftpAuthRefused"),
+    ],
+)
+def test_a_server_that_ends_the_authentication(
+    error: Exception, is_active: bool, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    with start_password_server(SECRET) as server:
+        monkeypatch.setattr(paramiko.Transport, "auth_password", fail)
+        monkeypatch.setattr(paramiko.Transport, "is_active", lambda _: is_active)
+        refused = refuse(make_server(server.port, server.line, password=SECRET))
+    assert refused.type == kind
 
 
 def test_without_paramiko_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

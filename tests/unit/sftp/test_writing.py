@@ -10,7 +10,14 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from rolerunner.errors import StepError
-from rolerunner.sftp.writing import LargeFile, NewFile, rename_file, write_whole
+from rolerunner.sftp.writing import (
+    LargeFile,
+    NewFile,
+    RemoteFolders,
+    finish_file,
+    rename_file,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +85,11 @@ def test_a_file_that_must_be_new_replaces_nothing(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="already exists"):
         rename_file(OldServer(), make_file(tmp_path, replaces=False))
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_file_that_must_be_new_gets_its_name(tmp_path: Path) -> None:
+    rename_file(OldServer(), make_file(tmp_path, replaces=False))
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("a", "new")]
 
 
 class OpenFile:
@@ -159,3 +171,90 @@ def test_a_rename_whose_answer_was_lost_is_recognised(replaces: bool, tmp_path: 
     write_whole(server, NewFile(str(tmp_path / "a"), "s", 3, replaces=replaces), b"new")
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("a", b"new")]
     assert server.renamed == 1
+
+
+class BusyServer(Server):
+    """A server on which another client makes each folder a moment earlier."""
+
+    def __init__(self, *, makes_folder: bool) -> None:
+        self._makes_folder = makes_folder
+
+    def run(self, work: Any, *_: object) -> Any:
+        return work(self)
+
+    def stat(self, path: str) -> Any:
+        return Path(path).stat()
+
+    def mkdir(self, path: str) -> None:
+        if self._makes_folder:
+            Path(path).mkdir()
+        raise OSError("Failure")
+
+
+@pytest.mark.parametrize("makes_folder", [False, True])
+def test_a_folder_that_another_client_made_is_used(makes_folder: bool, tmp_path: Path) -> None:
+    server: Any = BusyServer(makes_folder=makes_folder)
+    folders = RemoteFolders(server)
+    if makes_folder:
+        folders.ensure(str(tmp_path / "in/new"))
+        assert (tmp_path / "in/new").is_dir()
+    else:
+        with pytest.raises(OSError, match="Failure"):
+            folders.ensure(str(tmp_path / "in"))
+
+
+def test_a_large_file_whose_rename_was_not_confirmed_is_complete(tmp_path: Path) -> None:
+    server: Any = LosingServer()
+    reads: list[int] = []
+
+    def read_from(start: int) -> Iterator[bytes]:
+        reads.append(start)
+        yield b"new"
+
+    new = NewFile(str(tmp_path / "a"), "s", 3, replaces=False)
+    LargeFile(new, read_from, lambda *_: b"").write(server)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert reads == [0]
+
+
+def test_a_little_of_an_unfinished_file_is_written_anew(tmp_path: Path) -> None:
+    server: Any = Server()
+    new = NewFile(str(tmp_path / "a"), "s", 3)
+    Path(new.temporary).write_bytes(b"ol")
+    LargeFile(new, lambda start: iter([b"new"[start:]]), lambda *_: b"").write(server)
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_file_of_another_size_gets_no_name(large: bool, tmp_path: Path) -> None:
+    server: Any = Server()
+    new = NewFile(str(tmp_path / "a"), "s", 5)
+    large_file = LargeFile(new, lambda _: iter([b"new"]), lambda *_: b"")
+    write = large_file.write if large else lambda sessions: write_whole(sessions, new, b"new")
+    with pytest.raises(StepError, match="the server has 3 bytes of 5"):
+        write(server)
+    assert list(tmp_path.iterdir()) == []
+
+
+class BreakingServer(OldServer):
+    """Loses the connection when a file is renamed, or its time is set."""
+
+    def posix_rename(self, old: str, new: str) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    def rename(self, old: str, new: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    def utime(self, times: tuple[int, int]) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+
+def test_a_lost_connection_is_no_refusal_of_the_server(tmp_path: Path) -> None:
+    new = make_file(tmp_path)
+    with pytest.raises(ConnectionResetError):
+        rename_file(BreakingServer(), new)
+    with pytest.raises(PermissionError):
+        rename_file(BreakingServer(), make_file(tmp_path, replaces=False))
+    with pytest.raises(ConnectionResetError):
+        finish_file(BreakingServer(), NewFile(new.path, "s", 3, mtime=1))
+    assert Path(new.temporary).exists()
