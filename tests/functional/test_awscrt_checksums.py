@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
-from rolerunner.storage.integrity import CrcCombiner, compute_digest, create_hash
+from rolerunner.storage import crc_combiner, hashing
+from rolerunner.storage.crc_combiner import CrcCombiner
+from rolerunner.storage.hashing import compute_digest, create_hash
 from rolerunner.storage.protocol import Get, Put
 from rolerunner.storage.tuning import Tuning
 from tests.conftest import ROOT
@@ -77,16 +78,16 @@ def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
 @pytest.fixture
 def old_zlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So that awscrt computes the CRC32, too."""
-    monkeypatch.setattr(integrity, "zlib_version", lambda: (1, 2, 11))
-    monkeypatch.setattr(integrity, "find_crc32", lambda: zlib.crc32)
-    integrity._find_factory.cache_clear()
+    monkeypatch.setattr(hashing, "zlib_version", lambda: (1, 2, 11))
+    monkeypatch.setattr(hashing, "find_crc32", lambda: zlib.crc32)
+    hashing._find_factory.cache_clear()
     yield
-    integrity._find_factory.cache_clear()
+    hashing._find_factory.cache_clear()
 
 
 def defined(algorithm: str, data: bytes) -> bytes:
     """Bit by bit."""
-    width, polynomial = integrity._CRCS[algorithm]
+    width, polynomial = crc_combiner._CRCS[algorithm]
     ones = (1 << width) - 1
 
     def step(value: int, byte: int) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Optional
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import LocalFileFailed
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.storage import integrity
+from rolerunner.storage import file_comparison, integrity
 from rolerunner.storage.concurrency import split_ranges
 from rolerunner.storage.parts import ObjectRange
 
@@ -144,7 +144,7 @@ def _match_checksum(path: Path, stored: StoredObject, checksum: str) -> Optional
 
     A checksum of parts that does not match proves nothing: the parts may differ in size.
     """
-    found = integrity.file_matches(
+    found = file_comparison.file_matches(
         path, checksum, lambda: stored.storage.get_part_size(stored.uri, stored.info)
     )
     return None if found is False and "-" in checksum else found

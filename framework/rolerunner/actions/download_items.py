@@ -19,7 +19,7 @@ from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import fold_name, format_mtime
-from rolerunner.storage.integrity import BY_STATUS, BY_TIME, is_same_file
+from rolerunner.storage.file_comparison import BY_STATUS, BY_TIME, is_same_file
 from rolerunner.storage.kept_times import find_mtime
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, QuickCheck, Storage
 

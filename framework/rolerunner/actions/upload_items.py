@@ -26,7 +26,7 @@ from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.field_types import (
     MAX_KEY,
 )
-from rolerunner.storage.integrity import BY_STATUS, BY_TIME, is_same_file
+from rolerunner.storage.file_comparison import BY_STATUS, BY_TIME, is_same_file
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, QuickCheck, Storage
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.codecs import DEFAULT_LEVELS, find_deflater, import_zstd
-from rolerunner.storage.integrity import find_crc32
+from rolerunner.storage.hashing import find_crc32
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:

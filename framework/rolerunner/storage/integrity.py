@@ -1,8 +1,6 @@
-"""Computes and verifies S3's checksums, of a whole object or of the checksums of its parts.
+"""Verifies S3's checksums, of a whole object or of the checksums of its parts.
 
-Algorithms: S3 user guide, "Checking object integrity". CRC32, SHA and MD5 come with Python; CRC32C
-and CRC64NVME need awscrt (the extra ``crt``). isal (the extra ``fast``) computes CRC32 faster. A
-checksum that cannot be computed proves nothing.
+A checksum that cannot be computed proves nothing.
 """
 
 from __future__ import annotations
@@ -11,131 +9,22 @@ import base64
 import binascii
 import contextlib
 import hashlib
-import os
-import zlib
 from collections.abc import Callable, Mapping
-from functools import cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
+from functools import partial
+from typing import Any, Optional
 
-from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.lazy_dataclass import dataclass
+from rolerunner.storage.hashing import (
+    ALGORITHMS,
+    can_compute,
+    compute_digest,
+    create_hash,
+    encode_base64,
+)
 
-if TYPE_CHECKING:
-    from rolerunner.storage.protocol import ObjectInfo
-
-ALGORITHMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1")
-"""The algorithms of S3, which are ``Checksum<name>`` in its responses."""
-_BLOCK = 1 << 20
 _MD5_HEX = 32
 _EXPRESS = "EXPRESS_ONEZONE"
 """The storage class of objects in directory buckets."""
-
-
-class Hash(Protocol):
-    """A checksum that is computed from bytes as they arrive."""
-
-    def update(self, data: Any, /) -> object:
-        """Adds the next bytes."""
-
-    def digest(self) -> bytes:
-        """Returns the checksum of the bytes so far."""
-
-    def copy(self) -> Any:
-        """Returns an independent copy of the current state."""
-
-
-class _Crc:
-    """A CRC with the interface of a hash, in big-endian order as in S3."""
-
-    def __init__(self, function: Callable[[Any, int], int], width: int) -> None:
-        self._function = function
-        self._width = width
-        self._value = 0
-
-    def update(self, data: Any) -> None:
-        self._value = self._function(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._width, "big")
-
-    def copy(self) -> _Crc:
-        copied = _Crc(self._function, self._width)
-        copied._value = self._value
-        return copied
-
-
-@cache
-def find_crc32() -> Callable[[Any, int], int]:
-    """Returns the CRC32 of isal, which is four times as fast as zlib's; zlib's where it is absent.
-
-    isal is imported on first use, since that takes 4 ms.
-    """
-    try:
-        from isal import isal_zlib  # noqa: PLC0415 - optional
-    except ImportError:
-        return zlib.crc32
-    function: Callable[[Any, int], int] = isal_zlib.crc32
-    return function
-
-
-_PYTHON_HASHES: Mapping[str, Callable[[], Hash]] = {
-    "MD5": lambda: hashlib.md5(usedforsecurity=False),
-    "CRC32": lambda: _Crc(find_crc32(), 4),
-    "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
-    "SHA256": hashlib.sha256,
-}
-_AWSCRT_FUNCTIONS = {"CRC32": ("crc32", 4), "CRC32C": ("crc32c", 4), "CRC64NVME": ("crc64nvme", 8)}
-"""Name in awscrt.checksums, and width in bytes."""
-_FAST_ZLIB = (1, 2, 12)
-"""The first zlib whose CRC32 is faster than awscrt's.
-
-awscrt is three times as fast as zlib 1.2.11 (measured). Amazon Linux 2 has 1.2.7.
-"""
-
-
-@cache
-def _find_factory(algorithm: str) -> Optional[Callable[[], Hash]]:
-    """Returns a function that creates such a hash; None if it cannot be computed here.
-
-    awscrt is imported on first use, since that takes 40 to 80 ms.
-    """
-    plain = _PYTHON_HASHES.get(algorithm)
-    if algorithm not in _AWSCRT_FUNCTIONS or (
-        algorithm == "CRC32" and (find_crc32() is not zlib.crc32 or zlib_version() >= _FAST_ZLIB)
-    ):
-        return plain
-    name, width = _AWSCRT_FUNCTIONS[algorithm]
-    try:
-        from awscrt import checksums as runtime  # noqa: PLC0415 - optional
-    except ImportError:
-        return plain
-    function = getattr(runtime, name, None)  # older versions have fewer functions
-    return plain if function is None else lambda: _Crc(function, width)
-
-
-def zlib_version() -> tuple[int, ...]:
-    """Returns the version of Python's zlib."""
-    return tuple(int(part) for part in zlib.ZLIB_RUNTIME_VERSION.split(".")[:3] if part.isdigit())
-
-
-def compute_digest(algorithm: str, data: bytes) -> str:
-    """Returns the checksum of some bytes in base64. Raises KeyError if it cannot be computed."""
-    if algorithm == "CRC32":
-        return encode_base64(find_crc32()(data, 0).to_bytes(4, "big"))
-    copied = create_hash(algorithm)
-    copied.update(data)
-    return encode_base64(copied.digest())
-
-
-def decode_base64(text: str) -> bytes:
-    """Decodes a digest from a header. Raises ValueError."""
-    return binascii.a2b_base64(text)
-
-
-def encode_base64(digest: bytes) -> str:
-    """Encodes a digest for a header."""
-    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def has_checksum(data: bytes, checksum: str) -> bool:
@@ -151,19 +40,6 @@ def has_checksum(data: bytes, checksum: str) -> bool:
         if algorithm == "MD5"
         else compute_digest(algorithm, data)
     )
-
-
-def create_hash(algorithm: str) -> Hash:
-    """Returns a new hash. Raises KeyError if it cannot be computed here."""
-    make = _find_factory(algorithm)
-    if make is None:
-        raise KeyError(algorithm)
-    return make()
-
-
-def can_compute(algorithm: str) -> bool:
-    """Returns True if the checksum can be computed here."""
-    return _find_factory(algorithm) is not None
 
 
 def extract_checksum(answer: Mapping[str, Any]) -> str:
@@ -237,85 +113,6 @@ class ExpectedChecksum:
         )
 
 
-class CrcCombiner:
-    """Combines the CRCs of an object's ranges, in any order, into that of the object. Thread-safe.
-
-    A CRC of two pieces is that of the first, multiplied by x to the power of the second's bits,
-    added to that of the second (in the arithmetic of polynomials over GF(2), modulo the CRC's own);
-    zlib's crc32_combine does the same.
-    """
-
-    def __init__(self, expected: ExpectedChecksum) -> None:
-        self._expected = expected
-        self._width, self._polynomial = _CRCS[expected.algorithm]
-        self._found: dict[int, tuple[int, int]] = {}
-
-    @classmethod
-    def of(cls, checksum: str) -> Optional[CrcCombiner]:
-        """Returns a combiner if the checksum is a CRC of the whole object, otherwise None."""
-        expected = ExpectedChecksum.of(checksum)
-        return (
-            cls(expected)
-            if expected is not None and expected.algorithm in _CRCS and not expected.parts
-            else None
-        )
-
-    @property
-    def algorithm(self) -> str:
-        """The algorithm of the CRC."""
-        return self._expected.algorithm
-
-    def add(self, start: int, length: int, digest: bytes) -> None:
-        """Adds the CRC of a range."""
-        self._found[start] = (length, int.from_bytes(digest, "big"))
-
-    def digest_at(self, start: int) -> bytes:
-        """Returns the CRC of the range that begins there. Raises KeyError."""
-        return self._found[start][1].to_bytes(self._width // 8, "big")
-
-    def matches(self) -> bool:
-        """Returns True if the ranges cover the object and have the expected checksum."""
-        at = whole = 0
-        powers = {
-            length: self._compute_power(length)
-            for length in {length for length, _ in self._found.values()}
-        }  # most are of one length
-        for start, (length, value) in sorted(self._found.items()):
-            if start != at:
-                return False
-            whole = self._multiply_polynomials(whole, powers[length]) ^ value
-            at += length
-        return whole.to_bytes(self._width // 8, "big") == self._expected.digest
-
-    def _multiply_polynomials(self, one: int, other: int) -> int:
-        """Returns the product of two polynomials with reflected bits: the highest stands for 1."""
-        product, bit = 0, 1 << (self._width - 1)
-        while bit:
-            if one & bit:
-                product ^= other
-            other = (other >> 1) ^ self._polynomial if other & 1 else other >> 1
-            bit >>= 1
-        return product
-
-    def _compute_power(self, length: int) -> int:
-        """Returns x to the power of the number of bits in ``length`` bytes."""
-        power, square = 1 << (self._width - 1), 1 << (self._width - 9)
-        while length:
-            if length & 1:
-                power = self._multiply_polynomials(power, square)
-            square = self._multiply_polynomials(square, square)
-            length >>= 1
-        return power
-
-
-_CRCS = {
-    "CRC32": (32, 0xEDB88320),
-    "CRC32C": (32, 0x82F63B78),
-    "CRC64NVME": (64, 0x9A6C9329AC4BC9B5),
-}
-"""Bits and reflected polynomial of each (zlib; RFC 3720; the NVM Express base specification)."""
-
-
 class RunningChecksum:
     """A checksum that is computed over bytes in their order."""
 
@@ -370,61 +167,3 @@ class RunningChecksum:
     def _end_part(self) -> None:
         self._digests.append(self._hash.digest())
         self._hash, self._left = self._make(), self._part_size
-
-
-def file_matches(
-    path: Union[Path, int], checksum: str, part_size: Callable[[], int]
-) -> Optional[bool]:
-    """Returns True if a file, a path or an open descriptor, has the checksum.
-
-    Returns None if that cannot be decided.
-
-    ``part_size`` is called only for a checksum of parts.
-    """
-    expected = ExpectedChecksum.of(checksum)
-    if expected is None:
-        return None
-    with translate_os_errors(str(path)):
-        running = expected.start(os.stat(path).st_size, part_size)
-    if running is None:
-        return None
-    with (
-        translate_os_errors(str(path)),
-        open(path, "rb", closefd=not isinstance(path, int)) as file,
-    ):
-        file.seek(0)
-        for block in iter(lambda: file.read(_BLOCK), b""):
-            running.update(block)
-    return running.matches()
-
-
-BY_TIME = ("size_mtime", "mtime")
-"""Ways to compare that take a target for the same only if it is not older."""
-BY_STATUS = ("size", *BY_TIME)
-"""Ways to compare that read no content."""
-
-
-def is_same_file(
-    path: Path,
-    info: ObjectInfo,
-    compare: str,
-    fetch_info: Callable[[], ObjectInfo],
-    part_size: Callable[[], int],
-) -> bool:
-    """Returns True if a file equals the object by size, etag or checksum.
-
-    The caller compares times: by size_mtime the sizes must agree here, by mtime nothing must.
-    ``fetch_info`` sends a HEAD request; it is called only if the listing's ETag does not decide.
-    """
-    if compare == "mtime":
-        return True
-    with translate_os_errors(path):
-        if path.stat().st_size != info.size:
-            return False
-    if compare in ("size", "size_mtime"):
-        return True
-    if is_md5(info.etag) and file_matches(path, f"MD5:{info.etag}", part_size):
-        return True  # a matching MD5 is proof, whatever the encryption
-    return compare == "checksum" and bool(
-        file_matches(path, info.checksum or fetch_info().checksum, part_size)
-    )

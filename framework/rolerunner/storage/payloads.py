@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import TRAILER_REFUSED, AwsError
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing
 
 _REFUSALS = frozenset(
     {
@@ -62,6 +62,6 @@ def move_checksum_to_header(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameters of a request with the checksum of the body in a header."""
     rest = dict(parameters)
     algorithm = str(rest.pop("ChecksumAlgorithm", "CRC32"))
-    if any(name.startswith("Checksum") for name in rest) or not integrity.can_compute(algorithm):
+    if any(name.startswith("Checksum") for name in rest) or not hashing.can_compute(algorithm):
         return dict(parameters)
-    return {**rest, f"Checksum{algorithm}": integrity.compute_digest(algorithm, rest["Body"])}
+    return {**rest, f"Checksum{algorithm}": hashing.compute_digest(algorithm, rest["Body"])}

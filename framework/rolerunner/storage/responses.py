@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from rolerunner.errors import IntegrityFailed, ServiceFailed, UnexpectedResponse
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing, integrity
 from rolerunner.storage.kept_times import MTIME, MTIME_HEADER
 from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
@@ -75,7 +75,7 @@ def parse_object_info(uri: S3Uri, answer: Mapping[str, Any]) -> ObjectInfo:
     )
 
 
-_CHECKSUMS = tuple((f"x-amz-checksum-{name.lower()}", name) for name in integrity.ALGORITHMS)
+_CHECKSUMS = tuple((f"x-amz-checksum-{name.lower()}", name) for name in hashing.ALGORITHMS)
 _OF_ETAGS = {
     "etag": "ETag",
     "x-amz-server-side-encryption": "ServerSideEncryption",
@@ -86,7 +86,7 @@ _OF_ETAGS = {
 def find_checksum(headers: Mapping[str, str]) -> str:
     """Returns the checksum in headers (lower-case names), in the format of ObjectInfo."""
     for header, name in _CHECKSUMS:
-        if header in headers and headers[header] and integrity.can_compute(name):
+        if header in headers and headers[header] and hashing.can_compute(name):
             return f"{name}:{headers[header]}"
     return integrity.extract_checksum(
         {name: headers[header] for header, name in _OF_ETAGS.items() if header in headers}

@@ -18,7 +18,7 @@ from rolerunner.common.new_files import NewFile, TargetFolder
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing, integrity
 from rolerunner.storage.decompression import decompress_blocks
 from rolerunner.storage.responses import find_checksum
 
@@ -220,7 +220,7 @@ class RangeSink:
         path: Path,
         descriptor: int,
         source: ObjectRange,
-        make: Optional[Callable[[], integrity.Hash]],
+        make: Optional[Callable[[], hashing.Hash]],
         moved: Callable[[int], None],
     ) -> None:
         self._path = path

@@ -15,7 +15,8 @@ from typing import Any, Optional
 
 from rolerunner.errors import StepError
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.storage.integrity import ALGORITHMS, can_compute, has_checksum
+from rolerunner.storage.hashing import ALGORITHMS, can_compute
+from rolerunner.storage.integrity import has_checksum
 
 RESUMABLE_BYTES = 256 << 20
 """Size from which the parts of an object are kept: smaller ones are sent again within seconds."""

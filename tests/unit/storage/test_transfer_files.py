@@ -12,7 +12,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.new_files import NewFile
 from rolerunner.errors import IntegrityFailed, LocalFileFailed, StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing, integrity
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.transfer_files import (
@@ -132,7 +132,7 @@ def test_a_source_is_not_read_on_after_cancellation(file: Path) -> None:
 
 
 def crc32(data: bytes) -> str:
-    return integrity.encode_base64(zlib.crc32(data).to_bytes(4, "big"))
+    return hashing.encode_base64(zlib.crc32(data).to_bytes(4, "big"))
 
 
 def test_a_download_appears_when_it_is_committed(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def range_headers(text: str = "bytes 2-5/10", **more: str) -> dict[str, str]:
 def test_a_range_is_written_to_its_place(file: Path) -> None:
     moved: list[int] = []
     descriptor = os.open(file, os.O_RDWR)
-    sink = RangeSink(file, descriptor, SOURCE, lambda: integrity.create_hash("CRC32"), moved.append)
+    sink = RangeSink(file, descriptor, SOURCE, lambda: hashing.create_hash("CRC32"), moved.append)
     sink.begin(206, range_headers())
     sink.write(b"x")
     sink.begin(206, range_headers())

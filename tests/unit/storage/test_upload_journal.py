@@ -11,7 +11,7 @@ import pytest
 
 from rolerunner.errors import StepError
 from rolerunner.storage import upload_journal
-from rolerunner.storage.integrity import compute_digest
+from rolerunner.storage.hashing import compute_digest
 from rolerunner.storage.upload_journal import RecordedUpload, StoredPart, UploadJournal
 
 UPLOAD = RecordedUpload("s3://b/k", "id", "s3://a/k", "etag", "", 10, 4, "options")

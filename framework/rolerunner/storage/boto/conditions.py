@@ -17,7 +17,7 @@ from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing, integrity
 from rolerunner.storage.boto.errors import (
     PRECONDITION_CODES,
     make_if_match_error,
@@ -125,6 +125,6 @@ def is_made_of_parts(found: ObjectInfo, parts: Sequence[Mapping[str, Any]]) -> b
 
 
 def _compute_composite(algorithm: str, checksums: Sequence[str]) -> Optional[str]:
-    if not all(checksums) or not integrity.can_compute(algorithm) or algorithm == "MD5":
+    if not all(checksums) or not hashing.can_compute(algorithm) or algorithm == "MD5":
         return None
-    return integrity.compute_digest(algorithm, b"".join(map(integrity.decode_base64, checksums)))
+    return hashing.compute_digest(algorithm, b"".join(map(hashing.decode_base64, checksums)))

@@ -12,13 +12,14 @@ from rolerunner.common.new_files import NewFile, create_atomically
 from rolerunner.errors import IntegrityFailed
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import file_comparison
 from rolerunner.storage.boto.errors import make_checksum_error
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.transport import BLOCK_BYTES, PartTransport
 from rolerunner.storage.concurrency import PartExecutor, split_ranges
-from rolerunner.storage.integrity import CrcCombiner, ExpectedChecksum
+from rolerunner.storage.crc_combiner import CrcCombiner
+from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome
 from rolerunner.storage.responses import check_unchanged, parse_object_info
@@ -118,7 +119,7 @@ class Downloads:
         if pieces is not None:
             matches: Optional[bool] = pieces.matches()
         else:
-            matches = integrity.file_matches(
+            matches = file_comparison.file_matches(
                 file.descriptor, info.checksum, lambda: self.reader.get_part_size(uri, info)
             )
         if matches is False:

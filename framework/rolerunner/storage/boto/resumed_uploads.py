@@ -19,7 +19,7 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.conditions import WriteRecovery, is_made_of_parts
 from rolerunner.storage.boto.requests import BotoRequests
-from rolerunner.storage.integrity import decode_base64
+from rolerunner.storage.hashing import decode_base64
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.upload_journal import RecordedUpload, StoredPart, UploadJournal

@@ -11,7 +11,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import IntegrityFailed
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing, integrity
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.writer import ObjectWriter
@@ -163,9 +163,9 @@ class BotoTransport:
         response = self.requests.call("upload_part", **_locate_part(part), **options, Body=body)
         completed = _make_completed_part(part, response)
         algorithm = str(options.get("ChecksumAlgorithm", ""))
-        if integrity.can_compute(algorithm) and f"Checksum{algorithm}" not in completed:
+        if hashing.can_compute(algorithm) and f"Checksum{algorithm}" not in completed:
             # some servers do not return it, and yet want it for the completion
-            completed[f"Checksum{algorithm}"] = integrity.compute_digest(algorithm, data)
+            completed[f"Checksum{algorithm}"] = hashing.compute_digest(algorithm, data)
         return completed
 
     def copy_part(
@@ -254,7 +254,7 @@ def write_range(
     cancel: Cancel,
 ) -> bytes:
     """Writes what ``read_into`` feeds to its place in a file; returns its digest."""
-    make_hash = partial(integrity.create_hash, algorithm) if algorithm else None
+    make_hash = partial(hashing.create_hash, algorithm) if algorithm else None
     with file.writable() as descriptor:
         landing = RangeSink(
             Path(file.path),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Optional
 
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class ChunkedBody:
         source: Callable[[], Iterator[bytes]],
         length: int,
         block: int,
-        also: Optional[Callable[[], integrity.Hash]],
+        also: Optional[Callable[[], hashing.Hash]],
     ) -> None:
         self._source = source
         self._length = length
@@ -39,7 +39,7 @@ class ChunkedBody:
         self._also = also
         self.checksum = ""
         """The CRC32 of the body that was sent last, in base64."""
-        self.computed: Optional[integrity.Hash] = None
+        self.computed: Optional[hashing.Hash] = None
         """The hash that ``also`` created, over the same body."""
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class ChunkedBody:
 
     def blocks(self) -> Iterator[bytes]:
         """Yields the encoded body."""
-        crc = integrity.create_hash("CRC32")
+        crc = hashing.create_hash("CRC32")
         self.computed = self._also() if self._also is not None else None
         for block in self._source():
             crc.update(block)

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import file_comparison, integrity
 from rolerunner.storage.boto.downloads import make_skipped_download
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.errors import make_checksum_error
@@ -119,7 +119,7 @@ class DownloadTasks:
             verify_checksum(uri, now, sink.running)
         elif expected.parts or response.sunk:
             matches = yield BlockingCall(
-                lambda: integrity.file_matches(
+                lambda: file_comparison.file_matches(
                     sink.file.descriptor,
                     now.checksum,
                     lambda: self._reader.get_part_size(uri, now),

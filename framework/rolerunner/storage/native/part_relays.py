@@ -11,7 +11,8 @@ from rolerunner.storage import payloads
 from rolerunner.storage.boto.errors import make_checksum_error
 from rolerunner.storage.boto.transport import RelayedObject
 from rolerunner.storage.concurrency import PartExecutor, PartSequencer
-from rolerunner.storage.integrity import CrcCombiner, create_hash, encode_base64
+from rolerunner.storage.crc_combiner import CrcCombiner
+from rolerunner.storage.hashing import create_hash, encode_base64
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.transfer_files import verify_checksum
 

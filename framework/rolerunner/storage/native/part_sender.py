@@ -12,12 +12,12 @@ from botocore.exceptions import ClientError
 from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import TRAILER_REFUSED, AwsError
-from rolerunner.storage import integrity, payloads
+from rolerunner.storage import hashing, payloads
+from rolerunner.storage.hashing import encode_base64
 from rolerunner.storage.http.aws_chunked import STREAMING_PAYLOAD, ChunkedBody
 from rolerunner.storage.http.connection_pool import BLOCK_SIZE
 from rolerunner.storage.http.request_bodies import FileRange
 from rolerunner.storage.http.sigv4 import UNSIGNED_PAYLOAD
-from rolerunner.storage.integrity import encode_base64
 from rolerunner.storage.native.client import NativeClient, checksum_header, split_checksum
 from rolerunner.storage.responses import check_etag_returned
 
@@ -149,7 +149,7 @@ class PartSender:
         self, part: PartUpload, body: FileRange, blocks: Iterator[bytes], cancel: Cancel
     ) -> dict[str, Any]:
         algorithm, _ = split_checksum(part.options)
-        running = integrity.create_hash(algorithm)
+        running = hashing.create_hash(algorithm)
         for block in blocks:
             running.update(block)
         digest = encode_base64(running.digest())

@@ -14,10 +14,11 @@ from rolerunner.storage.boto.errors import NOT_IMPLEMENTED_CODES
 from rolerunner.storage.boto.relays import check_not_encoded
 from rolerunner.storage.compression import compress_bytes
 from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.hashing import compute_digest
 from rolerunner.storage.http import xml
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
-from rolerunner.storage.integrity import ExpectedChecksum, compute_digest
+from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.kept_metadata import kept_headers
 from rolerunner.storage.kept_times import MTIME_HEADER, source_mtime
 from rolerunner.storage.native.client import (

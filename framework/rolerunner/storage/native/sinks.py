@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rolerunner.errors import IntegrityFailed
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.responses import check_unchanged, parse_object_headers
 from rolerunner.storage.transfer_files import check_range_headers
@@ -39,7 +39,7 @@ class MemorySink:
         self._reset_buffer()
 
     def _reset_buffer(self) -> None:
-        self.hashes = {name: integrity.create_hash(name) for name in self._algorithms}
+        self.hashes = {name: hashing.create_hash(name) for name in self._algorithms}
         self.received = 0
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:

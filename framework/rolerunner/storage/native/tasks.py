@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.errors import PRECONDITION_CODES
 from rolerunner.storage.boto.reader import UNEXPLAINED_CODES
@@ -137,5 +137,5 @@ class ObjectTasks:
 
 def check_computable(algorithm: str) -> None:
     """Raises UnsupportedRequest for a checksum that needs awscrt, if that is not installed."""
-    if not integrity.can_compute(algorithm):
+    if not hashing.can_compute(algorithm):
         raise UnsupportedRequest(f"{algorithm} cannot be computed without awscrt")

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import IntegrityFailed
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity, payloads
+from rolerunner.storage import hashing, payloads
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.transport import (
     BufferedRelay,
@@ -21,12 +21,12 @@ from rolerunner.storage.boto.transport import (
     write_range,
 )
 from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.hashing import compute_digest, encode_base64
 from rolerunner.storage.http.aws_chunked import ChunkedBody
 from rolerunner.storage.http.blocking import BlockingClient
 from rolerunner.storage.http.connection_pool import BLOCK_SIZE
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.tasks import Task
-from rolerunner.storage.integrity import compute_digest, encode_base64
 from rolerunner.storage.native.client import (
     NativeClient,
     checksum_header,
@@ -168,7 +168,7 @@ class NativeTransport:
         self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
     ) -> Mapping[str, Any]:
         algorithm, rest = split_checksum(options)
-        if not integrity.can_compute(algorithm):
+        if not hashing.can_compute(algorithm):
             raise UnsupportedRequest(f"{algorithm} cannot be computed without awscrt")
         task = self.client.send(
             self.client.make_policy(cancel),
@@ -286,7 +286,7 @@ class NativeTransport:
         origin = find_native_transport(storage)
         assert origin is not None  # noqa: S101 - open_relay has looked
         if in_blocks:
-            make_hash = partial(integrity.create_hash, algorithm) if algorithm else None
+            make_hash = partial(hashing.create_hash, algorithm) if algorithm else None
             completed, body = self.relay_blocks(origin, source, part, make_hash, cancel)
             return completed, body.computed.digest() if body.computed is not None else b""
         names = sorted({"CRC32", algorithm} - {""})
@@ -324,7 +324,7 @@ def find_native_transport(storage: Storage) -> Optional[NativeTransport]:
 
 def _can_checksum(options: Mapping[str, Any]) -> bool:
     algorithm = str(options.get("ChecksumAlgorithm", ""))
-    return bool(algorithm) and integrity.can_compute(algorithm)
+    return bool(algorithm) and hashing.can_compute(algorithm)
 
 
 def _range_headers(source: ObjectRange) -> dict[str, str]:

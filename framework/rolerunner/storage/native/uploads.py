@@ -10,8 +10,8 @@ from typing import Union
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.compression import compress_bytes
 from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.hashing import compute_digest
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
-from rolerunner.storage.integrity import compute_digest
 from rolerunner.storage.kept_times import MTIME_HEADER, format_mtime
 from rolerunner.storage.native.client import NativeClient, checksum_header, split_checksum
 from rolerunner.storage.native.fallback import run_or_fall_back

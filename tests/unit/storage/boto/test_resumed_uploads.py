@@ -12,7 +12,7 @@ from rolerunner.errors import IntegrityFailed, ServiceFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import upload_journal
 from rolerunner.storage.boto.resumed_uploads import is_usable_after
-from rolerunner.storage.integrity import compute_digest
+from rolerunner.storage.hashing import compute_digest
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from rolerunner.storage.upload_journal import UploadJournal
 from tests import memory_aws as aws

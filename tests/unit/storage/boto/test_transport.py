@@ -10,7 +10,7 @@ import pytest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.transport import add_checksum
-from rolerunner.storage.integrity import compute_digest
+from rolerunner.storage.hashing import compute_digest
 from rolerunner.storage.parts import PartUpload
 from tests import memory_aws as aws
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import IntegrityFailed, LocalFileFailed, NotFound, StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
+from rolerunner.storage import hashing
 from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native import transport as transport_module
 from rolerunner.storage.native.engine import open_native_engine
@@ -60,8 +60,8 @@ def test_a_range_fills_memory_and_has_its_digests(
     source = ObjectRange(URI, info, 2, 4)
     digests = transport.read_into_memory(memoryview(data), source, ["CRC32", "SHA256"], Cancel())
     assert data == b"2345"
-    assert {name: integrity.encode_base64(each) for name, each in digests.items()} == {
-        name: integrity.compute_digest(name, b"2345") for name in ("CRC32", "SHA256")
+    assert {name: hashing.encode_base64(each) for name, each in digests.items()} == {
+        name: hashing.compute_digest(name, b"2345") for name in ("CRC32", "SHA256")
     }
 
 
@@ -94,7 +94,7 @@ def test_an_object_is_verified(
 ) -> None:
     source = ObjectRange(URI, info, 0, 10)
     assert transport.read_object(source, Cancel()) == DATA
-    checksum = integrity.compute_digest("CRC32", b"other")
+    checksum = hashing.compute_digest("CRC32", b"other")
     memory_aws.objects["bucket", "key"].headers["x-amz-checksum-crc32"] = checksum
     with pytest.raises(IntegrityFailed):
         transport.read_object(source, Cancel())
@@ -132,7 +132,7 @@ def test_an_object_is_stored_with_its_checksum(
     stored = transport.store_object(URI, DATA, options, Cancel(), repeated=False)
     assert stored["ETag"].strip('"') == memory_aws.objects["bucket", "key"].etag
     (request,) = memory_aws.requests
-    digest = integrity.compute_digest(algorithm, DATA)
+    digest = hashing.compute_digest(algorithm, DATA)
     assert request.headers[f"x-amz-checksum-{algorithm.lower()}"] == digest
     assert request.headers["content-type"] == "text/csv"
 
@@ -140,7 +140,7 @@ def test_an_object_is_stored_with_its_checksum(
 def test_a_checksum_that_cannot_be_computed_is_left_to_boto3(
     transport: NativeTransport, memory_aws: aws.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(integrity, "can_compute", lambda name: name != "SHA1")
+    monkeypatch.setattr(hashing, "can_compute", lambda name: name != "SHA1")
     options = {"ChecksumAlgorithm": "SHA1"}
     transport.store_object(URI, DATA, options, Cancel(), repeated=False)
     assert memory_aws.objects["bucket", "key"].body == DATA
@@ -182,7 +182,7 @@ def test_a_part_of_a_file_is_sent(
     completed = transport.upload_file_part(source, part(memory_aws), Cancel())
     assert memory_aws.uploads["u"].parts == {3: b"2345"}
     assert completed["PartNumber"] == 3
-    assert completed["ChecksumCRC32"] == integrity.compute_digest("CRC32", b"2345")
+    assert completed["ChecksumCRC32"] == hashing.compute_digest("CRC32", b"2345")
     assert sum(moved) == 4
 
 
