@@ -168,7 +168,7 @@ def test_a_file_that_changes_after_it_was_listed_is_one_failure(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The engines look at a file only when they send it; here it changes right before."""
-    from rolerunner.storage.transfer_files import UploadSource
+    from rolerunner.storage.upload_source import UploadSource
 
     Path("out/b").write_text("b")
     opened = UploadSource.open

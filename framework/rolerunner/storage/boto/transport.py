@@ -19,7 +19,8 @@ from rolerunner.storage.concurrency import PartExecutor, PartSequencer
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.responses import check_etag_returned
-from rolerunner.storage.transfer_files import RangeSink, SharedFile, UploadSource, verify_checksum
+from rolerunner.storage.transfer_files import RangeSink, SharedFile, verify_checksum
+from rolerunner.storage.upload_source import UploadSource
 
 if TYPE_CHECKING:
     from rolerunner.storage.buffers import BufferPool

@@ -18,8 +18,8 @@ from rolerunner.storage.kept_times import add_mtime, format_mtime
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import Outcome, Put
 from rolerunner.storage.responses import parse_etag
-from rolerunner.storage.transfer_files import UploadSource
 from rolerunner.storage.tuning import Tuning, choose_part_size
+from rolerunner.storage.upload_source import UploadSource
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from rolerunner.storage.responses import check_etag_returned
 if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.parts import PartUpload
-    from rolerunner.storage.transfer_files import UploadSource
+    from rolerunner.storage.upload_source import UploadSource
 
 _KEY_OPTIONS = ("SSECustomerAlgorithm", "SSECustomerKey")
 

@@ -44,8 +44,9 @@ from rolerunner.storage.responses import (
     check_unchanged,
     parse_object_headers,
 )
-from rolerunner.storage.transfer_files import RangeSink, SharedFile, UploadSource
+from rolerunner.storage.transfer_files import RangeSink, SharedFile
 from rolerunner.storage.tuning import choose_part_size
+from rolerunner.storage.upload_source import UploadSource
 
 if TYPE_CHECKING:
     from rolerunner.storage.buffers import BufferPool

@@ -17,7 +17,7 @@ from rolerunner.storage.native.client import NativeClient, checksum_header, spli
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.tasks import ObjectTasks, check_computable, is_skipped
 from rolerunner.storage.protocol import Outcome, Put
-from rolerunner.storage.transfer_files import UploadSource
+from rolerunner.storage.upload_source import UploadSource
 
 
 class UploadTasks:

@@ -17,7 +17,7 @@ from rolerunner.storage import payloads
 from rolerunner.storage.native.part_sender import PartSender
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import Outcome, Put
-from rolerunner.storage.transfer_files import UploadSource
+from rolerunner.storage.upload_source import UploadSource
 from tests.memory_aws import DROP, Response, Upload, error, start_memory_aws
 from tests.raw_server import create_tls_context
 from tests.unit.storage.engines import once, open_engine

@@ -19,7 +19,7 @@ from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.native.transport import NativeTransport, find_native_transport
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.protocol import ObjectInfo
-from rolerunner.storage.transfer_files import UploadSource
+from rolerunner.storage.upload_source import UploadSource
 from tests import memory_aws as aws
 from tests.unit.storage.engines import open_boto_engine
 
