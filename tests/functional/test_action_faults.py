@@ -18,7 +18,7 @@ import pytest
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.storage.boto import retries
-from tests.memory_aws import DROP, LOSE, Outcome, Request, Store, error
+from tests.memory_aws import DROP, LOSE, Outcome, Request, Response, Store, error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,11 +77,13 @@ ELSEWHERE = {
     "spark.sql": "test_spark.py",
 }
 """Actions that work on what S3 in memory does not have, and the tests of their faults."""
+PAGE = Response(200, {"Content-Type": "text/html"}, b"<html><body>sign in</body></html>")
 FAULTS: list[tuple[str, Outcome]] = [
     ("refused once", error(500, "InternalError")),
     ("not executed", DROP),
     ("of an expired session", error(400, "ExpiredToken")),
     ("forbidden", error(403, "AccessDenied")),
+    ("answered by a proxy", PAGE),
 ]
 NEWER = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -139,7 +141,8 @@ class Sweep:
             there.clear()
         for number in range(2):
             for place in (("landing", "in/"), ("publish", "same/")):
-                store.put(place[0], f"{place[1]}{number}.txt", f"text {number}", modified=NEWER)
+                name, text = f"{place[1]}{number}.txt", f"text {number}"
+                store.put(place[0], name, text, modified=NEWER, tags="kept=1")
         store.put("publish", "out/old.txt", "old", modified=NEWER)
         if self._packed:
             store.put("publish", "packed.tar", self._packed, modified=NEWER)
@@ -179,6 +182,14 @@ class Sweep:
                 name, fault = FAULTS[at % len(FAULTS)]
                 self._check_end(self.run(fault, at), clean, before, f"request {at} {name}")
 
+    def check_fault(self, name: str, fault: Outcome) -> None:
+        """Runs the step with one fault at each of its requests in turn."""
+        clean = self.run()
+        count = sum(each.service == "s3" for each in self._store.requests)
+        before = self._fill()
+        for at in range(count):
+            self._check_end(self.run(fault, at), clean, before, f"request {at} {name}")
+
     def _check_end(self, end: End, clean: End, before: dict[str, bytes], where: str) -> None:
         if end.status == "succeeded":
             assert (end.objects, end.tags, end.files) == (clean.objects, clean.tags, clean.files), (
@@ -216,6 +227,12 @@ def test_a_lost_answer_in_the_middle_loses_nothing(
 ) -> None:
     sweep = Sweep(memory_aws, tmp_path, "fast", kind, STEPS[kind][-1])
     sweep.check_faults(slice(1, None, 3), others=False)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_page_of_a_proxy_is_no_answer_about_tags(memory_aws: Store, tmp_path: Path) -> None:
+    sweep = Sweep(memory_aws, tmp_path, "fast", "s3.tag", STEPS["s3.tag"][0])
+    sweep.check_fault("answered by a proxy", PAGE)
 
 
 @pytest.mark.slow

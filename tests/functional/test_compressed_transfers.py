@@ -138,6 +138,20 @@ def test_a_copy_compresses_and_a_move_deletes_what_was_proved(
     assert not [uri for uri in bodies if uri.startswith("s3://landing/")]
 
 
+def test_a_compressed_copy_never_overwrites_a_source(
+    run: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    place = "s3://lake/in/"
+    fields = {"role": WRITER, "source": place, "target": place, "compress": "gzip"}
+    memory_aws.put("lake", "in/a", "1")
+    assert run("s3.copy", **fields).error is None
+    before = memory_aws.bodies()
+    done = run("s3.copy", **fields)
+    assert done.error is not None
+    assert (done.error.type, memory_aws.bodies()) == ("TargetInSource", before)
+    assert run("s3.copy", **fields, exclude=["*.gz"]).error is None
+
+
 def test_a_single_object_keeps_its_name_if_it_has_the_suffix(
     run: Callable[..., StepResult], memory_aws: Store, tmp_path: Path
 ) -> None:

@@ -370,6 +370,15 @@ def test_members_never_overwrite_their_archive(
     assert done.error is not None
     assert done.error.type == "TargetInSource"
     assert unpacked(memory_aws) == {"it.tar": data}
+    other = tar_of({"x": b"2"})
+    memory_aws.put("lake", "first.tar", data)
+    memory_aws.put("lake", "out/it.tar", other)
+    for check_first in (True, False):
+        named = ["s3://lake/first.tar", "s3://lake/out/it.tar"]
+        done = run(objects=named, check_first=check_first)
+        assert done.error is not None
+        assert done.error.type == "TargetInSource"
+        assert unpacked(memory_aws)["it.tar"] == other
 
 
 def test_failures_are_tolerated_as_allowed(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any, Optional, Union
+from functools import partial
+from typing import TYPE_CHECKING, Any, Union
 
-from rolerunner.actions.query_results import QueryRows, fetch_rows
+from rolerunner.actions.query_results import QueryRows, fetch_rows, iter_pages
 from rolerunner.actions.query_text import QueryFile, find_place, render_literal
 from rolerunner.actions.remote_work import (
     iter_growing_polls,
@@ -16,7 +17,12 @@ from rolerunner.actions.remote_work import (
     stop_unless_done,
     wait_error,
 )
-from rolerunner.actions.requests import check_boto3_knows, open_client, translate_errors
+from rolerunner.actions.requests import (
+    check_boto3_knows,
+    open_client,
+    read_member,
+    translate_errors,
+)
 from rolerunner.actions.service_api import to_method_name
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
@@ -82,7 +88,7 @@ class AthenaRun:
         answer = self._call(
             "StartQueryExecution", QueryString=text, ClientRequestToken=token, **options
         )
-        query_id = str(answer["QueryExecutionId"])
+        query_id = str(read_member(answer, "athena StartQueryExecution", "QueryExecutionId"))
         note = json.dumps({"token": token, "query_id": query_id})
         with stop_unless_done(self.context, f"query {query_id}", lambda: self.stop(query_id)):
             note_started_work(self.context, note)
@@ -114,20 +120,14 @@ class AthenaRun:
     def fetch_rows(self, query_id: str, execution: Mapping[str, Any]) -> QueryRows:
         """Returns the first rows of the result."""
         has_header = execution.get("StatementType") == "DML"
-        pages = self._iter_pages(query_id)
+        pages = iter_pages(partial(self._read_page, query_id))
         return fetch_rows(pages, self.action.max_rows, has_header=has_header)
 
-    def _iter_pages(self, query_id: str) -> Any:
-        token: Optional[str] = None
-        while True:
-            self.context.cancel.stop_if_set()
-            more = {"NextToken": token} if token else {}
-            size = min(self.action.max_rows + 2, 1000)
-            page = self._call("GetQueryResults", QueryExecutionId=query_id, MaxResults=size, **more)
-            yield page
-            token = page.get("NextToken")
-            if not token:
-                return
+    def _read_page(self, query_id: str, token: str) -> Mapping[str, Any]:
+        self.context.cancel.stop_if_set()
+        more = {"NextToken": token} if token else {}
+        size = min(self.action.max_rows + 2, 1000)
+        return self._call("GetQueryResults", QueryExecutionId=query_id, MaxResults=size, **more)
 
     def _may_succeed(self, query_id: str) -> bool:
         """Returns False for a query that failed, was cancelled or is not known any more."""
@@ -141,6 +141,7 @@ class AthenaRun:
 
     def _look(self, query_id: str) -> Mapping[str, Any]:
         answer = self._call("GetQueryExecution", QueryExecutionId=query_id)
+        read_member(answer, "athena GetQueryExecution", "QueryExecution", "Status", "State")
         found: Mapping[str, Any] = answer["QueryExecution"]
         return found
 

@@ -159,6 +159,7 @@ class CopyRun:
             copies.targets,
             move=action.move,
             renames=action.renames,
+            adds_suffix=action.compress is not None and action.compress_as == "suffix",
         )
 
     def _check_size(self, copies: CopyItems) -> None:

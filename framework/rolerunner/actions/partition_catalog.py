@@ -6,7 +6,7 @@ from dataclasses import field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.actions.requests import open_client, translate_errors
+from rolerunner.actions.requests import open_client, read_member, translate_errors
 from rolerunner.actions.service_api import to_method_name
 from rolerunner.errors import StepError
 from rolerunner.iam.actions_table import build_table_arns
@@ -81,7 +81,7 @@ class PartitionCatalog:
         names = {
             "Name" if name == "TableName" else name: value for name, value in self._names.items()
         }
-        table = self._call("GetTable", names)["Table"]
+        table = read_member(self._call("GetTable", names), "glue GetTable", "Table")
         place = f"{self._names['DatabaseName']}.{self._names['TableName']}"
         parameters = table.get("Parameters") or {}
         if str(parameters.get("table_type", "")).upper() == "ICEBERG":
@@ -111,10 +111,11 @@ class PartitionCatalog:
                     {**self._names, "PartitionsToGet": [{"Values": list(each)} for each in wanted]},
                 )
                 found = {tuple(each["Values"]): each for each in told.get("Partitions") or ()}
+                is_progress = not found.keys() <= there.keys()
                 there.update(found)
                 left = {tuple(each["Values"]) for each in told.get("UnprocessedKeys") or ()}
                 # what is not there may be told as unprocessed: it is asked for while others come
-                wanted = [each for each in left if each not in there] if found else []
+                wanted = [each for each in left if each not in there] if is_progress else []
             yield from ((each, there.get(each.values)) for each in batch)
 
     def add(

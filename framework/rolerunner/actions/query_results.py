@@ -6,17 +6,20 @@ from dataclasses import field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.errors import NotFound, StepError
+from rolerunner.actions.requests import read_member
+from rolerunner.errors import NotFound, StepError, UnexpectedResponse
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import ObjectInfo
+from rolerunner.storage.responses import PaginationGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import StepContext
     from rolerunner.selection.manifest import ObjectList
 
+_REQUEST = "athena GetQueryResults"
 MAX_TEXT = 1 << 20
 """Maximum characters of all rows, which pass through memory, the result file and the state."""
 _MAX_LIST = 64 << 20
@@ -72,6 +75,23 @@ class _RowReader:
             }
         )
         return True
+
+
+def iter_pages(read_page: Callable[[str], Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yields the pages of GetQueryResults; ``read_page`` sends a token, empty for the first page.
+
+    Raises StepError for pages that do not end.
+    """
+    guard, token = PaginationGuard(), ""
+    while True:
+        page = read_page(token)
+        rows = read_member(page, _REQUEST, "ResultSet", "Rows")
+        yield page
+        token = str(page.get("NextToken") or "")
+        if not token:
+            return
+        if guard.is_repeated(token) or guard.is_stalled(is_empty=not rows):
+            raise UnexpectedResponse(f"{_REQUEST}: the pages of the result do not end")
 
 
 def fetch_rows(pages: Iterable[Mapping[str, Any]], limit: int, *, has_header: bool) -> QueryRows:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Union
 
-from rolerunner.errors import FieldError, ServiceFailed, StepError
+from rolerunner.errors import FieldError, ServiceFailed, StepError, UnexpectedResponse
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.iam.denials import explain_error
 from rolerunner.storage.concurrency import map_concurrently
 from rolerunner.storage.protocol import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rolerunner.actions.base import StepContext
     from rolerunner.actions.source_objects import SourceObjects
@@ -71,6 +72,8 @@ def translate_errors(
         ParamValidationError,
     )
 
+    from rolerunner.sessions.foreign_responses import ForeignResponse  # noqa: PLC0415
+
     try:
         yield
     except ClientError as error:
@@ -80,8 +83,22 @@ def translate_errors(
         ) from error
     except ParamValidationError as error:
         raise FieldError(f"{request}: {error}") from None
+    except ForeignResponse as error:
+        raise UnexpectedResponse(f"{request}: {error}") from error
     except BotoCoreError as error:
         raise ServiceFailed(f"{request}: {error}", type=type(error).__name__) from error
+
+
+def read_member(answer: Any, request: str, *path: str) -> Any:
+    """Returns a member of an answer, which may lie in others.
+
+    Raises UnexpectedResponse if the answer lacks it, as those of other servers may.
+    """
+    for name in path:
+        if not isinstance(answer, Mapping) or name not in answer:
+            raise UnexpectedResponse(f"{request}: the response has no {'.'.join(path)}")
+        answer = answer[name]
+    return answer
 
 
 def check_boto3_knows(

@@ -112,16 +112,24 @@ def _overlap_error(inner: str, outer: str, shared: str) -> OverlapError:
 
 
 def check_copies(
-    objects: ObjectList, target: S3Uri, targets: Targets, *, move: bool, renames: bool = False
+    objects: ObjectList,
+    target: S3Uri,
+    targets: Targets,
+    *,
+    move: bool,
+    renames: bool = False,
+    adds_suffix: bool = False,
 ) -> None:
     """Raises StepError if two objects have one target, or a target is another listed object.
 
     A sorted list of one prefix whose target lies elsewhere is not read: its targets differ as its
-    keys do, unless the step ``renames`` its objects.
+    keys do, unless the step ``renames`` its objects. A copy of a prefix onto itself keeps each key,
+    unless the step ``adds_suffix``.
     """
     shared = shared_folder(objects.prefix, target)
     differ = objects.ascending and not objects.flat and not renames
-    if differ and (shared is None or (shared == "" and not move)):
+    keeps_keys = shared == "" and not (move or adds_suffix)
+    if differ and (shared is None or keeps_keys):
         return
 
     def names() -> Iterator[tuple[str, Optional[ObjectInfo]]]:

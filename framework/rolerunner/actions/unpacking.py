@@ -65,6 +65,16 @@ class Unpacking:
         self._lenient = context.is_resumed and action.if_exists == "overwrite"
         self._if_exists = "skip_same" if self._lenient else action.if_exists
         self._compare = "checksum" if self._lenient else action.compare
+        self._archives = self._find_archives_in_target()
+
+    def _find_archives_in_target(self) -> NameSet:
+        """Returns the keys of the archives that lie below the target, where a member may be one."""
+        place, found = self._action.target.as_folder(), NameSet()
+        for info in self._objects:
+            uri = self._objects.uri(info)
+            if uri.bucket == place.bucket and uri.key.startswith(place.key):
+                found.add(uri.key)
+        return found
 
     def check(self) -> None:
         """Reads all archives once. Raises StepError, before anything is stored, for any mistake."""
@@ -221,9 +231,14 @@ class Unpacking:
                     hint="leave it out with 'exclude', if the others are wanted",
                 ),
             )
-        if target == archive.uri:
-            message = f"{subject} would overwrite the archive itself"
-            return _refuse_archive(archive.uri, StepError(message, type="TargetInSource"))
+        if target.key in self._archives:
+            what = "the archive itself" if target == archive.uri else f"the archive {target}"
+            error = StepError(
+                f"{subject} would overwrite {what}",
+                hint="name a target apart from the archives",
+                type="TargetInSource",
+            )
+            return _refuse_archive(archive.uri, error)
         return _Chosen(member, archive, target)
 
     def _refuse_special(

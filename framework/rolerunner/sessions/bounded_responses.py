@@ -14,6 +14,8 @@ from botocore.exceptions import (
 from urllib3.exceptions import ProtocolError
 from urllib3.exceptions import ReadTimeoutError as SocketTimeoutError
 
+from rolerunner.sessions.foreign_responses import find_protocol, refuse_foreign_body
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,14 +35,14 @@ class ResponseTooLarge(BotoCoreError):  # type: ignore[misc]  # botocore has no 
 
 
 def bound_responses(client: Any) -> None:
-    """Makes a botocore client fail on a response that is too large or takes too long.
+    """Makes a botocore client fail on a response that is too large, too slow or not the service's.
 
     Bodies that are streamed are left to their readers.
     """
     session = getattr(getattr(client, "_endpoint", None), "http_session", None)
     if session is None:  # another version of botocore
         return
-    send = session.send
+    send, protocol = session.send, find_protocol(client)
 
     def send_bounded(request: Any) -> Any:
         is_stream, request.stream_output = request.stream_output, True
@@ -48,6 +50,8 @@ def bound_responses(client: Any) -> None:
         if not is_stream or response.status_code >= _FIRST_ERROR_STATUS:
             # the property ``content`` returns this attribute where it is set
             response._content = _read_all(response, request)  # noqa: SLF001
+        if not is_stream and response.status_code < _FIRST_ERROR_STATUS:
+            refuse_foreign_body(protocol, response.content)
         return response
 
     session.send = send_bounded

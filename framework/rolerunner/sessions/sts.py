@@ -14,6 +14,7 @@ from rolerunner.errors import RoleRefused, StepError, UsageError
 from rolerunner.iam.aws_errors import DENIED_CODES, EXPIRED_CODES, AwsError
 from rolerunner.iam.role_denials import Caller, explain_role_refusal
 from rolerunner.model import Role, RoleArn
+from rolerunner.sessions.foreign_responses import ForeignResponse
 from rolerunner.sessions.keys import freeze_keys
 from rolerunner.sessions.lease import Lease
 from rolerunner.sessions.role_errors import (
@@ -120,6 +121,8 @@ def _errors_explained(role: Role, region: str) -> Iterator[None]:
         yield
     except (ClientError, RoleRefused, UsageError):
         raise
+    except ForeignResponse as error:
+        raise explain_invalid_response(role, region, error) from None
     except BotoCoreError as error:
         raise explain_failed_connection(role, region, error) from None
     except StepError as error:

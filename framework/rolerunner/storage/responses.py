@@ -244,6 +244,17 @@ def check_deletion_response(http_response: Any, **_: Any) -> None:
         raise UnexpectedResponse("S3 returned 200 to a deletion without a DeleteResult")
 
 
+def check_tagging_response(http_response: Any, **_: Any) -> None:
+    """Checks a response of 200 to GetObjectTagging, in botocore's after-call.
+
+    Raises ServiceFailed for one without a TagSet, which would pass for an object without tags. Ceph
+    returns an empty body for such an object.
+    """
+    body = http_response.content
+    if http_response.status_code == 200 and body and b"TagSet" not in body:  # noqa: PLR2004 - HTTP
+        raise UnexpectedResponse("S3 returned 200 to a request for tags without a TagSet")
+
+
 def check_etag_returned(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
     """Checks that a response of 200 has an ETag; otherwise it may hold an error.
 

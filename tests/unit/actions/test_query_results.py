@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner.actions import query_results
-from rolerunner.actions.query_results import convert_value, fetch_rows, list_result_objects
-from rolerunner.errors import NotFound
+from rolerunner.actions.query_results import (
+    convert_value,
+    fetch_rows,
+    iter_pages,
+    list_result_objects,
+)
+from rolerunner.errors import NotFound, StepError
 from rolerunner.model import JOB
 from rolerunner.storage.protocol import ObjectInfo
 from tests.unit.actions.context import make_context
@@ -95,3 +100,12 @@ def test_the_objects_of_a_result(tmp_path: Path) -> None:
     ]
     assert files.is_bare
     assert replace(files, is_bare=False) == files
+
+
+def test_pages_end_without_a_token_and_fail_at_a_repeated_one() -> None:
+    pages = {"": page(NextToken="1"), "1": page(("1", "a"))}
+    assert list(iter_pages(pages.__getitem__)) == list(pages.values())
+    with pytest.raises(StepError, match="do not end"):
+        list(iter_pages(lambda token: page(NextToken="1")))
+    with pytest.raises(StepError, match=r"no ResultSet\.Rows"):
+        list(iter_pages(lambda token: {}))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from rolerunner.actions.requests import check_boto3_knows, request_each
+from rolerunner.actions.requests import check_boto3_knows, read_member, request_each
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import FieldError, NotFound, StepError
@@ -73,3 +73,11 @@ def test_a_parameter_that_boto3_is_too_old_for_is_a_mistake_of_its_field() -> No
     with pytest.raises(FieldError, match="is too old for 'young'") as failed:
         check_boto3_knows(client, "StartJobRun", ["JobName", "Young"], {"Young": "young"})
     assert "newer boto3" in failed.value.hint
+
+
+def test_a_member_that_is_missing_is_named_with_its_request() -> None:
+    assert read_member({"A": {"B": 1}}, "glue GetIt", "A", "B") == 1
+    answers: list[Any] = [{}, {"A": 1}, {"A": {}}, None]
+    for answer in answers:
+        with pytest.raises(StepError, match=r"glue GetIt: the response has no A\.B"):
+            read_member(answer, "glue GetIt", "A", "B")

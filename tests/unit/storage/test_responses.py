@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from rolerunner.storage.responses import (
     build_copy_source,
     check_etag_returned,
     check_range_response,
+    check_tagging_response,
     check_unchanged,
     find_checksum,
     format_timestamp,
@@ -233,3 +235,10 @@ def test_the_source_of_a_copy_has_its_version() -> None:
     assert build_copy_source(URI, ObjectInfo("in/key", 1)) == {"Bucket": "bucket", "Key": "in/key"}
     versioned = ObjectInfo("in/key", 1, version="v")
     assert build_copy_source(URI, versioned)["VersionId"] == "v"
+
+
+def test_tags_are_read_only_from_a_response_that_has_some() -> None:
+    for body in (b"", b"<Tagging><TagSet/></Tagging>"):
+        check_tagging_response(SimpleNamespace(status_code=200, content=body))
+    with pytest.raises(UnexpectedResponse):
+        check_tagging_response(SimpleNamespace(status_code=200, content=b"<a/>"))

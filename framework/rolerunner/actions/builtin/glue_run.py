@@ -17,7 +17,12 @@ from rolerunner.actions.remote_work import (
     stop_unless_done,
     wait_error,
 )
-from rolerunner.actions.requests import check_boto3_knows, open_client, translate_errors
+from rolerunner.actions.requests import (
+    check_boto3_knows,
+    open_client,
+    read_member,
+    translate_errors,
+)
 from rolerunner.actions.service_api import to_method_name
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
@@ -226,8 +231,8 @@ class _JobRun:
     def look(self, run_id: str) -> Mapping[str, Any]:
         """Returns the run as it is now. Raises StepError."""
         answer = self._call("GetJobRun", JobName=self.action.job, RunId=run_id)
-        found: Mapping[str, Any] = answer["JobRun"]
-        return found
+        read_member(answer, "glue GetJobRun", "JobRun", "JobRunState")
+        return {"Id": run_id, **answer["JobRun"]}
 
     def stop(self, run_id: str) -> None:
         """Stops the run. Raises StepError."""
@@ -258,7 +263,7 @@ class _JobRun:
         given = {name: value for name, value in options.items() if value not in (None, {})}
         check_boto3_knows(self._starter, "StartJobRun", given, _YOUNG_PARAMETERS)
         answer = self._call("StartJobRun", self._starter, JobName=action.job, **given)
-        return str(answer["JobRunId"])
+        return str(read_member(answer, "glue StartJobRun", "JobRunId"))
 
     def _explain(self, error: StepError) -> StepError:
         """Returns an error of StartJobRun with what to do; an unknown outcome is not retried."""

@@ -28,7 +28,6 @@ from rolerunner.storage.deletion_commands import (
 from rolerunner.storage.deletions import CHECKED_BATCH, DeleteConditions, Deletion
 from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome
-from rolerunner.storage.responses import check_deletion_response
 from rolerunner.storage.tuning import KEYS_PER_DELETE
 
 _PLACEHOLDER = {"Objects": [{"Key": "placeholder"}]}
@@ -83,10 +82,6 @@ class Deletes:
 
     def _delete_objects(self, command: DeleteObjects, cancel: Cancel) -> xml.DeleteResult:
         client = self.requests.client
-        # botocore registers the same function under the same id once
-        client.meta.events.register(
-            "after-call.s3.DeleteObjects", check_deletion_response, unique_id="rolerunner-deleted"
-        )
         headers = {"Content-MD5": xml.content_md5(command.body)}
         with (
             self.requests.translate_errors(command.uri, version=command.version),

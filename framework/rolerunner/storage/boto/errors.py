@@ -67,6 +67,8 @@ def translate_botocore_error(error: BotoCoreError, uri: S3Uri) -> StepError:
     name = type(error).__name__
     if name == "FlexibleChecksumError":  # newer versions of boto3 verify some checksums themselves
         return IntegrityFailed(f"{uri}: {error}")
+    if name == "ForeignResponse":
+        return UnexpectedResponse(f"{uri}: {error}")
     return ServiceFailed(f"{uri}: {error}", hint=_BOTOCORE_HINTS.get(name, ""), type=name)
 
 

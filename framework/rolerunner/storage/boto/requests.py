@@ -31,11 +31,20 @@ from rolerunner.storage.boto.errors import (
 from rolerunner.storage.latency import LATENCY
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
-from rolerunner.storage.responses import validated_pages
+from rolerunner.storage.responses import (
+    check_deletion_response,
+    check_tagging_response,
+    validated_pages,
+)
 
 _DEFAULT_ATTEMPTS = 5
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _CONDITIONAL_WRITES = frozenset({"PutObject", "CompleteMultipartUpload"})
+_CHECKS = {
+    "delete_objects": ("after-call.s3.DeleteObjects", check_deletion_response),
+    "get_object_tagging": ("after-call.s3.GetObjectTagging", check_tagging_response),
+}
+"""Method -> botocore's event of its response, and the check of a response that means nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,10 @@ class BotoRequests:
         Raises ClientError, BotoCoreError, ServiceFailed.
         """
         self.pacer.pace_request(cancel)
+        if method in _CHECKS:
+            event, check = _CHECKS[method]
+            # botocore registers the same function under the same id once
+            self.client.meta.events.register(event, check, unique_id=f"rolerunner-{method}")
         with translate_value_errors(method):
             complete = {**self.access_options(method), **parameters}
             sent_at = time.monotonic()

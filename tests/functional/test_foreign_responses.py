@@ -1,0 +1,148 @@
+"""Actions on AWS services whose answers are not those of the service, or have no end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner import api
+from tests.memory_aws import Request, Response, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rolerunner.model import StepResult
+
+    Answer = Callable[[], Response]
+
+PAGE = Response(200, {"Content-Type": "text/html"}, b"<html><body>sign in</body></html>")
+MOST_REQUESTS = 60
+
+
+def as_json(answer: Any) -> Response:
+    return Response(
+        200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(answer).encode()
+    )
+
+
+QUERY = {"action": "athena.query", "role": "reader", "query": "select 1", "interval": "1s"}
+RUN = {"action": "glue.run", "role": "reader", "job": "j", "interval": "1s"}
+PARTITIONS = {
+    "action": "catalog.partitions",
+    "source_role": "reader",
+    "catalog_role": "reader",
+    "database": "d",
+    "table": "t",
+    "source": "s3://landing/t/",
+}
+NO_ROWS = {"ResultSet": {"Rows": [], "ResultSetMetadata": {"ColumnInfo": []}}}
+ANSWERS: dict[str, Any] = {
+    "StartQueryExecution": {"QueryExecutionId": "q"},
+    "GetQueryExecution": {"QueryExecution": {"Status": {"State": "SUCCEEDED"}}},
+    "GetQueryResults": NO_ROWS,
+    "StopQueryExecution": {},
+    "StartJobRun": {"JobRunId": "r"},
+    "GetJobRun": {"JobRun": {"Id": "r", "JobRunState": "SUCCEEDED"}},
+    "BatchStopJobRun": {},
+    "GetTable": {
+        "Table": {
+            "Name": "t",
+            "PartitionKeys": [{"Name": "day", "Type": "string"}],
+            "StorageDescriptor": {"Location": "s3://landing/t/"},
+        }
+    },
+    "BatchGetPartition": {},
+    "BatchCreatePartition": {},
+}
+REQUESTS = [
+    (step, operation)
+    for step, operations in (
+        (QUERY, ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")),
+        (RUN, ("StartJobRun", "GetJobRun")),
+        (PARTITIONS, ("GetTable", "BatchGetPartition", "BatchCreatePartition")),
+    )
+    for operation in operations
+]
+
+
+@pytest.fixture
+def run(memory_aws: Store, tmp_path: Path) -> Callable[..., StepResult]:
+    """Runs a step; ``answer`` answers one operation in place of the service."""
+    for day in (1, 2):
+        memory_aws.put("landing", f"t/day={day}/x", "x")
+
+    def run_step(step: dict[str, Any], operation: str = "", answer: Any = None) -> StepResult:
+        requests = iter(range(MOST_REQUESTS))
+
+        def hook(request: Request) -> Response | None:
+            if request.service in ("s3", "sts"):
+                return None
+            next(requests)
+            name = request.headers["x-amz-target"].rpartition(".")[2]
+            return answer() if name == operation else as_json(ANSWERS[name])
+
+        memory_aws.hook = hook
+        spec = {
+            "version": 1,
+            "name": "foreign",
+            "roles": {"reader": "arn:aws:iam::444455556666:role/reader"},
+            "steps": [{"id": "it", **step}],
+        }
+        (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+        return api.run(api.load(tmp_path / "spec.yaml")).steps[0]
+
+    return run_step
+
+
+def test_the_answers_of_the_services_are_enough(run: Callable[..., StepResult]) -> None:
+    for step in (QUERY, RUN, PARTITIONS):
+        assert run(step).error is None
+
+
+@pytest.mark.parametrize(("step", "operation"), REQUESTS, ids=[each for _, each in REQUESTS])
+def test_the_page_of_a_proxy_is_a_failure_that_names_the_request(
+    step: dict[str, Any], operation: str, run: Callable[..., StepResult]
+) -> None:
+    done = run(step, operation, lambda: PAGE)
+    assert done.error is not None
+    assert done.error.type in ("InternalError", "OutcomeUnknown")
+    assert operation in done.error.message
+    assert ".py" not in done.error.hint
+
+
+@pytest.mark.parametrize(
+    ("step", "operation"),
+    [each for each in REQUESTS if each[1] not in ("BatchGetPartition", "BatchCreatePartition")],
+)
+def test_an_answer_without_its_members_is_a_failure_that_names_the_request(
+    step: dict[str, Any], operation: str, run: Callable[..., StepResult]
+) -> None:
+    done = run(step, operation, lambda: as_json({}))
+    assert done.error is not None
+    assert f"{operation}: the response has no " in done.error.message
+
+
+def test_a_result_whose_pages_do_not_end_is_a_failure(
+    run: Callable[..., StepResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rolerunner.storage.responses.MAX_EMPTY_PAGES", 5)
+    tokens = iter(range(MOST_REQUESTS))
+    for answer in (
+        lambda: as_json({**NO_ROWS, "NextToken": "again"}),
+        lambda: as_json({**NO_ROWS, "NextToken": str(next(tokens))}),
+    ):
+        done = run(QUERY, "GetQueryResults", answer)
+        assert done.error is not None
+        assert "do not end" in done.error.message
+
+
+def test_partitions_that_are_never_processed_are_asked_for_in_vain_once(
+    run: Callable[..., StepResult],
+) -> None:
+    answer = {"Partitions": [{"Values": ["1"]}], "UnprocessedKeys": [{"Values": ["2"]}]}
+    done = run(PARTITIONS, "BatchGetPartition", lambda: as_json(answer))
+    assert done.error is None
+    assert done.outputs["added"] == 1
