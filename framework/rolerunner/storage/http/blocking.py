@@ -7,37 +7,26 @@ part is.
 
 from __future__ import annotations
 
-import os
-import select
-import ssl
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.aws_chunked import ChunkedBody
+from rolerunner.storage.http.blocking_sockets import RECEIVE_SIZE, BlockingSockets
 from rolerunner.storage.http.connection_pool import BLOCK_SIZE, BlockingConnection
 from rolerunner.storage.http.framing import MalformedResponse, Response, ResponseParser
-from rolerunner.storage.http.request_bodies import BlockBuffer, FileRange, file_changed
-from rolerunner.storage.http.sockets import (
-    check_connected,
-    enlarge_receive_buffer,
-    start_connecting,
-)
+from rolerunner.storage.http.request_bodies import BlockBuffer, FileRange
 from rolerunner.storage.http.tasks import BlockingCall, Task
 from rolerunner.storage.native.templates import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.http.connection_pool import ConnectionPool
     from rolerunner.storage.http.framing import Sink
-    from rolerunner.storage.native.templates import Address
 
 T = TypeVar("T")
-_RECEIVE_SIZE = 64 << 10
-_POLL_SECONDS = 0.25
 
 
 class BlockingClient:
@@ -45,8 +34,9 @@ class BlockingClient:
 
     def __init__(self, pool: ConnectionPool, cancel: Cancel) -> None:
         self._pool = pool
-        self._net = pool.net
+        self._read_timeout = pool.net.read_timeout
         self._cancel = cancel
+        self._sockets = BlockingSockets(pool.net, cancel)
 
     def run(self, task: Task[T]) -> T:
         """Returns the result of a task. Raises what it raises, and StepError on cancellation."""
@@ -77,12 +67,12 @@ class BlockingClient:
 
         Raises ClientError, BotoCoreError, StepError.
         """
-        connection = self._connect_to_host(request.address)
+        connection = self._sockets.connect(request.address)
         buffer = BlockBuffer(request.sink)
         parser = ResponseParser(request.method, buffer)
         try:
-            self._send_bytes(connection, request.head)
-            deadline = time.monotonic() + self._net.read_timeout
+            self._sockets.send(connection, request.head)
+            deadline = time.monotonic() + self._read_timeout
             while not parser.is_done:
                 self._receive_into(connection, parser, deadline)
                 yield from buffer.pop_blocks()
@@ -102,9 +92,9 @@ class BlockingClient:
         if parser.sinks:
             room = self._pool.get_buffer()[: min(parser.sinks, BLOCK_SIZE)]
             # only the sink sees this view
-            parser.feed(self._fill_view(connection, room))  # type: ignore[arg-type]
+            parser.feed(self._sockets.fill(connection, room))  # type: ignore[arg-type]
             return
-        data = self._receive_response(connection, deadline)
+        data = self._sockets.receive(connection, deadline)
         if not data:
             parser.eof()
         parser.feed(data)
@@ -115,7 +105,7 @@ class BlockingClient:
             connection = self._pool.acquire(request.address)
             is_new = connection is None
             if connection is None:
-                connection = self._connect_to_host(request.address)
+                connection = self._sockets.connect(request.address)
             parser = ResponseParser(request.method, request.sink)
             try:
                 is_sent = self._send_request(connection, request, parser)
@@ -136,62 +126,6 @@ class BlockingClient:
                 connection.sock.close()
             return response
 
-    def _connect_to_host(self, address: Address) -> BlockingConnection:
-        """Connects to the first of the host's addresses that answers."""
-        failure: BaseException = OSError("the host has no address")
-        try:
-            endpoints = list(self._net.resolve(address, self._cancel))
-        except OSError as error:
-            self._cancel.stop_if_set()
-            raise errors.from_connection_error(address.url, error, connected=False) from error
-        while endpoints:
-            endpoint = endpoints.pop(0)
-            try:
-                return self._connect_to(address, endpoint, is_last=not endpoints)
-            except ssl.SSLCertVerificationError as error:
-                raise errors.from_connection_error(address.url, error, connected=False) from error
-            except (OSError, ValueError) as error:
-                self._net.report_failure(address, endpoint)
-                failure = error
-        raise errors.from_connection_error(address.url, failure, connected=False) from failure
-
-    def _connect_to(self, address: Address, endpoint: Any, *, is_last: bool) -> BlockingConnection:
-        sock: Any = self._net.create_socket(endpoint)
-        try:
-            deadline = time.monotonic() + self._net.connect_timeout(more=not is_last)
-            start_connecting(sock, endpoint)
-            self._wait_until_ready(sock, deadline, write=True)
-            check_connected(sock)
-            enlarge_receive_buffer(sock)
-            if address.secure:
-                sock = self._net.wrap_tls(sock, address)  # the plain socket is detached
-                self._shake_hands(sock, address, deadline)
-            return BlockingConnection(address, sock)
-        except BaseException:
-            sock.close()
-            raise
-
-    def _shake_hands(self, sock: Any, address: Address, deadline: float) -> None:
-        """Completes the handshake of TLS. Raises OSError, and StepError on cancellation."""
-        while True:
-            try:
-                sock.do_handshake()
-                self._net.save_tls_session(sock, address)
-                return
-            except ssl.SSLWantReadError:
-                self._wait_until_ready(sock, deadline)
-            except ssl.SSLWantWriteError:
-                self._wait_until_ready(sock, deadline, write=True)
-
-    def _wait_until_ready(self, sock: Any, deadline: float, *, write: bool = False) -> None:
-        """Waits until the socket is ready. Raises TimeoutError, and StepError on cancellation."""
-        poll = select.poll()
-        poll.register(sock, select.POLLOUT if write else select.POLLIN)
-        while not poll.poll(_POLL_SECONDS * 1000):
-            self._cancel.stop_if_set()
-            if time.monotonic() > deadline:
-                raise TimeoutError("timed out")
-
     def _send_request(
         self, connection: BlockingConnection, request: Request, parser: ResponseParser
     ) -> bool:
@@ -201,14 +135,14 @@ class BlockingClient:
         """
         body: Any = request.body
         try:
-            self._send_bytes(connection, request.head)
+            self._sockets.send(connection, request.head)
             if isinstance(body, FileRange):
-                self._send_range(connection, body)
+                self._sockets.send_range(connection, body)
             elif isinstance(body, ChunkedBody):
                 for block in body.blocks():
-                    self._send_bytes(connection, block)
+                    self._sockets.send(connection, block)
             elif body:
-                self._send_bytes(connection, body)
+                self._sockets.send(connection, body)
         except (BrokenPipeError, ConnectionResetError):
             if not self._has_response(connection, parser):
                 raise
@@ -218,125 +152,32 @@ class BlockingClient:
     def _has_response(self, connection: BlockingConnection, parser: ResponseParser) -> bool:
         """Returns True if the server sent a response before it closed the connection."""
         try:
-            return parser.feed(connection.sock.recv(_RECEIVE_SIZE)) or parser.has_begun
+            return parser.feed(connection.sock.recv(RECEIVE_SIZE)) or parser.has_begun
         except (OSError, MalformedResponse):
             return False
-
-    def _send_bytes(self, connection: BlockingConnection, data: Any) -> None:
-        unsent = memoryview(data)
-        while unsent:
-            unsent = unsent[self._send_some(connection, partial(connection.sock.send, unsent)) :]
-
-    def _send_range(self, connection: BlockingConnection, body: FileRange) -> None:
-        self._cancel.stop_if_set()
-        if isinstance(connection.sock, ssl.SSLSocket) or not hasattr(os, "sendfile"):
-            for block in body.read_blocks():
-                self._send_bytes(connection, block)
-                body.moved(len(block))
-                self._cancel.stop_if_set()
-            return
-        target = connection.sock.fileno()
-        position, end = body.start, body.start + body.length
-        while position < end:
-            count = min(BLOCK_SIZE, end - position)
-            send = partial(os.sendfile, target, body.descriptor, position, count)
-            sent = self._send_some(connection, send)
-            if sent == 0:
-                raise file_changed()
-            position += sent
-            body.moved(sent)
-
-    def _send_some(self, connection: BlockingConnection, send: Callable[[], int]) -> int:
-        return int(
-            self._repeat_until_ready(connection, send, time.monotonic() + self._net.read_timeout)
-        )
-
-    def _receive_response(self, connection: BlockingConnection, deadline: float) -> Any:
-        sock = connection.sock
-        return self._repeat_until_ready(
-            connection, partial(sock.recv, _RECEIVE_SIZE), deadline, write=False
-        )
-
-    def _repeat_until_ready(
-        self,
-        connection: BlockingConnection,
-        action: Callable[[], Any],
-        deadline: float,
-        *,
-        write: bool = True,
-    ) -> Any:
-        """Repeats an action until the socket is ready for it.
-
-        ``write``: True if a plain socket must be writable.
-        """
-        while True:
-            try:
-                return action()
-            except ssl.SSLWantReadError:
-                self._wait_until_ready(connection.sock, deadline)
-            except ssl.SSLWantWriteError:
-                self._wait_until_ready(connection.sock, deadline, write=True)
-            except BlockingIOError:
-                self._wait_until_ready(connection.sock, deadline, write=write)
 
     def _read_response(
         self, connection: BlockingConnection, parser: ResponseParser, sink: Optional[Sink]
     ) -> Response:
         done = parser.is_done
-        deadline = time.monotonic() + self._net.read_timeout
+        deadline = time.monotonic() + self._read_timeout
         get_room = getattr(sink, "room", None) or self._get_room
         while not done:
             if parser.sinks:
                 view = get_room(min(parser.sinks, BLOCK_SIZE))
                 # only the sink sees this view
-                done = parser.feed(self._fill_view(connection, view))  # type: ignore[arg-type]
+                done = parser.feed(self._sockets.fill(connection, view))  # type: ignore[arg-type]
                 self._cancel.stop_if_set()
                 continue
-            data = self._receive_response(connection, deadline)
+            data = self._sockets.receive(connection, deadline)
             if not data:
                 parser.eof()
                 break
             done = parser.feed(data)
             if parser.answer is not None:
-                deadline = time.monotonic() + self._net.read_timeout
+                deadline = time.monotonic() + self._read_timeout
         assert parser.answer is not None  # noqa: S101 - it is done
         return parser.answer
 
     def _get_room(self, length: int) -> memoryview:
         return self._pool.get_buffer()[:length]
-
-    def _fill_view(self, connection: BlockingConnection, view: memoryview) -> memoryview:
-        """Fills the view with the next bytes.
-
-        Raises OSError, also if that takes longer than the read timeout.
-        """
-        filled = 0
-        deadline = time.monotonic() + self._net.read_timeout
-        while filled < len(view):
-            filled, write = _read_available(connection.sock, view, filled)
-            if filled < len(view):
-                self._wait_until_ready(connection.sock, deadline, write=write)
-        return view
-
-
-def _read_available(sock: Any, view: memoryview, filled: int) -> tuple[int, bool]:
-    """Reads available bytes into a view that is filled up to ``filled``.
-
-    Returns how far it is filled then, and True if TLS must write to go on. Raises OSError.
-    """
-    secure = isinstance(sock, ssl.SSLSocket)
-    try:
-        while filled < len(view):
-            # a TLS record is 16 KiB: recv_into would check its arguments a hundred thousand times
-            rest = view[filled:]
-            count = sock.read(len(rest), rest) if secure else sock.recv_into(rest)
-            if count == 0:
-                raise MalformedResponse(
-                    "the connection was closed before the response was complete"
-                )
-            filled += count
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return filled, False
-    except ssl.SSLWantWriteError:
-        return filled, True
-    return filled, False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union
@@ -186,42 +185,3 @@ def test_an_interruption_closes_the_connection(monkeypatch: pytest.MonkeyPatch) 
     with serving_sockets(handle) as port, pytest.raises(KeyboardInterrupt):
         create_client().run(attempt(create_request(Address(False, HERE, port))))
     assert closed == [b""]
-
-
-class WantsWrite:
-    """A TLS socket that must write before it can go on, once for each action."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._turn = 0
-        self.fileno, self.close = sock.fileno, sock.close
-
-    def _take_turn(self) -> None:
-        self._turn += 1
-        if self._turn % 2:
-            raise ssl.SSLWantWriteError
-
-    def send(self, data: Any) -> int:
-        self._take_turn()
-        return self._sock.send(data)
-
-    def recv(self, size: int) -> bytes:
-        self._take_turn()
-        return self._sock.recv(size)
-
-    def recv_into(self, view: memoryview) -> int:
-        self._take_turn()
-        return self._sock.recv_into(view)
-
-
-def test_renegotiation_may_need_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = BlockingClient._connect_to
-
-    def connect(self: BlockingClient, *arguments: Any, **options: Any) -> Any:
-        connection = real(self, *arguments, **options)
-        connection.sock = WantsWrite(connection.sock)
-        return connection
-
-    monkeypatch.setattr(BlockingClient, "_connect_to", connect)
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DATA)
-    assert stream(head + DATA) == DATA
