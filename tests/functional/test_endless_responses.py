@@ -14,7 +14,8 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import RolesRefused
 from rolerunner.observers.result import ResultFile
-from rolerunner.storage.http.framing import MAX_ERROR, MalformedResponse, ResponseParser
+from rolerunner.storage.http.framing import MAX_ERROR, ResponseParser
+from rolerunner.storage.http.response_heads import MalformedResponse
 from tests.memory_aws import NAMESPACE, xml
 
 if TYPE_CHECKING:

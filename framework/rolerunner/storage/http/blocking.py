@@ -14,8 +14,9 @@ from rolerunner.storage.http import errors
 from rolerunner.storage.http.aws_chunked import ChunkedBody
 from rolerunner.storage.http.blocking_sockets import RECEIVE_SIZE, BlockingSockets
 from rolerunner.storage.http.connection_pool import BLOCK_SIZE, BlockingConnection
-from rolerunner.storage.http.framing import MalformedResponse, Response, ResponseParser
+from rolerunner.storage.http.framing import Response, ResponseParser
 from rolerunner.storage.http.request_bodies import BlockBuffer, FileRange
+from rolerunner.storage.http.response_heads import MalformedResponse
 from rolerunner.storage.http.tasks import BlockingCall, Task
 from rolerunner.storage.native.templates import Request
 

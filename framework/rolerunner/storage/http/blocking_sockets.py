@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.connection_pool import BLOCK_SIZE, BlockingConnection
-from rolerunner.storage.http.framing import MalformedResponse
 from rolerunner.storage.http.request_bodies import FileRange, file_changed
+from rolerunner.storage.http.response_heads import MalformedResponse
 from rolerunner.storage.http.sockets import (
     check_connected,
     enlarge_receive_buffer,

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 
 from rolerunner.errors import ServiceFailed
 from rolerunner.iam.aws_errors import is_conflict, is_retryable
-from rolerunner.storage.http.framing import MalformedResponse
+from rolerunner.storage.http.response_heads import MalformedResponse
 from rolerunner.storage.http.sockets import OUT_OF_FILES
 
 if TYPE_CHECKING:

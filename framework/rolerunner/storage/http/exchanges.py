@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import StepError
 from rolerunner.storage.http import errors
-from rolerunner.storage.http.framing import MalformedResponse, Response, ResponseParser
+from rolerunner.storage.http.framing import Response, ResponseParser
+from rolerunner.storage.http.response_heads import MalformedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

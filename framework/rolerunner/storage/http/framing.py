@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import http.client
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Optional, Protocol
+
+from rolerunner.storage.http.response_heads import MalformedResponse, parse_headers, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,63 +22,7 @@ MAX_ERROR = 1 << 20
 """Maximum size of the body of an error; S3's have a few hundred bytes."""
 MAX_INTERIM = 16
 """Maximum number of responses such as 100 Continue before the final one."""
-_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z", re.ASCII)
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-
-
-class MalformedResponse(Exception):
-    """The response is not valid HTTP, or the connection was closed before its end."""
-
-
-class _HeaderNames(dict[str, str]):
-    """Header names as received -> in lower case. A server uses the same few names.
-
-    Raises MalformedResponse.
-    """
-
-    def __missing__(self, name: str) -> str:
-        if not _NAME.match(name):
-            raise MalformedResponse("a header cannot be read")
-        if len(self) < _MAX_NAMES:
-            self[name] = name.lower()
-        return name.lower()
-
-
-_MAX_NAMES = 1000
-_LOWER_NAMES = _HeaderNames()
-
-
-@lru_cache(maxsize=64)
-def _parse_status(line: str) -> tuple[int, bool]:
-    """Returns a status, and True if the connection is kept alive by default.
-
-    Raises MalformedResponse.
-    """
-    found = _STATUS.match(line)
-    if not found:
-        raise MalformedResponse("the response is not HTTP/1.1")
-    return int(found[2]), found[1] == "1"
-
-
-def _parse_headers(lines: list[str]) -> dict[str, str]:
-    """Parses headers: names in lower case, values of repeated names joined.
-
-    Raises MalformedResponse.
-    """
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        name = _LOWER_NAMES[name]
-        value = value.strip(" \t")
-        if not colon:
-            raise MalformedResponse("a header cannot be read")
-        if name in headers:
-            if name == "content-length" and headers[name] != value:
-                raise MalformedResponse("the response has two different lengths")
-            value = value if name == "content-length" else f"{headers[name]}, {value}"
-        headers[name] = value
-    return headers
 
 
 class Sink(Protocol):
@@ -209,10 +154,10 @@ class ResponseParser:
         """Parses status and headers; returns False for an interim response."""
         text = head.decode("latin-1")
         lines = text.split("\r\n")
-        status, keep = _parse_status(lines[0])
+        status, keep = parse_status(lines[0])
         if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
             raise MalformedResponse("a header cannot be read")
-        headers = _parse_headers(lines[1:])
+        headers = parse_headers(lines[1:])
         if status < 200:  # noqa: PLR2004 - HTTP
             self._interim += 1
             if self._interim > MAX_INTERIM or status == 101:  # noqa: PLR2004

@@ -16,8 +16,8 @@ from rolerunner.errors import StepError
 from rolerunner.storage.http import blocking_sockets
 from rolerunner.storage.http.blocking_sockets import BlockingSockets
 from rolerunner.storage.http.connection_pool import BlockingConnection
-from rolerunner.storage.http.framing import MalformedResponse
 from rolerunner.storage.http.request_bodies import FileRange
+from rolerunner.storage.http.response_heads import MalformedResponse
 from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.templates import Address
 

@@ -18,7 +18,8 @@ from botocore.exceptions import (
 
 from rolerunner.errors import ServiceFailed
 from rolerunner.storage.http import errors
-from rolerunner.storage.http.framing import MalformedResponse, Response
+from rolerunner.storage.http.framing import Response
+from rolerunner.storage.http.response_heads import MalformedResponse
 
 URL = "https://bucket.example"
 
