@@ -1,6 +1,8 @@
 """``python -m rolerunner`` and the console command."""
 
+import atexit
 import gc
+import os
 import sys
 
 
@@ -17,7 +19,16 @@ def main() -> None:
         )
         sys.exit(2)
     gc.freeze()  # nor when the process ends
-    run_command_line()
+    if run_command_line():
+        _exit_at_once()
+
+
+def _exit_at_once() -> None:
+    """Ends the process without freeing its objects, which takes a twentieth of a short run."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does; it has no public name
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

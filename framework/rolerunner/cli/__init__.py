@@ -115,17 +115,21 @@ def main() -> None:
     """
 
 
-def run_command_line() -> None:
-    """Runs the console command; prints each known error as one line and exits with its status."""
+def run_command_line() -> bool:
+    """Runs the console command; prints each known error as one line and exits with its status.
+
+    Returns True if nothing is open that the end of the interpreter would close.
+    """
     protect_standard_streams()
     redact_tracebacks()
-    run_or_exit(lambda: main.main(standalone_mode=False, complete_var=COMPLETE_VARIABLE))
+    returned = run_or_exit(lambda: main.main(standalone_mode=False, complete_var=COMPLETE_VARIABLE))
+    return returned is True
 
 
-def run_or_exit(work: Callable[[], Any]) -> None:
-    """Runs ``work`` and turns errors into messages and exit statuses."""
+def run_or_exit(work: Callable[[], Any]) -> Any:
+    """Returns what ``work`` returns, and turns errors into messages and exit statuses."""
     try:
-        work()
+        return work()
     except SpecError as error:
         for problem in error.problems:
             echo(format_problem(problem, colour=sys.stderr.isatty()), err=True)

@@ -133,7 +133,7 @@ def run(
     report: Optional[str],
     log_format: str,
     log_level: str,
-) -> None:
+) -> bool:
     """Run a spec.
 
     \b
@@ -182,9 +182,10 @@ def run(
         explain()
     if (is_failed or failures) and _is_state_kept(job, spec, sandbox, env):
         echo(f"rolerunner: resume with: --resume {key or ended.run_id}", err=True)
-    if not is_failed and not is_lost:
-        return
-    _exit_now(_SIGNAL_BASE + received[0] if ended.status == "stopped" and received else FAILED_STEP)
+    if is_failed or is_lost:
+        is_stopped = ended.status == "stopped" and received
+        _exit_now(_SIGNAL_BASE + received[0] if is_stopped else FAILED_STEP)
+    return not settling.is_foreign_code_called
 
 
 def _is_state_kept(job: Job, spec: str, sandbox: Optional[str], env: str) -> bool:

@@ -6,6 +6,7 @@ import gc
 
 import pytest
 
+from rolerunner.actions import find_action, registry
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
 from rolerunner.model import Job, Plan, RunResult, Step
 from rolerunner.observers import gc_tuner
@@ -45,3 +46,19 @@ def test_the_process_is_tuned_at_the_first_step_and_the_end(
         assert len(tuned) == max(calls, 1), "a run without a step is tuned at its end"
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"), [("s3.list", False), ("python.call", True), ("other.action", True)]
+)
+def test_code_of_others_is_remembered(
+    action: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = type("Other", (registry()["s3.list"],), {"__module__": "others.action"})
+    monkeypatch.setattr(
+        gc_tuner, "find_action", lambda kind: other if kind == "other.action" else find_action(kind)
+    )
+    monkeypatch.setattr(gc_tuner, "tune_for_one_run", lambda: None)
+    tuner = GcTuner()
+    tuner.notify(step(action))
+    assert tuner.is_foreign_code_called is expected
