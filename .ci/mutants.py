@@ -1,24 +1,35 @@
 """Counts the small faults that unit tests do not notice: `make mutants`.
 
 Each mutant changes one place of a module in a copy of the project, as it is at the start: a
-comparison, a bound, a condition, an argument, a statement. The unit tests of the module and of its
-package then run against it. A mutant that they pass is printed: either nothing can tell it from the
-original, or a test is missing. The same seed draws the same mutants from the same source.
+comparison, a bound, a condition, an argument, a statement. The unit tests of its package that run
+this place, those of the module first, then run against it. A mutant that they pass is printed:
+either nothing can tell it from the original, or a test is missing. The same seed draws the same
+mutants from the same source.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
+import multiprocessing
 import os
 import random
+import resource
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import boto3  # noqa: F401 - before the forks, like pytest
+import coverage
+import hypothesis  # noqa: F401
+import pydantic  # noqa: F401
+import pytest
+import yaml  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +49,11 @@ ROOMS = (
     "spec/grammar.py",
 )
 TIMEOUT_SECONDS = 300
+TEST_SECONDS = 60
+_MOST_BYTES = 8 << 30
+"""Memory of a run: a mutant may never stop to allocate."""
+_MOST_TESTS = 200
+"""Tests named to pytest one by one; of more, it runs the files."""
 _COPIED = ("framework", "tests", "configs", "jobs", "docs", "pyproject.toml", "setup.py")
 _MORE_TESTS = {Path("storage/native"): (Path("storage/boto"),)}
 """Tests of another package that hold for this one too: those of the plain engine run in both."""
@@ -62,6 +78,8 @@ class Mutant:
 
     module: Path
     line: int
+    lines: tuple[int, ...]
+    """Lines that run only in tests that can notice the change; none for all of the module."""
     start: int
     end: int
     text: str
@@ -77,7 +95,7 @@ class Mutant:
 
 
 class _Finder(ast.NodeVisitor):
-    """Finds the places of a module that can be changed, inside of functions."""
+    """Finds the places of a module that can be changed."""
 
     def __init__(self, module: Path, source: bytes) -> None:
         self._module = module
@@ -86,12 +104,34 @@ class _Finder(ast.NodeVisitor):
         for line in source.splitlines(keepends=True):
             self._offsets.append(self._offsets[-1] + len(line))
         self.found: list[Mutant] = []
+        self._statements: list[ast.stmt] = []
+        self._depth = 0
+        """Functions around a node."""
+
+    def visit(self, node: ast.AST) -> None:
+        """Remembers the statement that an expression belongs to."""
+        if not isinstance(node, ast.stmt):
+            super().visit(node)
+            return
+        self._statements.append(node)
+        super().visit(node)
+        self._statements.pop()
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         """Skips annotations and the docstring."""
+        body = node.body[1 if ast.get_docstring(node) else 0 :]
+        self._statements.append(body[0] if body else node)
+        self._depth += 1
         for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
             self.visit(default)
-        for statement in node.body[1 if ast.get_docstring(node) else 0 :]:
+        self._statements.pop()
+        for statement in body:
+            self.visit(statement)
+        self._depth -= 1
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        """Leaves decorators: no test of a package writes to a value that is not to be written."""
+        for statement in node.body:
             self.visit(statement)
 
     def visit_If(self, node: ast.If) -> None:
@@ -177,7 +217,10 @@ class _Finder(ast.NodeVisitor):
             return
         start = self._offsets[node.lineno - 1] + node.col_offset
         end = self._offsets[node.end_lineno - 1] + node.end_col_offset
-        self.found.append(Mutant(self._module, node.lineno, start, end, text))
+        statement = self._statements[-1] if self._statements else node
+        lines = (statement.lineno, *range(node.lineno, node.end_lineno + 1))
+        lines = lines if self._depth else ()
+        self.found.append(Mutant(self._module, node.lineno, lines, start, end, text))
 
 
 def list_mutants(module: Path, copy: Path) -> Iterator[Mutant]:
@@ -201,57 +244,118 @@ def list_modules(room: str, copy: Path) -> list[Path]:
     return sorted(each.relative_to(copy) for each in path.glob("*.py"))
 
 
-def find_tests(module: Path, copy: Path) -> list[list[str]]:
-    """Returns the unit tests of the module itself, then the others of its package."""
-    package = module.relative_to(SOURCES).parent
-    folders = [copy / "tests/unit" / each for each in (package, *_MORE_TESTS.get(package, ()))]
-    found = (each for folder in folders for each in folder.glob("test_*.py"))
-    tests = sorted(each.relative_to(copy) for each in found)
-    own = [str(each) for each in tests if each.name == f"test_{module.name}"]
-    others = [str(each) for each in tests if each.name != f"test_{module.name}"]
-    return [each for each in (own, others) if each]
+def find_tests(package: Path, copy: Path) -> list[str]:
+    """Returns the files of a package's unit tests."""
+    name = package.relative_to(SOURCES)
+    folders = [copy / "tests/unit" / each for each in (name, *_MORE_TESTS.get(name, ()))]
+    found = (each.relative_to(copy) for folder in folders for each in folder.glob("test_*.py"))
+    return sorted(map(str, found))
 
 
-def survives(mutant: Mutant, copy: Path) -> bool:
-    """Returns True if the tests pass with the mutant. A mutant that hangs does not survive."""
-    source = (copy / mutant.module).read_bytes()
-    (copy / mutant.module).write_bytes(mutant.apply(source))
-    groups = find_tests(mutant.module, copy)
-    try:
-        return bool(groups) and all(pass_tests(each, copy) for each in groups)
-    finally:
-        (copy / mutant.module).write_bytes(source)
+class _LineRecorder:
+    """A plugin of pytest that records which tests run which lines, and how long each test takes."""
+
+    def __init__(self, modules: list[str]) -> None:
+        self._coverage = coverage.Coverage(data_file=None, include=modules, config_file=False)
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_sessionstart(self) -> None:
+        """Begins to measure, before the tests are imported."""
+        self._coverage.start()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Begins a test, with its fixtures."""
+        self._coverage.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Adds the time of a test's setup, call or teardown."""
+        self._seconds[report.nodeid] += report.duration
+
+    def write_lines(self, file: Path) -> None:
+        """Writes each module's lines with the tests that run them, the fastest first."""
+        self._coverage.stop()
+        data, lines = self._coverage.get_data(), {}
+        for module in data.measured_files():
+            lines[os.path.relpath(module)] = {
+                line: sorted(filter(None, tests), key=lambda each: self._seconds[each])
+                for line, tests in data.contexts_by_lineno(module).items()
+            }
+        file.write_text(json.dumps(lines), encoding="utf-8")
 
 
-def pass_tests(tests: list[str], copy: Path) -> bool:
-    """Returns True if the tests pass in the copy before the time is over."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(copy / "framework"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
-    command = [sys.executable, "-m", "pytest", *options, *tests]
-    try:
-        ended = subprocess.run(  # noqa: S603 - pytest
-            command,
-            cwd=copy,
-            env=environment,
-            timeout=TIMEOUT_SECONDS,
-            capture_output=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return ended.returncode == 0
+class Package:
+    """The unit tests that run each line of a package's modules."""
 
-
-def check_tests(modules: set[Path], copy: Path) -> None:
-    """Ends with an error where tests fail without a mutant, which would count as killed."""
-    for package in sorted({module.parent for module in modules}):
-        (tests,) = find_tests(package / "__init__.py", copy) or [[]]
-        if not tests or not pass_tests(tests, copy):
+    def __init__(self, package: Path, copy: Path) -> None:
+        self._copy = copy
+        tests, recorded = find_tests(package, copy), copy / "lines.json"
+        measured = [str(each) for each in (copy / package).glob("*.py")]
+        if not tests or not pass_tests(tests, copy, measured, recorded):
             sys.exit(f"{package}: its tests fail without a mutant, or it has none")
+        self._lines = json.loads(recorded.read_text(encoding="utf-8"))
+
+    def survives(self, mutant: Mutant) -> bool:
+        """Returns True if the tests pass with the mutant. A mutant that hangs does not survive."""
+        tests = self._find_tests(mutant)
+        path = self._copy / mutant.module
+        source, times = path.read_bytes(), path.stat()
+        path.write_bytes(mutant.apply(source))
+        try:
+            return not tests or pass_tests(tests, self._copy)
+        finally:
+            path.write_bytes(source)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode is right again
+
+    def _find_tests(self, mutant: Mutant) -> list[str]:
+        """Returns the tests that run the mutant's lines, those of its own module first."""
+        tests_of_lines = self._lines.get(str(mutant.module), {})
+        lines = map(str, mutant.lines) if mutant.lines else tests_of_lines
+        tests = dict.fromkeys(test for line in lines for test in tests_of_lines.get(line, ()))
+        own = f"/test_{mutant.module.name}::"
+        ordered = sorted(tests, key=lambda test: own not in test)
+        if len(ordered) <= _MOST_TESTS:
+            return ordered
+        return list(dict.fromkeys(test.partition("::")[0] for test in ordered))
+
+
+def pass_tests(
+    tests: list[str], copy: Path, measured: list[str] | None = None, recorded: Path | None = None
+) -> bool:
+    """Returns True if the tests pass in the copy before the time is over.
+
+    They run in a fork of this process, which has imported what takes long.
+    """
+    process = multiprocessing.get_context("fork").Process(
+        target=_run_pytest, args=(tests, copy, measured, recorded)
+    )
+    process.start()
+    process.join(TIMEOUT_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode == 0
+
+
+def _run_pytest(
+    tests: list[str], copy: Path, measured: list[str] | None, recorded: Path | None
+) -> None:
+    """Ends the process with the exit code of pytest. Only a run that records writes bytecode."""
+    os.chdir(copy)
+    silent = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(silent, descriptor)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
+    sys.path[:0] = [str(copy / "framework"), str(copy)]
+    os.environ["PYTHONPATH"] = str(copy / "framework")
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.dont_write_bytecode = recorded is None
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", f"--timeout={TEST_SECONDS}"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    recorder = _LineRecorder(measured or [])
+    code = pytest.main([*options, *tests], [] if recorded is None else [recorder])
+    if recorded is not None:
+        recorder.write_lines(recorded)
+    os._exit(code)
 
 
 def main() -> None:
@@ -261,20 +365,23 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary)
         for name in _COPIED:
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.is_file():
                 shutil.copy(source, copy / name)
+        packages: dict[Path, Package] = {}
         for room in arguments.rooms:
             modules = list_modules(room, copy)
             found = [each for module in modules for each in list_mutants(module, copy)]
             drawn = random.Random(arguments.seed).sample(found, min(arguments.count, len(found)))
-            check_tests({each.module for each in drawn}, copy)
-            survivors = [each for each in drawn if survives(each, copy)]
+            folder = modules[0].parent
+            if folder not in packages:
+                packages[folder] = Package(folder, copy)
+            survivors = [each for each in drawn if packages[folder].survives(each)]
             for each in survivors:
                 sys.stdout.write(f"{each.describe((copy / each.module).read_bytes())}\n")
             killed = len(drawn) - len(survivors)
