@@ -26,7 +26,7 @@ from rolerunner.sessions.timestamps import parse_timestamp
 if TYPE_CHECKING:
     from rolerunner.sessions.identity import JobIdentity
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 6
 """Attempts at each request, the first one included."""
 NO_PROFILE: Mapping[str, Any] = {
     "profile": (None, None, None, None),
@@ -151,7 +151,7 @@ def build_client_config(endpoint: Optional[str] = None, *, connections: int = 64
     ``endpoint`` that is not one of AWS.
     """
     settings: dict[str, Any] = {
-        "retries": {"mode": "standard", "max_attempts": MAX_ATTEMPTS},
+        "retries": {"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
         "max_pool_connections": connections,
         "connect_timeout": 10,
         "read_timeout": 60,

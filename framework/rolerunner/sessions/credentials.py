@@ -101,7 +101,7 @@ class JobCredentials(RenewableCredentials):
                 loaded = self._loaded
         frozen = loaded.get_frozen_credentials()
         last = self._last
-        if last is None or last != frozen[:3]:
+        if last is None or last[:3] != frozen[:3]:  # newer botocores have a fourth field
             if last is not None:
                 self._earlier.append(last)  # they may be valid for hours yet
             # kept so that redaction knows them for as long as they are in use

@@ -84,3 +84,40 @@ def test_a_handler_that_takes_no_keywords_is_refused() -> None:
     session = BotocoreSessions(JobIdentity(keys=KEYS)).create_session()
     with pytest.raises(ValueError, match="kwargs"):
         session.register("before-send.s3", lambda request: request)
+
+
+def test_clients_repeat_and_wait_within_limits() -> None:
+    config = build_client_config()
+    assert config.retries == {"mode": "standard", "total_max_attempts": 6}
+    assert (config.connect_timeout, config.read_timeout) == (10, 60)
+    assert (config.max_pool_connections, config.user_agent_extra) == (64, "rolerunner")
+    assert build_client_config(connections=7).max_pool_connections == 7
+
+
+def test_the_settings_of_a_call_come_before_those_of_the_job() -> None:
+    sessions = BotocoreSessions(JobIdentity(endpoints={"": "http://127.0.0.1:9"}, keys=KEYS))
+    found = sessions.resolve_client_settings("s3")
+    assert found["endpoint_url"] == "http://127.0.0.1:9"
+    assert found["config"].s3 == {"addressing_style": "path"}
+    assert sessions.resolve_client_settings("sqs")["config"].s3 is None
+    config = build_client_config()
+    found = sessions.resolve_client_settings("s3", "http://127.0.0.1:8", config)
+    assert found == {"endpoint_url": "http://127.0.0.1:8", "config": config}
+
+
+def test_the_certificates_of_each_environment_are_looked_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sessions = BotocoreSessions(JobIdentity(keys=KEYS))
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/one.pem")
+    assert sessions.find_ca_bundle() == "/one.pem"
+    monkeypatch.setattr(sessions, "create_session", None)
+    assert sessions.find_ca_bundle() == "/one.pem"
+
+
+def test_event_handlers_are_registered_once() -> None:
+    sessions = BotocoreSessions(JobIdentity(keys=KEYS))
+    first, second = (sessions.create_session().get_component("event_emitter") for _ in range(2))
+    event = "before-parameter-build.s3.PutObject"
+    counts = [len(each._emitter._handlers.prefix_search(event)) for each in (first, second)]
+    assert counts[0] == counts[1] > 0

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+BOUNDS = (
+    bounded_responses.MAX_RESPONSE,
+    bounded_responses.MAX_ERROR,
+    bounded_responses.MAX_SECONDS,
+)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
 
 
@@ -104,3 +109,63 @@ def test_a_client_of_another_build_is_left_alone() -> None:
     client = SimpleNamespace(_endpoint=SimpleNamespace())
     bound_responses(client)
     assert vars(client) == {"_endpoint": SimpleNamespace()}
+
+
+class RawBody:
+    """A body of two blocks, which knows that it was closed."""
+
+    is_closed = False
+
+    def __init__(self, size: int = 300) -> None:
+        self.size = size
+
+    def stream(self) -> Iterator[bytes]:
+        yield b"x" * self.size
+        yield b"x" * self.size
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def read(status: int = 200, size: int = 300) -> tuple[RawBody, Any]:
+    raw = RawBody(size)
+    response = SimpleNamespace(status_code=status, raw=raw)
+    return raw, lambda: bounded_responses._read_all(response, SimpleNamespace(url="https://s3"))
+
+
+def test_a_response_is_one_of_an_error_from_300_on() -> None:
+    assert len(read(299)[1]()) == 600
+    raw, read_error = read(300)
+    with pytest.raises(ResponseTooLarge):
+        read_error()
+    assert raw.is_closed
+
+
+@pytest.mark.parametrize(("seconds", "is_read"), [(300.0, True), (300.5, False)])
+def test_a_response_has_five_minutes(
+    seconds: float, is_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([100.0, 100.0])
+    clock = SimpleNamespace(monotonic=lambda: next(moments, 100.0 + seconds))
+    monkeypatch.setattr(bounded_responses, "time", clock)
+    raw, read_all = read()
+    if is_read:
+        assert len(read_all()) == 600
+    else:
+        with pytest.raises(ResponseTooLarge, match="did not end within 300 s"):
+            read_all()
+    assert raw.is_closed is not is_read
+
+
+@pytest.mark.parametrize(("status", "is_read"), [(299, False), (300, True)])
+def test_a_streamed_response_is_read_if_it_is_one_of_an_error(status: int, is_read: bool) -> None:
+    response = SimpleNamespace(status_code=status, raw=RawBody(10))
+    http = SimpleNamespace(send=lambda _: response)
+    bound_responses(SimpleNamespace(_endpoint=SimpleNamespace(http_session=http)))
+    request = SimpleNamespace(url="https://s3", stream_output=True)
+    assert http.send(request) is response
+    assert hasattr(response, "_content") is is_read
+
+
+def test_the_bounds_are_far_beyond_what_aws_sends() -> None:
+    assert BOUNDS == (67_108_864, 1_048_576, 300.0)

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from rolerunner.errors import RoleRefused
-from rolerunner.model import Role
+from rolerunner.model import JOB, Role
 from rolerunner.sessions.credentials import (
     EARLY_FAILURE_HOLD_SECONDS,
     FRESH_SECONDS,
     REFUSAL_HOLD_SECONDS,
     JobCredentials,
     RoleCredentials,
+    TemplateCredentials,
 )
 from rolerunner.sessions.keys import Keys, freeze_keys
 from rolerunner.sessions.lease import Lease, LeaseRequest
@@ -276,3 +277,90 @@ def test_a_refusal_at_the_moment_of_expiry_is_held(
         with pytest.raises(RoleRefused):
             sign(credentials)
     assert len(source.requests) == 2
+
+
+def test_a_session_is_fresh_for_a_minute_after_its_begin(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    source.now = 1000.0
+    sign(credentials)
+    source.now = 1059.0
+    assert not credentials.invalidate("token-1")
+    source.now = 1060.0
+    assert credentials.invalidate("token-1")
+
+
+def test_holds_are_short() -> None:
+    assert (REFUSAL_HOLD_SECONDS, EARLY_FAILURE_HOLD_SECONDS, FRESH_SECONDS) == (5.0, 30.0, 60.0)
+
+
+class RecordingLock:
+    """A lock that records how it is taken."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def acquire(self, *, blocking: bool) -> bool:
+        self.taken.append("waiting" if blocking else "at once")
+        return True
+
+    def release(self) -> None:
+        self.taken.append("released")
+
+    def __enter__(self) -> None:
+        self.taken.append("waiting")
+
+    def __exit__(self, *_: object) -> None:
+        self.taken.append("released")
+
+
+@pytest.mark.parametrize(("now", "how"), [(LATE_AT - 1, "at once"), (LATE_AT, "waiting")])
+def test_threads_wait_for_a_late_renewal(
+    now: float, how: str, source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.now = now
+    lock: Any = RecordingLock()
+    credentials._lock = lock
+    assert sign(credentials) == "token-2"
+    assert lock.taken == [how, "released"]
+
+
+def test_keys_are_forgotten_at_their_expiry(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    (first,) = {credentials.acquire_valid_lease()}
+    source.now = 100.0
+    later = source.assume(LeaseRequest(ROLE, credentials))
+    credentials._earlier.extend([first, later])
+    source.now = LIFE
+    credentials._remember_keys(first)
+    assert list(credentials._earlier) == [later]
+
+
+def test_each_series_of_failed_renewals_is_told_once(
+    source: FakeSource, credentials: RoleCredentials, caplog: pytest.LogCaptureFixture
+) -> None:
+    sign(credentials)
+    for start in (0.0, 700.0):
+        source.is_refusing = True
+        source.now = start + RENEW_AT
+        sign(credentials)
+        source.is_refusing = False
+        source.now = start + 700.0
+        sign(credentials)
+    assert len(caplog.records) == 2
+
+
+def test_the_jobs_keys_that_did_not_change_are_no_earlier_ones() -> None:
+    job = JobCredentials(Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests").to_credentials)
+    assert job.get_frozen_credentials() is job.get_frozen_credentials()
+    assert not job._earlier
+
+
+def test_the_keys_of_a_template_stand_for_those_of_a_role() -> None:
+    template = TemplateCredentials()
+    assert template.get_frozen_credentials()[:3] == ("template", "template", None)
+    assert template.invalidate(None) is False
+    assert (template.session_arn, template.account_id, template.role) == ("", None, JOB)

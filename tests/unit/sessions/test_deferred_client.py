@@ -92,3 +92,26 @@ def test_a_bucket_of_another_region_is_found_by_the_role_s_own_client() -> None:
     regions = [each.headers["authorization"].split("/")[2] for each in requests]
     assert regions[-2:] == ["us-west-2", "us-west-2"]
     assert regions.count("eu-west-1") <= 2
+
+
+def test_a_preparation_is_made_once_for_each_client() -> None:
+    prepared: list[str] = []
+
+    def record(client: Any) -> None:
+        prepared.append(client.name)
+
+    deferred = DeferredClient(Client("template"), lambda: Client("own"))
+    deferred.prepare(record)
+    deferred.prepare(record)
+    assert prepared == ["template"] * 2
+    assert deferred.name == "own"
+    assert prepared[2:] == ["own"]
+    deferred.prepare(record)
+    assert (prepared[3:], deferred._preparations) == (["own"], [record])
+
+
+def test_nothing_that_copy_or_pickle_look_for_creates_a_client() -> None:
+    def create() -> Client:
+        raise AssertionError("no request was made")
+
+    assert not hasattr(DeferredClient(Client("template"), create), "__deepcopy__")

@@ -4,7 +4,7 @@ from typing import Optional
 
 import pytest
 
-from rolerunner.sessions.identity import find_endpoint, parse_assumed_role
+from rolerunner.sessions.identity import JobIdentity, find_endpoint, parse_assumed_role
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,27 @@ def test_the_nearest_endpoint_wins(
 )
 def test_only_an_assumed_role_has_a_role(arn: str, expected: Optional[tuple[str, str]]) -> None:
     assert parse_assumed_role(arn) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "environment"),
+    [
+        ({"s3": ""}, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}),
+        ({}, {"AWS_ENDPOINT_URL": ""}),
+    ],
+)
+def test_an_empty_endpoint_is_none(
+    endpoints: dict[str, str], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert find_endpoint("s3", endpoints) is None
+
+
+def test_hyphens_of_a_service_are_underscores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_APPLICATION_AUTOSCALING", "http://a")
+    assert find_endpoint("application-autoscaling", {}) == "http://a"
+
+
+def test_keys_are_not_shared_unless_a_job_says_so() -> None:
+    assert JobIdentity().is_shared is False

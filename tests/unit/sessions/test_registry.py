@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,6 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
+from rolerunner.sessions import registry
 from rolerunner.sessions.credentials import FRESH_SECONDS
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.registry import Sessions
@@ -173,3 +177,34 @@ def test_s3_tells_the_region_of_a_bucket(
 ) -> None:
     monkeypatch.setattr(sessions, "client", lambda *_: Bucket(response))
     assert sessions.find_bucket_region(READER, "landing") == region
+
+
+def test_a_client_is_of_the_region_of_the_call_the_role_or_the_job(sessions: Sessions) -> None:
+    there = replace(READER, region="us-west-2")
+    for role, more, region in (
+        (READER, {}, "eu-west-1"),
+        (there, {}, "us-west-2"),
+        (there, {"region": "us-east-1"}, "us-east-1"),
+    ):
+        assert sessions.client(role, "s3", **more).meta.region_name == region
+    assert sessions.deferred_client(there, "s3").template.meta.region_name == "us-west-2"
+    assert sessions.session(there).region_name == "us-west-2"
+
+
+def test_each_request_for_a_session_is_told(
+    sessions: Sessions, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    sessions.on_assume = lambda *call: told.append(call)
+    moments = count(100.0, 0.5)
+    clock = SimpleNamespace(monotonic=lambda: next(moments))
+    monkeypatch.setattr(registry, "time", clock)
+    sessions.assume(READER)
+    memory_aws.hook = lambda request: (
+        error(403, "AccessDenied") if request.query.get("RoleArn") else None
+    )
+    with pytest.raises(RoleRefused) as refused:
+        sessions.assume(HUB)
+    assert told[0] == (READER, sessions.session_arn(READER), 0.5, None)
+    role, arn, seconds, refusal = told[1]
+    assert (role, arn, seconds, refusal.message) == (HUB, "", 0.5, refused.value.message)

@@ -16,7 +16,12 @@ from rolerunner.model import Role
 from rolerunner.sessions.credentials import JobCredentials, RoleCredentials
 from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.lease import LeaseRequest
-from rolerunner.sessions.sts import StsClient, build_assume_request, format_session_name
+from rolerunner.sessions.sts import (
+    StsClient,
+    build_assume_request,
+    check_session_arn,
+    format_session_name,
+)
 
 ARN = "arn:aws:iam::111122223333:role/team/reader"
 SESSION_ARN = "arn:aws:sts::111122223333:assumed-role/reader/job"
@@ -188,3 +193,20 @@ def test_a_request_has_only_what_the_role_sets() -> None:
 )
 def test_session_names_are_valid(text: str, name: str) -> None:
     assert format_session_name(text) == name
+
+
+def test_a_role_may_be_of_the_account_that_the_spec_names() -> None:
+    there = SESSION_ARN.replace("111122223333", "444455556666")
+    check_session_arn(Role(ARN, account="444455556666"), there)
+    with pytest.raises(RoleRefused, match="the spec names 444455556666"):
+        check_session_arn(Role(ARN, account="444455556666"), SESSION_ARN)
+
+
+def test_a_foreign_arn_is_cut_in_the_message() -> None:
+    with pytest.raises(ValueError, match=f"^'{'x' * 200}' is not the ARN of an assumed role$"):
+        check_session_arn(ROLE, "x" * 201)
+
+
+def test_a_role_has_a_session_name_of_its_own() -> None:
+    named = build_assume_request(Role(ARN, session_name="own", step="read"), "job")
+    assert named["RoleSessionName"] == "own"

@@ -61,3 +61,12 @@ def test_a_delay_is_a_quarter_of_its_bound_at_least(
     monkeypatch.setattr("random.uniform", lambda low, high: low)
     throttling.wait_out_throttling(Throttled(3))
     assert clock.delays == [0.125, 0.25, 0.5]
+
+
+def test_throttling_is_waited_out_for_90_seconds(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda _, __: 1.0)
+    with pytest.raises(ClientError):
+        throttling.wait_out_throttling(Throttled(1000))
+    assert clock.now == 90.0
