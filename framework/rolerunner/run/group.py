@@ -162,8 +162,7 @@ class _GroupLoop:
         self.run.context.notify(
             ItemFinished(self.group.id, label, status, seconds, is_of_group=True)
         )
-        ended = self.counts.add(status)
-        self.notify_progress(StepProgress(self.group.id, ended, 0, self.counts.total, unit="item"))
+        self._notify_progress(self.counts.add(status))
         return ItemResult(label, status, results)
 
     def _notify_progress(self, ended: int) -> None:

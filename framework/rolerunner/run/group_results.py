@@ -55,7 +55,7 @@ def summarize_group(
         group.action,
         "",
         status,
-        max((step.attempts for step in steps), default=0 if items else 1),
+        max((step.attempts for step in steps), default=1),
         outputs=_collect_outputs(group, items, actions),
         error=_describe_failures(items),
         items=tuple(items),

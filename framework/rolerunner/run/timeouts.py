@@ -100,8 +100,10 @@ def run_with_timeout(
     """
     running = work if isinstance(work, BackgroundWork) else BackgroundWork(work, "rolerunner-work")
     deadline = None if seconds is None else time.monotonic() + seconds
-    while not cancel.is_set() and (deadline is None or time.monotonic() < deadline):
-        left = POLL_SECONDS if deadline is None else max(deadline - time.monotonic(), 0)
+    while not cancel.is_set():
+        left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            break
         if running.wait(min(POLL_SECONDS, left)):
             return running.result_or_raise()
     stopped = cancel.is_set()

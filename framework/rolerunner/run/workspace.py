@@ -78,7 +78,7 @@ class Workspace:
                 remove_temporaries_below(target.path, target.token)
         with contextlib.suppress(OSError):
             (self.path / _LOCK).unlink()
-            (self.path / _TARGETS).unlink(missing_ok=True)
+            (self.path / _TARGETS).unlink()
         kept = (
             set(_list_named_paths(self.result, str(self.path)))
             if self.result is not None
@@ -126,21 +126,18 @@ def _walk_texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _remove_others(folder: str, kept: set[str]) -> bool:
-    """Removes all but the kept paths and what is below them. Returns True if the folder is gone."""
-    empty = True
+def _remove_others(folder: str, kept: set[str]) -> None:
+    """Removes all but the kept paths and what is below them."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in list(entries):
             if entry.path in kept:
-                empty = False
-            elif entry.is_dir(follow_symlinks=False):
-                empty = _remove_others(entry.path, kept) and empty
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                _remove_others(entry.path, kept)
             else:
                 os.unlink(entry.path)
-    if empty:
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
-    return empty
+    with contextlib.suppress(OSError):  # something in it is kept
+        os.rmdir(folder)
 
 
 def _remove_dead_runs(temporary: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from rolerunner.actions.base import Action, OutputsWithWarning, StepContext
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
-from rolerunner.events import Note
+from rolerunner.events import Note, StepProgress
 from rolerunner.model import Failure, Permission, Retry, Step
 from rolerunner.run import timeouts
 from rolerunner.run.attempts import StepAttempts
@@ -278,3 +278,40 @@ def test_started_work_is_noted_for_each_place(tmp_path: Path) -> None:
     assert sorted(bench.run.work_notes.notes) == ["it.items/1/it", "lists/it"]
     attempt(text="other")
     assert seen[3:] == [""]  # started with other inputs
+
+
+@pytest.mark.parametrize(
+    ("share", "delays"), [(0.0, [0.125, 0.375, 0.5]), (1.0, [0.1875, 0.4375, 0.5625])]
+)
+def test_delays_grow_up_to_the_most_with_half_of_the_first_by_chance(
+    share: float, delays: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: share)
+    waited: list[float] = []
+    monkeypatch.setattr(StepAttempts, "_wait_seconds", lambda _, seconds: waited.append(seconds))
+    bench = Bench(tmp_path, failing("SlowDown", 3))
+    bench.attempts(Retry(attempts=4, delay=0.125, backoff=3.0, max_delay=0.5)).execute()
+    assert waited == delays
+    assert [note.values["after"] for note in bench.notes] == [round(each, 2) for each in delays]
+
+
+def test_a_passed_deadline_leaves_no_seconds(tmp_path: Path) -> None:
+    assert Bench(tmp_path, failing("SlowDown")).attempts(FAST, -5.0)._remaining_seconds() == 0.0
+
+
+def test_an_action_gets_what_it_may_use(tmp_path: Path) -> None:
+    def work(context: StepContext) -> Mapping[str, Any]:
+        context.note("info", "found it", {"n": 1})
+        context.progress(StepProgress("it", 1, 2))
+        return {}
+
+    bench = Bench(tmp_path, work)
+    bench.attempts().execute()
+    assert bench.events == [Note("it", "info", "found it", {"n": 1}), StepProgress("it", 1, 2)]
+    bench.run.distrusted.add("it")
+    told: list[StepProgress] = []
+    replace(bench.attempts(), notify_progress=told.append).execute()
+    assert told == [StepProgress("it", 1, 2)]
+    first, second = bench.contexts
+    assert (first.outputs_changed, second.outputs_changed) == (False, True)
+    assert (first.in_sandbox, first.run_id, first.step_id) == (False, "r", "it")

@@ -133,6 +133,20 @@ def test_a_failure_names_the_first_items_and_counts_the_others() -> None:
     assert error == Failure("T", "1 of 2 items failed: g[x].fetch: it broke", "mend it")
 
 
+def test_the_first_failed_item_gives_type_and_hint() -> None:
+    items = [
+        item(
+            "failed",
+            result("failed", error=Failure(kind, "it broke", f"mend {kind}")),
+            result("not_run", "check"),
+        )
+        for kind in ("T", "U")
+    ]
+    error = summarize(*items).error
+    assert error is not None
+    assert (error.type, error.hint) == ("T", "mend T")
+
+
 def test_items_that_were_not_done_and_warnings_are_explained() -> None:
     error = summarize(broken("not_run", "the lock is lost"), broken("warning")).error
     message = "not all items were done: g[x].fetch: the lock is lost"
@@ -146,6 +160,12 @@ def test_the_error_of_an_item_may_be_that_of_an_earlier_step() -> None:
     refused = result("failed", error=Failure("T", "no role"))
     error = summarize(item("not_run", refused, result("not_run", "check"))).error
     assert error == Failure("T", "not all items were done: g[x].fetch: no role")
+    warned = result("warning", "check", error=Failure("T", "it warns"))
+    error = summarize(item("failed", warned, refused)).error
+    assert error == Failure("T", "1 of 1 item failed: g[x].fetch: no role")
+    error = summarize(item("not_run", result("succeeded"), result("succeeded", "check"))).error
+    assert error is not None
+    assert error.message.startswith("not all items were done: g[x].fetch: stopped")
     error = summarize(item("not_run")).error
     message = "not all items were done: g[x].fetch: stopped before it was done"
     assert error == Failure("Stopped", message)
@@ -155,7 +175,8 @@ def test_a_group_that_was_done_before_is_skipped_for_the_reason_of_its_steps() -
     before = result("skipped", reason="completed by run r", was="succeeded")
     found = summarize(item("skipped", before, before))
     assert (found.status, found.reason, found.was) == ("skipped", "completed by run r", "succeeded")
-    found = summarize(item("skipped", before, replace(before, was="warning")))
+    found = summarize(item("skipped", before, replace(before, was="warning", reason="other")))
+    assert found.reason == "completed by run r"
     assert found.was == "warning"
     found = summarize(item("skipped", before, replace(before, was="")))
     assert (found.status, found.was) == ("skipped", "")

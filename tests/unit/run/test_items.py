@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -11,12 +12,15 @@ import pytest
 from rolerunner.actions.base import Action, OutputsWithWarning, StepContext
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import FieldError, StepError
+from rolerunner.events import ItemFinished, StepProgress
 from rolerunner.model import Failure, Permission, Retry, S3Uri, Step
 from rolerunner.redaction.secrets import register_secret
 from rolerunner.run import items as items_module
+from rolerunner.run import progress as progress_module
 from rolerunner.run.attempts import CompletedWork
 from rolerunner.run.environment import RunContext, RunEnvironment
-from rolerunner.run.items import execute_step
+from rolerunner.run.items import ItemPlace, execute_step
+from rolerunner.selection.collisions import ClaimedNames
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.expressions import parse_template
 
@@ -52,7 +56,8 @@ class Bench:
         environment = RunEnvironment(
             {"probe": Probe}, unused, unused, tmp_path, tmp_path, cancel=self.cancel
         )
-        self.run = RunContext("r", {}, environment, 4, lambda _: None)
+        self.events: list[Any] = []
+        self.run = RunContext("r", {}, environment, 4, self.events.append)
 
     def execute(self, for_each: Any, scope: Any = None, **more: Any) -> CompletedWork:
         resumed = more.pop("is_resumed", False)
@@ -213,7 +218,39 @@ def test_objects_are_items_as_their_values(tmp_path: Path, monkeypatch: pytest.M
     for_each = parse_template("${{ params }}")
     (value,) = Bench(tmp_path, echo).execute(for_each, {"params": objects}).outputs["value"]
     assert (value["key"], value["uri"], value["size"]) == ("in/a", "s3://b/in/a", 1)
+    monkeypatch.setattr(items_module, "MAX_ITEMS", 1)
+    assert Bench(tmp_path, echo).execute(for_each, {"params": objects}).outputs["value"] == [value]
     monkeypatch.setattr(items_module, "MAX_ITEMS", 0)
     with pytest.raises(FieldError, match="for_each over 1 objects; the limit is 0") as refused:
         Bench(tmp_path, echo).execute(for_each, {"params": objects})
     assert refused.value.hint == "pass the list to an action's 'objects'"
+
+
+def test_the_end_of_each_item_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(value: Any, context: StepContext) -> Mapping[str, Any]:
+        context.progress(StepProgress("it", 1, value))
+        if value == 3:
+            raise StepError("broken", type="Broken")
+        return OutputsWithWarning({}, Failure("T", "some failed")) if value == 2 else {}
+
+    monkeypatch.setattr(progress_module, "INTERVAL_SECONDS", 0.0)
+    bench = Bench(tmp_path, work)
+    with pytest.raises(StepError):
+        bench.execute([1, 2, 3, 4], max_parallel=1)
+    ended = [each for each in bench.events if isinstance(each, ItemFinished)]
+    assert [(each.step_id, each.item, each.status, each.error) for each in ended] == [
+        ("it", "1", "succeeded", None),
+        ("it", "2", "warning", None),
+        ("it", "3", "failed", Failure("Broken", "broken")),
+    ]
+    assert all(0 <= each.seconds < 60 for each in ended)
+    told = [each for each in bench.events if isinstance(each, StepProgress)]
+    assert [(each.objects, each.bytes) for each in told] == [
+        (0, 0), (0, 1), (1, 1), (1, 3), (2, 3), (2, 6), (3, 6),
+    ]  # fmt: skip
+
+
+def test_a_place_is_below_the_folder_of_the_run(tmp_path: Path) -> None:
+    with closing(ClaimedNames()) as claims:
+        place = ItemPlace.of("loop", 7, Bench(tmp_path, echo).run, claims)
+    assert (place.workdir, place.claims) == (tmp_path / "loop.items" / "7", claims)

@@ -43,7 +43,7 @@ class Probe(Action):
         return {}
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        del context
+        assert context.run_id == "survey"
         self._fail()
         return {"objects": len(self.text), "prefix": "in/"}
 
@@ -97,6 +97,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_a_step_has_what_it_would_work_on(bench: Bench) -> None:
+    assert bench.steps(step("${{ run.id }}"))["a"]["objects"] == len("survey")
     found = bench.steps(step("${{ params.x }}"), step("ab", "b"), x="four")
     assert found == {
         "a": {"objects": 4, "prefix": "in/"},
@@ -142,6 +143,8 @@ def test_secrets_that_a_run_fetches_are_not_known(bench: Bench) -> None:
     found = bench.objects(step("${{ params.password }}"), step("ab", "b"), secrets=secrets)
     assert found == {"a": {"unknown": 1}, "b": {"send": 2}}
     assert bench.lines[0]["reason"] == reason
+    found = bench.steps(step("${{ params.password.x }}"), secrets=secrets)
+    assert found == {"a": {"unknown": reason.replace("password", "password.x")}}
 
 
 def test_known_items_are_summed_up(bench: Bench) -> None:

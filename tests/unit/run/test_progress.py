@@ -34,3 +34,13 @@ def test_items_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {(each.total_objects, each.unit) for each in told} == {(2, "item")}
     amounts = [(each.objects, each.bytes) for each in told]
     assert amounts == [(0, 0), (0, 10), (0, 17), (0, 37), (1, 37)]
+
+
+def test_events_follow_after_the_interval_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.05, INTERVAL_SECONDS, INTERVAL_SECONDS])
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    events: list[Event] = []
+    report = throttle(events.append)
+    for number in range(3):
+        report(StepProgress("a", number, 0))
+    assert events == [StepProgress("a", 1, 0)]

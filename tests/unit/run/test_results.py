@@ -84,3 +84,11 @@ def test_the_first_failure_stays_the_run_error() -> None:
     assert record.error == "a: first"
     record.add_refusals({"x": RoleRefused("no", role="x")})
     assert record.error == "a: first"
+
+
+def test_a_failure_without_an_error_leaves_the_run_error_to_the_next() -> None:
+    record = RunRecord()
+    record.add_result(A, unstarted_result(A, "failed"))
+    assert (record.failed, record.error) == (True, "")
+    record.add_result(B, unstarted_result(B, "failed", Failure("T", "it broke")))
+    assert record.error == "b: it broke"

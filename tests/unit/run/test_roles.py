@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import pytest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, StepError
 from rolerunner.events import RoleAssumed, RoleWasRefused
-from rolerunner.model import JOB, Job, Plan, Role, Step
+from rolerunner.model import JOB, Job, Plan, PlannedSecret, Role, RoleUse, SecretSource, Step
 from rolerunner.run.environment import RunEnvironment
-from rolerunner.run.roles import assume_roles
+from rolerunner.run.roles import _assume_role, assume_roles, list_role_uses
 
 ROLES = tuple(Role(f"arn:aws:iam::111122223333:role/{name}", name) for name in "abc")
 
@@ -33,6 +34,10 @@ class FakeSessions:
 
     def session_arn(self, role: Role) -> str:
         return f"session of {role}"
+
+    def count_assume_calls(self, role: Role) -> int:
+        del role
+        return 3
 
 
 def assume(sessions: Any, *roles: Role, cancel: Any = None, steps: tuple[Step, ...] = ()) -> Any:
@@ -89,3 +94,36 @@ def test_a_stopped_run_abandons_its_requests_at_once() -> None:
         assert sessions.assumed == ["job"]
     release.set()
     assert min(seconds) < 0.9, "nothing that they could finish is worth a wait"
+
+
+def test_the_job_is_assumed_for_secrets_alone() -> None:
+    sessions: Any = FakeSessions()
+    unused: Any = None
+    environment = RunEnvironment({}, sessions, unused, Path(), Path())
+    secrets = (PlannedSecret(SecretSource("p", "ssm", "/p"), ()),)
+    assume_roles(Plan(Job("j", ()), (), (), secrets=secrets), environment, lambda _: None)
+    assert sessions.assumed == ["job"]
+
+
+def test_a_stopped_run_assumes_no_further_role() -> None:
+    sessions: Any = FakeSessions()
+    unused: Any = None
+    environment = RunEnvironment({}, sessions, unused, Path(), Path())
+    environment.cancel.set()
+    with pytest.raises(StepError, match="stopped before it was assumed") as stopped:
+        _assume_role(ROLES[0], environment)
+    assert (stopped.value.type, sessions.assumed) == ("Stopped", [])
+
+
+@pytest.mark.parametrize(("is_used", "names"), [(False, ["a"]), (True, ["job", "a"])])
+def test_the_use_of_the_jobs_own_role_is_listed_if_a_step_or_secret_needs_it(
+    is_used: bool, names: list[str]
+) -> None:
+    sessions: Any = FakeSessions()
+    by_step = Plan(Job("j", (Step("x", "x", {}, {"role": JOB if is_used else ROLES[0]}),)), (), ())
+    source = SecretSource("p", "ssm", "/p", None, JOB if is_used else ROLES[0])
+    by_secret = Plan(Job("j", ()), (), (), secrets=(PlannedSecret(source, ()),))
+    for plan in (by_step, by_secret):
+        uses = list_role_uses(replace(plan, roles=ROLES[:1]), sessions)
+        assert [each.role for each in uses] == names
+        assert uses[-1] == RoleUse("a", ROLES[0].arn, "session of a", 3, "")

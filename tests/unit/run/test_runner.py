@@ -6,7 +6,9 @@ import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Optional
 
 import pytest
@@ -204,11 +206,15 @@ def test_a_cancelled_run_is_stopped(bench: Bench) -> None:
     result = bench.run(A, options=RunOptions(only=frozenset({"a"})))
     assert (result.status, statuses(result), bench.said) == ("stopped", {"a": "not_run"}, [])
     assert result.selected == ("a",)
+    reads = replace(B, references=frozenset({"a"}))
+    result = bench.run(A, reads, options=RunOptions(only=frozenset({"b"})))
+    assert result.status == "stopped", "a selection is not checked for a run that does nothing"
 
 
 def test_a_passed_deadline_fails_the_run(bench: Bench) -> None:
     result = bench.run(A, deadline=0)
     assert (result.status, statuses(result)) == ("failed", {"a": "not_run"})
+    assert Bench().run(A, deadline=60).status == "succeeded"
 
 
 def test_an_interrupt_is_a_stopped_run_with_a_result(
@@ -342,3 +348,18 @@ def test_traces_ask_for_every_assumed_role(bench: Bench, otlp: Any, listens: boo
         bench.events.clear()
         assert bench.sessions.on_assume(JOB, "arn", 1.5, refusal) is None
         assert bench.events == [], "the run has ended"
+
+
+def test_a_resumed_run_keeps_the_time_of_the_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Resumed(NoState):
+        started = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+
+    monkeypatch.setattr(runner, "open_state", lambda *_: Resumed())
+    moments = iter([100.0])
+    clock = SimpleNamespace(monotonic=lambda: next(moments, 101.23456))
+    monkeypatch.setattr(runner, "time", clock)
+    result = bench.run(Step("a", "probe", {"text": parse_template("${{ run.time | string }}")}))
+    assert (result.started, result.seconds) == ("2026-01-31T12:00:00Z", 1.235)
+    assert bench.said == ["2026-01-31 12:00:00+00:00"]

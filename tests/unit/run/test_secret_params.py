@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+)
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, StepError
+from rolerunner.events import Note
 from rolerunner.model import JOB, PlannedSecret, Role, SecretSource, TextRules
 from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.secrets import MASK, Secret, register_secret
+from rolerunner.run import secret_params
 from rolerunner.run.environment import RunEnvironment
-from rolerunner.run.secret_params import FetchedSecrets, fetch_secrets, read_value
+from rolerunner.run.secret_params import (
+    FetchedSecrets,
+    _describe,
+    _find_region,
+    fetch_secrets,
+    read_value,
+)
 from rolerunner.sessions import throttling
 
 OPS = Role("arn:aws:iam::111122223333:role/ops", "ops")
@@ -30,7 +45,8 @@ class FakeSessions:
         self.requests: list[tuple[str, str, str, Any]] = []
 
     def client(self, role: Role, service: str, *, region: str = "", config: Any = None) -> Any:
-        assert config.connect_timeout == 5
+        assert (config.connect_timeout, config.read_timeout) == (5, 10)
+        assert config.retries == {"mode": "standard", "max_attempts": 3}
         return FakeClient(self, (str(role), service, region))
 
     def session_arn(self, role: Role) -> str:
@@ -162,12 +178,56 @@ def test_an_answer_without_text_is_refused(answer: Any, message: str) -> None:
     found, _, events = fetch(answer, secret("x"))
     (failure,) = found.failures
     assert message in failure.message
+    assert failure.hint.startswith("store it as text" if "binary" in message else "")
     assert (found.values, events) == ({}, [])
 
 
 def test_an_unreachable_service_says_which_endpoint_a_vpc_needs() -> None:
     found, _, _ = fetch(EndpointConnectionError(endpoint_url="https://x"), secret("x"))
     assert "com.amazonaws.eu-west-1.secretsmanager" in found.failures[0].hint
+    found, _, _ = fetch(ConnectionClosedError(endpoint_url="https://x"), secret("x"))
+    assert found.failures[0].hint == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "service", "message", "hint"),
+    [
+        ("ResourceNotFoundException", "x", "secretsmanager",
+         "there is no such secret in eu-west-1, in the account of the role 'ops'",
+         "a secret of another region or account is named by its whole ARN"),
+        ("ParameterNotFound", "x", "ssm",
+         "there is no such parameter in eu-west-1, in the account of the role 'ops'",
+         "a parameter of another region or account is named by its whole ARN"),
+        ("ParameterVersionNotFound", "x:7", "ssm", "the parameter has no such version",
+         "a parameter of another region or account is named by its whole ARN"),
+        ("ParameterNotFound", "arn:aws:ssm:us-east-1:111122223333:parameter/a", "ssm",
+         "there is no such parameter", ""),
+    ],
+)  # fmt: skip
+def test_a_secret_that_does_not_exist_is_told_with_its_place(
+    code: str, name: str, service: str, message: str, hint: str
+) -> None:
+    found, _, _ = fetch(refusal(code), secret("x", name, service=service))
+    (failure,) = found.failures
+    assert failure.message.endswith(f": {message}")
+    assert (failure.hint, failure.type) == (hint, code)
+
+
+def test_a_region_is_that_of_the_secret_its_role_or_the_job() -> None:
+    sessions: Any = FakeSessions({})
+    arn = "arn:aws:ssm:us-east-1:111122223333:parameter/a"
+    there = replace(OPS, region="eu-central-1")
+    sources = [SecretSource("x", "ssm", name, None, there) for name in (arn, "/a")]
+    assert [_find_region(each, sessions) for each in sources] == ["us-east-1", "eu-central-1"]
+    assert _describe(JOB) == "the job"
+
+
+def test_the_end_of_a_request_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([100.0, 101.23456])
+    monkeypatch.setattr(secret_params, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    _, _, (event,) = fetch({"SecretString": VALUE}, secret("x", key=None))
+    values = {"param": "x", "from": "secretsmanager:x", "role": "ops", "seconds": 1.235}
+    assert event == Note("", "info", "secret_fetched", values)
 
 
 def test_throttling_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +282,8 @@ def test_a_value_that_cannot_be_the_params_is_not_shown(
         read_value(source, register_secret(text))
     assert caught.value.type == "InvalidSecret"
     assert message in caught.value.message
+    hints = {"the secret is not": "store it as a JSON object", "the secret has no": "compare the"}
+    assert caught.value.hint.startswith(hints.get(message[:17], ""))
     assert VALUE not in caught.value.message + caught.value.hint
 
 
@@ -234,6 +296,8 @@ def test_a_value_against_the_rules_is_not_shown(rules: TextRules) -> None:
     with pytest.raises(StepError) as caught:
         read_value(source, register_secret(VALUE))
     assert VALUE[:4] not in caught.value.message + caught.value.hint
+    assert caught.value.message == "the value does not fit the declaration of the param"
+    assert caught.value.hint.startswith("compare it with min, max, pattern and choices")
 
 
 def test_the_other_keys_of_json_with_names_of_secrets_are_redacted() -> None:

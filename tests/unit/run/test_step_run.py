@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Optional
+
+import pytest
 
 from rolerunner.actions.base import Action, OutputsWithWarning, StepContext
 from rolerunner.errors import StepError
 from rolerunner.events import StepStarted
 from rolerunner.model import Failure, Permission, Role, Step, StepResult
+from rolerunner.run import step_run
 from rolerunner.run.environment import RunContext, RunEnvironment
 from rolerunner.run.resume import NoState
 from rolerunner.run.step_run import run_step
@@ -124,3 +128,9 @@ def test_the_state_explains_why_a_step_failed() -> None:
     result, _ = execute(fail, state=state)
     assert state.calls == ["begun a", "cleared a: broken", "recorded a 1 0"]
     assert result.error == Failure("Broken", "explained broken", "mend it")
+
+
+def test_the_seconds_of_a_step_are_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([100.0, 101.23456])
+    monkeypatch.setattr(step_run, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    assert execute(lambda _: {})[0].seconds == 1.235

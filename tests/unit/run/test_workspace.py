@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,8 +51,11 @@ def test_a_folder_is_private_and_named_after_its_run() -> None:
     assert stat.S_IMODE(workspace.path.stat().st_mode) == 0o700
     assert stat.S_IMODE((workspace.path / ".lock").stat().st_mode) == 0o600
     assert len(Workspace("x" * 99).path.name) == len("rolerunner-run-") + 64 + 9
+    lock = os.fstat(workspace._lock)
     workspace.close()
     assert not workspace.path.exists()
+    with contextlib.suppress(OSError):  # closed; another file may have its number by now
+        assert os.fstat(workspace._lock) != lock
 
 
 def test_a_folder_that_cannot_be_created_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,15 +160,16 @@ def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path, temporary: 
     living.close()
 
 
-@pytest.mark.parametrize(("days", "is_kept"), [(6.9, True), (7.1, False)])
+@pytest.mark.parametrize(("more", "is_kept"), [(0.0, True), (0.5, False)])
 def test_a_run_that_ended_keeps_its_files_for_a_week(
-    days: float, is_kept: bool, temporary: Path
+    more: float, is_kept: bool, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = temporary / "rolerunner-run-ended"
     ended.mkdir(0o700)
     (ended / "file").write_text("x")
-    then = time.time() - days * DAY
-    os.utime(ended, (then, then))
+    os.utime(ended, (1e9, 1e9))
+    clock = SimpleNamespace(time=lambda: 1e9 + 7 * DAY + more)
+    monkeypatch.setattr(workspace_module, "time", clock)
     Workspace("r").close()
     assert ended.exists() is is_kept
 
@@ -172,7 +178,7 @@ def test_a_run_that_ended_keeps_its_files_for_a_week(
 def test_folders_of_others_stay(name: str, temporary: Path) -> None:
     folder = temporary / name
     folder.mkdir()
-    folder.chmod(0o755 if name.startswith("rolerunner-run-") else 0o700)
+    folder.chmod(0o701 if name.startswith("rolerunner-run-") else 0o700)
     then = time.time() - 99 * DAY
     os.utime(folder, (then, then))
     Workspace("r").close()
@@ -191,6 +197,7 @@ def test_a_folder_of_another_user_stays(temporary: Path, monkeypatch: pytest.Mon
 
 
 def test_only_so_many_entries_are_checked(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert workspace_module._SCANNED == 10_000
     monkeypatch.setattr(workspace_module, "_SCANNED", 0)
     folder = temporary / "rolerunner-run-ended"
     folder.mkdir(0o700)

@@ -105,7 +105,6 @@ class RunState:
         with self._lock:
             had_notes = self._drop_notes(step)
             if self.steps.pop(step, None) is not None or had_notes:
-                self.texts.pop(step, None)
                 self._write_document()
 
     def _drop_notes(self, step: str) -> bool:

@@ -63,6 +63,11 @@ def parse(value: Any) -> Any:
     return parse_document(data, "j/k.json", "j", "k")
 
 
+def test_steps_inside_groups_are_of_the_second_version() -> None:
+    steps = {"a": entry(), "g[a].x": entry(), "g[#2].x": entry()}
+    assert list(parse(document(version=2, steps=steps)).steps) == list(steps)
+
+
 def message_of(value: Any) -> str:
     with pytest.raises(UsageError) as refused:
         parse(value)
@@ -121,6 +126,8 @@ def test_values_at_their_bounds_are_read(more: dict[str, Any]) -> None:
         (document(begun={"a": 1}), "'begun' is not an object of texts"),
         (document(steps=[]), "'steps' is not an object"),
         (document(steps={"/": entry()}), "the step '/' has no name of a step"),
+        (document(steps={"g[a].x": entry()}), "the step 'g[a].x' has no name of a step"),
+        (document(version=2, steps={"g[/].x": entry()}), "the step 'g[/].x' has no name of a"),
         (document(steps={"a": []}), "the step 'a' is not an object"),
         (document(steps={"a": {}}), "the step 'a' has no 'fingerprint'"),
         ({**document(), "holder": []}, "'holder' is not an object"),
@@ -137,6 +144,8 @@ def test_values_at_their_bounds_are_read(more: dict[str, Any]) -> None:
         (document(holder={"renewed": ""}), "'holder.renewed' is '', which is not a time"),
         (document(step={"status": "failed"}), "the step 'a' has the status 'failed'"),
         (document(step={"run_id": 1}), "the step 'a' has no run id"),
+        (document(step={"seconds": True}), "the step 'a' took True seconds"),
+        (document(step={"seconds": "1"}), "the step 'a' took '1' seconds"),
         (document(step={"seconds": -1}), "the step 'a' took -1 seconds"),
         (document(step={"fingerprint": []}), "the fingerprint of the step 'a' is not an object"),
         (document(step={"fingerprint": {"a": 1}}), "the fingerprint of the step 'a' is not"),

@@ -12,6 +12,7 @@ from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import register_secret
 from rolerunner.run.state.fingerprint import fingerprint
 from rolerunner.selection.manifest import ObjectList
+from rolerunner.spec.object_templates import ObjectTemplate
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,19 @@ def test_a_list_counts_by_its_objects(old: str, new: str, is_equal: bool, tmp_pa
         lists.append(ObjectList(tmp_path / name, S3Uri("b", "in/"), 1, 1))
     one, two = (fingerprint({"x": {"objects": each}}) for each in lists)
     assert (one == two) is is_equal
+
+
+def test_templates_of_objects_count_by_their_text_and_inputs() -> None:
+    templates = [
+        ObjectTemplate((text,), {"params.n": number}, {}) for text in ("a", "b") for number in "12"
+    ]
+    digests = {fingerprint({"x": each})["x"] for each in templates}
+    assert len(digests) == 4
+    assert fingerprint({"x": ["a", {"params.n": "1"}]})["x"] in digests
+
+
+def test_another_value_counts_by_its_text() -> None:
+    assert fingerprint({"x": Path("a")}) == fingerprint({"x": "a"})
 
 
 def test_lists_of_other_prefixes_differ(tmp_path: Path) -> None:

@@ -396,6 +396,45 @@ def test_a_lock_that_cannot_be_released_is_logged(
     assert "the lock of run key k could not be released: no route" in caplog.text
 
 
+@pytest.mark.parametrize(("is_stopping", "seconds"), [(False, 60.0), (True, 1.0)])
+def test_the_release_of_a_lock_has_a_time(
+    is_stopping: bool, seconds: float, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, limits = bench.open(), []
+    if is_stopping:
+        bench.cancel.set()
+
+    def run(work: Any, cancel: Cancel, *times: float) -> None:
+        assert not cancel.is_set()
+        limits.append(times)
+        work()
+
+    monkeypatch.setattr(kept_state, "run_with_timeout", run)
+    kept.release()
+    assert limits == [(seconds, 0)]
+
+
+@pytest.mark.parametrize(
+    ("step", "is_soon"),
+    [(STEP, False), (ONCE, False), (replace(STEP, id="g[x].a"), True),
+     (replace(ONCE, id="g[x].a"), False)],
+)  # fmt: skip
+def test_only_steps_of_groups_that_may_be_repeated_wait_to_be_written(
+    step: Step, is_soon: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, soon = bench.open(), []
+    monkeypatch.setattr(kept._state, "record_step", lambda *_, **more: soon.append(more))
+    kept.record_result(step, done(step), SCOPE, [])
+    assert soon == [{"soon": is_soon}]
+
+
+def test_a_mark_of_an_earlier_run_outlives_a_step_that_may_now_be_repeated(bench: Bench) -> None:
+    bench.open("first").mark_begun(ONCE)
+    kept = bench.open("second")
+    kept.clear_begun(STEP, StepError("no", type="AccessDenied"))
+    assert kept._state.begun == {"a": "first"}
+
+
 def test_a_state_that_hangs_holds_neither_step_nor_end(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,6 +460,19 @@ def test_a_state_that_cannot_be_used_is_a_usage_error(bench: Bench) -> None:
     (bench.folder / "state").write_text("a file")
     with pytest.raises(UsageError, match=r"the state at .*/state cannot be used: "):
         bench.open()
+
+
+@pytest.mark.parametrize(("hint", "rest"), [("", ""), ("look there", "\nlook there")])
+def test_a_state_that_cannot_be_used_says_what_to_do(
+    hint: str, rest: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StepError("no route", hint=hint)
+
+    monkeypatch.setattr(kept_state, "acquire_state", fail)
+    with pytest.raises(UsageError) as refused:
+        bench.open()
+    assert str(refused.value).endswith(f"cannot be used: no route{rest}")
 
 
 def test_a_run_that_was_stopped_while_it_waited_starts_nothing(bench: Bench) -> None:

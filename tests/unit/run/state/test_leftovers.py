@@ -22,7 +22,7 @@ class Bench:
     """A list of what was left, and the folder that it is about."""
 
     def __init__(self, folder: Path) -> None:
-        self.list = folder / "lists" / "left.jsonl"
+        self.list = folder / "work" / "lists" / "left.jsonl"
         self.folder = folder / "data"
         self.folder.mkdir()
 
@@ -122,6 +122,7 @@ def test_a_path_that_was_gone_already_stays_gone(bench: Bench) -> None:
 def test_a_large_folder_must_only_exist(
     most: int, lines: int, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert leftovers.MOST_BELOW == 100_000
     monkeypatch.setattr(leftovers, "MOST_BELOW", most)
     bench.file("sub/one")
     bench.file("sub/two")

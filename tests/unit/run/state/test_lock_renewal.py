@@ -9,6 +9,7 @@ from typing import Any, Optional
 import pytest
 
 from rolerunner.errors import StepError
+from rolerunner.run.state import lock_renewal
 from rolerunner.run.state.lock_holder import LockHolder, elapsed
 from rolerunner.run.state.lock_renewal import LockRenewal
 from rolerunner.run.state.stores import LockLost
@@ -104,3 +105,48 @@ def test_a_lock_that_is_lost_is_not_renewed() -> None:
     state = FakeState(0.4, lost=StepError("taken"))
     renewing(state)
     assert not state.wait_for(lambda: state.renewals, 0.4)
+
+
+@dataclass
+class FakeEnd:
+    """An event that comes with a given wait; the waits before it are recorded."""
+
+    left: int
+    waits: list[float] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return len(self.waits) >= self.left
+
+
+def list_waits(work: str, state: FakeState, now: float, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Returns how long the work of a thread waits, at a time after the last renewal."""
+    state.renewed, end = 100.0, FakeEnd(3)
+    monkeypatch.setattr(lock_renewal, "elapsed", lambda: 100.0 + now)
+    renewal = LockRenewal(state)  # type: ignore[arg-type]
+    monkeypatch.setattr(renewal, "_ended", end)
+    getattr(renewal, work)()
+    return end.waits
+
+
+@pytest.mark.parametrize(
+    ("now", "is_refusing", "waits"),
+    [(0.5, False, [1.5, 2.0, 2.0]), (9.0, False, [0, 2.0, 2.0]), (2.0, True, [0, 0.5, 0.5])],
+)
+def test_a_lock_is_renewed_each_quarter_of_its_time(
+    now: float, is_refusing: bool, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = FakeState(8.0, is_refusing=is_refusing, is_marking=False)
+    assert list_waits("_renew_lock", state, now, monkeypatch) == waits
+    assert state.renewals == 2
+
+
+@pytest.mark.parametrize(
+    ("now", "waits"), [(10.0, [1.0] * 3), (29.5, [0.5] * 3), (30.0, []), (31.0, [])]
+)
+def test_the_age_of_a_lock_is_checked_each_second(
+    now: float, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = FakeState(40.0)
+    assert list_waits("_watch_writes", state, now, monkeypatch) == waits
+    assert (state.lost is None) is bool(waits)

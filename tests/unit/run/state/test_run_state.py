@@ -67,7 +67,9 @@ def test_a_step_that_is_done_again_replaces_its_record(bench: Bench) -> None:
     assert bench.document()["steps"]["a"]["outputs"] == {"n": 2}
     bench.state.drop_step("a")
     assert bench.document()["steps"] == {}
+    before = bench.state.etag
     bench.state.drop_step("a")
+    assert bench.state.etag == before, "nothing is written"
     assert bench.reopen().find_step("a") is None
 
 
@@ -76,6 +78,8 @@ def test_a_record_of_an_earlier_release_has_no_files(bench: Bench) -> None:
     del bench.state.steps["a"]["left"]
     found = bench.state.find_step("a")
     assert found == replace(RECORD, has_left=False)
+    del bench.state.steps["a"]["seconds"]
+    assert bench.state.find_step("a") == replace(RECORD, has_left=False, seconds=0.0)
 
 
 def test_a_call_that_began_is_known_until_it_has_ended(bench: Bench) -> None:
@@ -115,6 +119,14 @@ def test_a_released_key_is_held_by_nobody_and_not_renewed(bench: Bench) -> None:
     assert list(released["steps"]) == ["a"]
     bench.state.renew()
     assert bench.document() == released
+
+
+def test_a_released_lock_is_not_watched(bench: Bench) -> None:
+    bench.state.keep_lock(lambda: None)
+    renewal = bench.state._renewal
+    assert renewal is not None
+    bench.state.release()
+    assert renewal._ended.is_set()
 
 
 def test_a_run_whose_key_was_taken_writes_nothing_more(bench: Bench) -> None:
@@ -217,3 +229,31 @@ def test_a_lost_lock_keeps_steps_inside_groups_from_being_written(bench: Bench) 
         bench.state.record_step("g[a].x", RECORD)
     with pytest.raises(LockLost):
         bench.state.record_step("g[b].x", RECORD, soon=True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pause"), [(0.0, 0.05), (0.0025, 0.05), (0.1, 2.0), (0.25, 5.0), (9.0, 5.0)]
+)
+def test_writes_of_steps_inside_groups_take_a_twentieth_of_the_time(
+    seconds: float, pause: float, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([100.0, 100.0 + seconds])
+    monkeypatch.setattr(run_state, "elapsed", lambda: next(times))
+    bench.state.renew()
+    assert bench.state._next_write == pytest.approx(100.0 + seconds + pause, abs=1e-6)
+
+
+def test_a_write_that_is_pending_is_made_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.state._next_write = 160.0
+    monkeypatch.setattr(run_state, "elapsed", lambda: 100.0)
+    bench.state.record_step("g[a].x", RECORD, soon=True)
+    timer = bench.state._pending
+    assert timer is not None
+    assert (timer.daemon, timer.interval, timer.finished.is_set()) == (True, 60.0, False)
+    bench.state.flush()
+    assert timer.finished.is_set()
+    bench.state._next_write = 100.0
+    bench.state.record_step("g[b].x", RECORD, soon=True)
+    assert bench.state._pending is None, "the time for the next write has come"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from dataclasses import dataclass, field
@@ -120,6 +121,35 @@ def test_a_document_in_a_folder_has_a_limit(
     with pytest.raises(StepError, match="folder: Is a directory") as unreadable:
         store.read("folder")
     assert unreadable.value.type == "StateUnreadable"
+
+
+def test_a_document_is_compared_and_written_under_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+
+    def write(path: Path, data: bytes, **_: bool) -> None:
+        path.write_bytes(data)
+        held.append(is_locked())
+
+    def is_locked() -> bool:
+        with (tmp_path / f"{NAME}.lock").open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    monkeypatch.setattr(stores, "write_file", write)
+    FolderStore(tmp_path).write(NAME, b"1", "")
+    assert (held, is_locked()) == ([True], False)
+
+
+def test_a_folder_may_be_created_by_another_run_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(tmp_path), "exists", lambda _: False)
+    stores._create_private_folder(tmp_path)
 
 
 def test_the_age_of_a_document_is_by_the_clock_of_the_file_system(tmp_path: Path) -> None:
