@@ -208,7 +208,7 @@ def _find_end(text: str, position: int) -> int:
         if found.group() == _CLOSE:
             return found.start()
         quote_end = text.find(found.group(), found.end())
-        if quote_end < 0:
+        if quote_end == -1:
             raise ExpressionError(f"a {found.group()} is not closed inside '${{{{'", found.start())
         position = quote_end + 1
 

@@ -132,7 +132,7 @@ def _check_node(node: nodes.Node, offset: int) -> None:
 
 
 def _check_filter(node: nodes.Filter, offset: int) -> None:
-    if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None or node.kwargs:
+    if node.dyn_args is not None or node.dyn_kwargs is not None or node.kwargs:
         raise ExpressionError(f"the filter '{node.name}' takes plain arguments only", offset)
     known = FILTERS.get(node.name)
     if known is None:

@@ -13,6 +13,7 @@ from rolerunner.spec.expressions import (
     MAX_EXPRESSION,
     is_template,
     parse_template,
+    replace_known_parts,
     scan_template,
 )
 from rolerunner.spec.filters import ExpressionError
@@ -233,6 +234,7 @@ def test_templates_and_expressions_are_values() -> None:
     assert first == second
     assert len({first, second}) == 1
     assert first != parse_template("a ${{ params.m }}")
+    assert repr(first.expressions[0]).count("params") == 2, "its text and the name that it reads"
     for value in (first, first.expressions[0]):
         with pytest.raises(FrozenInstanceError):
             value.text = "b"  # type: ignore[misc]
@@ -245,5 +247,43 @@ def test_a_text_with_an_opening_is_a_template() -> None:
 
 
 def test_a_name_that_is_not_evaluated_need_not_exist() -> None:
-    for text in ("${{ params.n if params.n else params.gone }}", "${{ params.n or steps.a.b.c }}"):
-        assert parse_template(text).evaluate(SCOPE) == 3
+    for other in ("params.gone", "steps.a.b.c", "params.n.deep", "params.name.Ada.deep"):
+        assert parse_template(f"${{{{ params.n or {other} }}}}").evaluate(SCOPE) == 3
+
+
+def test_mistakes_before_an_expression_that_is_not_closed_are_found_too() -> None:
+    template, errors = scan_template("a ${{ 1 + }} b ${{ 2 }} c ${{ 'open")
+    assert [error.offset for error in errors] == [6, 30]
+    assert [str(getattr(part, "text", part)) for part in template.parts] == [
+        "a ",
+        " b ",
+        "2",
+        " c ",
+    ]
+    with pytest.raises(ExpressionError, match="is not an expression"):
+        parse_template("a ${{ 1 + }} b ${{ 'open")
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced"),
+    [
+        ("<${{ params.n }}>", "<3>"),
+        ("<${{params.n+1}}/${{ steps.gone.count }}>", "<4/${{ steps.gone.count }}>"),
+        ("<${{steps.gone.count}}>", "<${{steps.gone.count}}>"),
+        ("<${{ params.list }}>", "<${{ params.list }}>"),
+        ("${{ params.n }}", "${{ params.n }}"),
+        ("plain", "plain"),
+    ],
+)
+def test_known_parts_of_a_text_are_replaced(text: str, replaced: str) -> None:
+    template = parse_template(text)
+    found = replace_known_parts(template, SCOPE)
+    assert str(found) == replaced
+    assert (found is template) is (text == replaced)
+    assert found.references == parse_template(replaced).references
+
+
+def test_a_secret_is_not_replaced_in_a_text() -> None:
+    template = parse_template("${{ params.plain }} ${{ params.password }}")
+    found = replace_known_parts(template, secret_scope())
+    assert str(found) == "shown ${{ params.password }}"

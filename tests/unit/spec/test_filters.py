@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from rolerunner.spec.expressions import parse_template
-from rolerunner.spec.filters import MAX_RESULT, ExpressionError, check_size, format_value
+from rolerunner.spec.filters import (
+    FILTERS,
+    MAX_RESULT,
+    ExpressionError,
+    check_size,
+    format_value,
+)
 
 DAY = date(2026, 1, 31)
 TIME = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
@@ -26,6 +33,8 @@ SCOPE: dict[str, Any] = {
         "list": ["a", 1],
         "tuple": ("a", "b"),
         "map": {"day": DAY},
+        "proxy": MappingProxyType({"a": 1}),
+        "nan": float("nan"),
     }
 }
 
@@ -63,6 +72,7 @@ def evaluate(expression: str) -> Any:
         ("params.tuple | join('+')", "a+b"),
         ("params.map | json", '{"day": "2026-01-31"}'),
         ("params.time | json", '"2026-01-31T12:00:00+00:00"'),
+        ("params.proxy | json", '{"a": 1}'),
         ("'ü' | json", '"ü"'),
     ],
 )
@@ -88,6 +98,7 @@ def test_a_filter_returns_its_value(expression: str, expected: Any) -> None:
         ("'a' | replace('x', 1)", "this filter works on text, not 1"),
         ("params.text | join", "'join' works on lists, not ' Ada '"),
         ("params.week | json", "timedelta has no JSON form"),
+        ("params.nan | json", "Out of range float values are not JSON compliant"),
         ("'x' | int", "'x' | int' cannot be evaluated: invalid literal"),
     ],
 )
@@ -125,6 +136,20 @@ def test_the_number_of_arguments_is_checked_when_the_spec_is_loaded(
     assert str(refused.value) == message
 
 
+def test_the_arguments_of_each_filter_are_counted() -> None:
+    assert {name: each.arguments for name, each in FILTERS.items()} == {
+        **dict.fromkeys(("int", "json", "length", "lower", "string", "trim", "upper"), (0, 0)),
+        **dict.fromkeys(("default", "format", "minus", "plus", "split"), (1, 1)),
+        "join": (0, 1),
+        "replace": (2, 2),
+    }
+
+
+def test_an_error_is_at_the_start_unless_it_says_where() -> None:
+    error = ExpressionError("wrong")
+    assert (error.offset, error.wrong, error.right) == (0, "", ())
+
+
 @pytest.mark.parametrize("kind", [lambda size: "x" * size, lambda size: [0] * size])
 def test_a_value_of_exactly_the_limit_is_kept(kind: Any) -> None:
     assert len(check_size(kind(MAX_RESULT))) == 1_048_576
@@ -149,11 +174,11 @@ def test_a_replacement_is_measured_before_it_is_made() -> None:
 
 
 def test_a_join_is_measured_before_it_is_made() -> None:
-    scope = {"list": ["x" * 1023] * 1024, "longer": ["x" * 1024] * 1024}
-    made = parse_template("${{ list | join('-') }}").evaluate(scope)
-    assert len(made) == MAX_RESULT - 1
+    scope = {"list": ["x" * 2046] * 512, "longer": ["x" * 2047] * 512}
+    made = parse_template("${{ list | join('--') }}").evaluate(scope)
+    assert len(made) == MAX_RESULT - 2
     with pytest.raises(ExpressionError, match="'join' produces a text longer than 1,048,576"):
-        parse_template("${{ longer | join('-') }}").evaluate(scope)
+        parse_template("${{ longer | join('--') }}").evaluate(scope)
 
 
 @pytest.mark.parametrize(

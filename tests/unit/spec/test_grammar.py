@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rolerunner.spec import grammar
 from rolerunner.spec.expressions import parse_template, scan_template
 from rolerunner.spec.filters import FILTERS, ExpressionError
 from rolerunner.spec.grammar import parse_expression
@@ -79,6 +80,7 @@ def test_the_second_side_is_evaluated_only_where_it_counts() -> None:
     [
         ("'x' * 2", "both sides must be numbers for '*'"),
         ("2 * 'x'", "both sides must be numbers for '*'"),
+        ("2 % 'x'", "both sides must be numbers for '%'"),
         ("'%d' % 2", "both sides must be numbers for '%'"),
         ("map.missing", "there is no 'map.missing'"),
         ("missing.key", "there is no 'missing'"),
@@ -121,6 +123,12 @@ def test_what_is_refused_is_named_with_its_place(expression: str, message: str) 
         parse_expression(expression, 5)
     assert str(refused.value).startswith(message)
     assert refused.value.offset == 5
+
+
+def test_a_node_of_a_later_jinja_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grammar, "_REFUSED", {})
+    with pytest.raises(ExpressionError, match=r"^Pow is not allowed in an expression$"):
+        parse_expression("n ** 2", 0)
 
 
 def test_a_wrong_filter_is_named_with_the_right_ones() -> None:
