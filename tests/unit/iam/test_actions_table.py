@@ -396,3 +396,22 @@ def test_a_copy_whose_source_is_not_known_may_read_anything() -> None:
         ("s3:GetObject", "arn:aws:s3:::*/*"),
         ("s3:PutObject", "arn:aws:s3:::b/k"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "account", "region", "expected"),
+    [
+        ("arn:aws:glue:*:*:catalog", "", "", "arn:aws:glue:*:*:catalog"),
+        ("arn:aws:glue:*:*:catalog", "1", "", "arn:aws:glue:*:1:catalog"),
+        ("arn:aws:glue:*:*:catalog", "", "eu-west-1", "arn:aws:glue:eu-west-1:*:catalog"),
+        ("arn:aws:glue:*:222222222222:catalog", "1", "a", "arn:aws:glue:a:222222222222:catalog"),
+        ("arn:aws:kms:*:*:key/k", "1", "", "arn:aws:kms:*:1:key/k"),
+        ("arn:aws:kms:*:*:key/k", "", "", "arn:aws:kms:*:*:key/k"),
+    ],
+)
+def test_a_resource_is_in_the_region_and_account_of_its_role(
+    resource: str, account: str, region: str, expected: str
+) -> None:
+    action = "kms:Decrypt" if ":kms:" in resource else "glue:GetTable"
+    found = resolve_for_role(Permission(action, resource), "aws", account, region)
+    assert found.resource == expected

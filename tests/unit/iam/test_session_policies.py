@@ -17,10 +17,14 @@ from rolerunner.model import (
     AUTO,
     PER_STEP,
     Job,
+    Notification,
     Permission,
     Plan,
+    PlannedNotification,
+    PlannedSecret,
     PlannedStep,
     Role,
+    SecretSource,
     StateLocation,
     Step,
     Use,
@@ -57,6 +61,21 @@ def actions(role: Optional[Role]) -> Any:
 def test_a_role_needs_what_its_steps_and_the_state_need() -> None:
     uses = collect_uses([planned("a", READER, GET), planned("b", READER, GET)], [PUT], READER)
     assert uses == {READER: (Use(GET, "a"), Use(GET, "b"), Use(PUT, "state"))}
+
+
+def test_a_role_needs_what_its_secrets_and_notifications_need() -> None:
+    source = SecretSource("password", "ssm", "/p", None, READER)
+    told = Notification(("failed",), "sns", "arn:aws:sns:eu-west-1:111122223333:t", HUB)
+    webhook = Notification(("failed",), "webhook", "https://example.org")
+    uses = collect_uses(
+        [],
+        [],
+        None,
+        [PlannedSecret(source, (GET,))],
+        [PlannedNotification(told, (PUT,)), PlannedNotification(webhook)],
+    )
+    assert uses == {READER: (Use(GET, source.user),), HUB: (Use(PUT, "notify"),)}
+    assert source.user not in {"", "state", "notify"}
 
 
 def test_every_role_of_a_chain_may_assume_the_next() -> None:
