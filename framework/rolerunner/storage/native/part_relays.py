@@ -134,7 +134,7 @@ class NativeRelay:
     def _compare_stored(self, source: ObjectRange, part: PartUpload, stored: StoredPart) -> bool:
         """Reads a part that is stored already; returns True if it has the checksum of the bytes."""
         state, crc = self._checksum.copy_state(), create_hash("CRC32")
-        for block in self._source.iterate_range(source, self._parts.cancel):
+        for block in self._source.ranges.iterate_range(source, self._parts.cancel):
             state.update(block)
             crc.update(block)
         if encode_base64(crc.digest()) != stored.completed.get("ChecksumCRC32"):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import IntegrityFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import hashing, payloads
 from rolerunner.storage.boto.engine import BotoEngine
@@ -23,28 +22,22 @@ from rolerunner.storage.boto.transport import (
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.hashing import compute_digest, encode_base64
 from rolerunner.storage.http.aws_chunked import ChunkedBody
-from rolerunner.storage.http.blocking import BlockingClient
 from rolerunner.storage.http.connection_pool import BLOCK_SIZE
-from rolerunner.storage.http.framing import Response
-from rolerunner.storage.http.tasks import Task
 from rolerunner.storage.native.client import (
     NativeClient,
     checksum_header,
     split_checksum,
-    version_query,
 )
 from rolerunner.storage.native.fallback import call_or_fall_back
 from rolerunner.storage.native.part_relays import NativeRelay, WholeChecksum
 from rolerunner.storage.native.part_sender import PartSender
-from rolerunner.storage.native.sinks import MemorySink, ObjectSink, PassingSink
+from rolerunner.storage.native.range_reader import RangeReader
 from rolerunner.storage.native.templates import UnsupportedRequest
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.responses import (
     check_etag_returned,
-    check_unchanged,
-    parse_object_headers,
 )
-from rolerunner.storage.transfer_files import RangeSink, SharedFile
+from rolerunner.storage.transfer_files import SharedFile
 from rolerunner.storage.tuning import choose_part_size
 from rolerunner.storage.upload_source import UploadSource
 
@@ -59,7 +52,7 @@ class NativeTransport:
     def __init__(self, client: NativeClient, fallback: BotoEngine) -> None:
         self.client = client
         self.requests = fallback.requests
-        self._reader = fallback.reader
+        self.ranges = RangeReader(client, fallback)
         self._fallback = fallback.boto_transport
         self._recovery = fallback.recovery
         self._parts = PartSender(client)
@@ -69,33 +62,7 @@ class NativeTransport:
     ) -> bytes:
         """Writes a range to its place in an open file; returns its digest by ``algorithm``."""
         count = partial(self.requests.count_bytes, cancel=cancel)
-        return write_range(self._read_into, source, file, algorithm, count, cancel)
-
-    def _read_into(self, source: ObjectRange, sink: RangeSink, cancel: Cancel) -> None:
-        call_or_fall_back(
-            lambda: self._fetch_range(source, sink, cancel),
-            lambda: self._fallback.read_into(source, sink, cancel),
-        )
-
-    def _fetch_range(self, source: ObjectRange, sink: Any, cancel: Cancel) -> None:
-        """Feeds a range to ``sink``. Raises StepError, UnsupportedRequest."""
-        uri, info = source.uri, source.info
-        with (
-            self.requests.translate_errors(uri, version=info.version),
-            self._reader.explain_if_match(uri, info),
-        ):
-            self.client.run(self._request_range(source, sink, cancel), cancel)
-
-    def _request_range(self, source: ObjectRange, sink: Any, cancel: Cancel) -> Task[Response]:
-        return self.client.send(
-            self.client.make_policy(cancel),
-            "get_object",
-            source.uri,
-            self.client.read_options,
-            _range_headers(source),
-            query=version_query(source.info.version),
-            sink=sink,
-        )
+        return write_range(self.ranges.read_into, source, file, algorithm, count, cancel)
 
     def read_range(
         self,
@@ -104,57 +71,11 @@ class NativeTransport:
         buffers: Optional[BufferPool] = None,
     ) -> bytes:
         """Returns the bytes of a range, in one of the buffers if they are given."""
-        length = source.length
-        if length == 0:
-            return b""
-        data = bytearray(length) if buffers is None else buffers.acquire(length)
-        self.read_into_memory(memoryview(data), source, (), cancel or Cancel())
-        return data  # type: ignore[return-value]  # bytes in all but name, and not copied
-
-    def read_into_memory(
-        self, data: memoryview, source: ObjectRange, algorithms: Sequence[str], cancel: Cancel
-    ) -> Mapping[str, bytes]:
-        """Fills ``data`` with a range; returns its digests by name. Raises StepError."""
-        sink = MemorySink(source, data, algorithms)
-        call_or_fall_back(
-            lambda: self._fetch_range(source, sink, cancel),
-            lambda: sink.write(memoryview(self._reader.read_range(source, cancel))),
-        )
-        _check_received(source, sink.received)
-        return {name: each.digest() for name, each in sink.hashes.items()}
+        return self.ranges.read_range(source, cancel, buffers)
 
     def read_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
         """Returns a small object's bytes, once their checksum is verified."""
-        return call_or_fall_back(
-            lambda: self._fetch_object(source, cancel),
-            lambda: self._fallback.read_object(source, cancel),
-        )
-
-    def _fetch_object(self, source: ObjectRange, cancel: Cancel) -> bytes:
-        uri, info = source.uri, source.info
-        data = bytearray(source.length)
-        sink = ObjectSink(source, memoryview(data), ())
-        with (
-            self.requests.translate_errors(uri, version=info.version),
-            self._reader.explain_if_match(uri, info),
-        ):
-            response = self.client.run(
-                self.client.send(
-                    self.client.make_policy(cancel),
-                    "get_object",
-                    uri,
-                    self.client.read_options,
-                    {"if-match": source.if_match},
-                    query=version_query(info.version),
-                    sink=sink,
-                ),
-                cancel,
-            )
-        now = parse_object_headers(uri, response.headers, sink.received)
-        check_unchanged(info, now, uri)
-        _check_received(source, sink.received)
-        self._reader.verify_content(uri, now, data, source.length)
-        return data  # type: ignore[return-value]  # bytes in all but name, and not copied
+        return self.ranges.read_object(source, cancel)
 
     def store_object(
         self, uri: S3Uri, data: Any, options: Mapping[str, Any], cancel: Cancel, *, repeated: bool
@@ -185,34 +106,6 @@ class NativeTransport:
             return self._recovery.recover_data(error, uri, bytes(data), repeated=repeated)
         check_etag_returned({"ETag": headers.get("etag")}, uri, "the upload")
         return {"ETag": headers["etag"], "VersionId": headers.get("x-amz-version-id", "")}
-
-    def iterate_range(self, source: ObjectRange, cancel: Cancel) -> Iterator[bytes]:
-        """Yields a range block by block.
-
-        Raises StepError about this role and object, not about the part that the blocks go to.
-        """
-        uri, version = source.uri, source.info.version
-        template = self.client.find_template("get_object", uri.bucket, self.client.read_options)
-        pacer = self.requests.pacer
-        while wait := pacer.throttle.wait():
-            cancel.wait(wait)
-            cancel.stop_if_set()
-        pacer.pace_request(cancel)
-        request = template.sign(
-            uri.key,
-            _range_headers(source),
-            query=version_query(version),
-            sink=PassingSink(source),
-        )
-        received = 0
-        with (
-            self.requests.translate_errors(uri, version=version),
-            self._reader.explain_if_match(uri, source.info),
-        ):
-            for block in BlockingClient(self.client.connections, cancel).stream(request):
-                received += len(block)
-                yield block
-        _check_received(source, received)
 
     def count_memory(self, length: int) -> int:
         """Returns zero: a part is sent straight from the file."""
@@ -292,7 +185,7 @@ class NativeTransport:
             return completed, body.computed.digest() if body.computed is not None else b""
         names = sorted({"CRC32", algorithm} - {""})
         with self.client.connections.borrow_memory(part.length) as data:
-            digests = origin.read_into_memory(data, source, names, cancel)
+            digests = origin.ranges.read_into_memory(data, source, names, cancel)
             self.requests.count_bytes(part.length, cancel)
             digest = encode_base64(digests["CRC32"])
             completed = self._upload_hashed(part, data, digest, cancel)
@@ -309,7 +202,7 @@ class NativeTransport:
         """Sends a part in blocks; returns also the body, which holds the hash of what was sent."""
 
         def iterate_blocks() -> Iterator[bytes]:
-            for block in origin.iterate_range(source, cancel):
+            for block in origin.ranges.iterate_range(source, cancel):
                 yield block
                 self.requests.count_bytes(len(block), cancel)
 
@@ -326,13 +219,3 @@ def find_native_transport(storage: Storage) -> Optional[NativeTransport]:
 def _can_checksum(options: Mapping[str, Any]) -> bool:
     algorithm = str(options.get("ChecksumAlgorithm", ""))
     return bool(algorithm) and hashing.can_compute(algorithm)
-
-
-def _range_headers(source: ObjectRange) -> dict[str, str]:
-    return {"range": source.byte_range, "if-match": source.if_match}
-
-
-def _check_received(source: ObjectRange, received: int) -> None:
-    if received != source.length:
-        message = f"received {received:,} of {source.length:,} bytes"
-        raise IntegrityFailed(f"{source.uri}: {message}")

@@ -1,4 +1,4 @@
-"""Ranges, parts and small objects of the native engine, and what is lost on the way."""
+"""Parts and small objects are stored by the native engine, or left to boto3."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import IntegrityFailed, LocalFileFailed, NotFound, StepError
+from rolerunner.errors import LocalFileFailed, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage import hashing
 from rolerunner.storage.http.sockets import SocketFactory
-from rolerunner.storage.native import transport as transport_module
 from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.native.transport import NativeTransport, find_native_transport
-from rolerunner.storage.parts import ObjectRange, PartUpload
+from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.upload_source import UploadSource
 from tests import memory_aws as aws
@@ -51,77 +50,6 @@ def info(memory_aws: aws.Store) -> ObjectInfo:
 def part(memory_aws: aws.Store, **options: Any) -> PartUpload:
     memory_aws.uploads["u"] = aws.Upload({}, "")
     return PartUpload(URI, "u", 3, 2, 4, {"ChecksumAlgorithm": "CRC32", **options})
-
-
-def test_a_range_fills_memory_and_has_its_digests(
-    transport: NativeTransport, info: ObjectInfo
-) -> None:
-    data = bytearray(4)
-    source = ObjectRange(URI, info, 2, 4)
-    digests = transport.read_into_memory(memoryview(data), source, ["CRC32", "SHA256"], Cancel())
-    assert data == b"2345"
-    assert {name: hashing.encode_base64(each) for name, each in digests.items()} == {
-        name: hashing.compute_digest(name, b"2345") for name in ("CRC32", "SHA256")
-    }
-
-
-@pytest.mark.usefixtures("_no_pauses")
-def test_a_range_of_an_object_that_changed_is_not_read(
-    transport: NativeTransport, info: ObjectInfo, memory_aws: aws.Store
-) -> None:
-    memory_aws.put("bucket", "key", b"abcdefghij")
-    with pytest.raises(StepError, match="s3://bucket/key"):
-        transport.read_range(ObjectRange(URI, info, 2, 4))
-    with pytest.raises(StepError, match="s3://bucket/key"):
-        list(transport.iterate_range(ObjectRange(URI, info, 2, 4), Cancel()))
-    with pytest.raises(StepError, match="s3://bucket/key"):
-        transport.read_object(ObjectRange(URI, info, 0, 10), Cancel())
-
-
-def test_a_missing_object_is_named(transport: NativeTransport) -> None:
-    source = ObjectRange(S3Uri("bucket", "none"), ObjectInfo("none", 10, "e"), 2, 4)
-    for read in (
-        lambda: transport.read_range(source),
-        lambda: list(transport.iterate_range(source, Cancel())),
-        lambda: transport.read_object(source, Cancel()),
-    ):
-        with pytest.raises(NotFound, match="s3://bucket/none"):
-            read()
-
-
-def test_an_object_is_verified(
-    transport: NativeTransport, info: ObjectInfo, memory_aws: aws.Store
-) -> None:
-    source = ObjectRange(URI, info, 0, 10)
-    assert transport.read_object(source, Cancel()) == DATA
-    checksum = hashing.compute_digest("CRC32", b"other")
-    memory_aws.objects["bucket", "key"].headers["x-amz-checksum-crc32"] = checksum
-    with pytest.raises(IntegrityFailed):
-        transport.read_object(source, Cancel())
-
-
-def test_a_range_comes_in_blocks(transport: NativeTransport, info: ObjectInfo) -> None:
-    blocks = transport.iterate_range(ObjectRange(URI, info, 2, 8), Cancel())
-    assert b"".join(blocks) == b"23456789"
-
-
-def test_a_range_waits_while_the_step_is_slowed_down(
-    transport: NativeTransport, info: ObjectInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits = iter([0.5, 0.0])
-    waited: list[float] = []
-    monkeypatch.setattr(transport.requests.pacer.throttle, "wait", lambda: next(waits))
-    cancel = Cancel()
-    monkeypatch.setattr(cancel, "wait", waited.append)
-    assert list(transport.iterate_range(ObjectRange(URI, info, 0, 1), cancel)) == [b"0"]
-    assert waited == [0.5]
-
-
-def test_fewer_bytes_than_the_range_are_an_error() -> None:
-    source = ObjectRange(URI, ObjectInfo("key", 10_000, "e"), 0, 2000)
-    transport_module._check_received(source, 2000)
-    with pytest.raises(IntegrityFailed, match="received 1,000 of 2,000 bytes"):
-        transport_module._check_received(source, 1000)
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
