@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.item_roles import list_known_items
 from rolerunner.spec.scopes import ITEM_NAMES
 from rolerunner.spec.values import suggest_name
 
@@ -15,40 +13,37 @@ if TYPE_CHECKING:
     from rolerunner.spec.expressions import Expression
     from rolerunner.spec.grammar import Reference
     from rolerunner.spec.raw_step import RawStep
-    from rolerunner.spec.reader import SpecReader
 
 
-class ItemReferences:
-    """Finds names that the items of a step do not have."""
+def find_item_mistake(
+    step: RawStep, items: Optional[list[Any]], expression: Expression, reference: Reference
+) -> tuple[str, str]:
+    """Returns the message and the hint for a wrong ``item.NAME``; empty texts for a right one.
 
-    def __init__(self, step: RawStep, reader: SpecReader) -> None:
-        self._step, self._reader = step, reader
-
-    def find_mistake(self, expression: Expression, reference: Reference) -> tuple[str, str]:
-        """Returns the message and the hint for a wrong ``item.NAME``; empty for a right one.
-
-        A name that some items have is wrong where each item reads it, and the spec lists the items.
-        """
-        if _loops_over_objects(self._step.items):
-            return _find_object_mistake(reference)
-        items = self._known_items
-        if not items:
+    ``items`` is None where they are known only during the run. A name that some items have is
+    wrong where each item reads it, and the spec lists the items.
+    """
+    if _loops_over_objects(step.items):
+        return _find_object_mistake(reference)
+    if not items:
+        return "", ""
+    is_always_read = _is_always_read(step, expression, reference)
+    errors = []
+    for item in items:
+        errors.append(_find_error(expression, reference, item))
+        if errors[-1] is None and not is_always_read:
             return "", ""
-        errors = [_find_error(expression, reference, item) for item in items]
-        first = next((each for each in errors if each is not None), None)
-        if first is None or (None in errors and not self._is_always_read(expression, reference)):
-            return "", ""
-        which = f", such as in item {errors.index(first)}" if None in errors else ""
-        return f"{first}{which}", suggest_name(first.wrong, first.right) if first.wrong else ""
+    first = next((each for each in errors if each is not None), None)
+    if first is None:
+        return "", ""
+    which = f", such as in item {errors.index(first)}" if None in errors else ""
+    return f"{first}{which}", suggest_name(first.wrong, first.right) if first.wrong else ""
 
-    @cached_property
-    def _known_items(self) -> Optional[list[Any]]:
-        return list_known_items(self._step, self._reader)
 
-    def _is_always_read(self, expression: Expression, reference: Reference) -> bool:
-        """Returns True if each item of the spec's own list reads the name."""
-        read_first = expression.text.partition("|")[0].strip() == str(reference)
-        return read_first and isinstance(self._step.items, list) and "when" not in self._step.data
+def _is_always_read(step: RawStep, expression: Expression, reference: Reference) -> bool:
+    """Returns True if each item of the spec's own list reads the name."""
+    read_first = expression.text.partition("|")[0].strip() == str(reference)
+    return read_first and isinstance(step.items, list) and "when" not in step.data
 
 
 def _find_error(

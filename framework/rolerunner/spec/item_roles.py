@@ -58,7 +58,10 @@ def check_declared_roles(step: RawStep, roles: Roles, reader: SpecReader) -> Non
 def list_known_items(step: RawStep, reader: SpecReader) -> Optional[list[Any]]:
     """Returns the items of a step or its group; None if they depend on values not known yet."""
     items = reader.fill_known(step.items, step.items_path)
-    return items if isinstance(items, list) and not any(iter_templates(items)) else None
+    if not isinstance(items, list):
+        return None
+    is_written = isinstance(step.items, list)  # values of params have no templates
+    return None if is_written and any(iter_templates(items)) else items
 
 
 def _depends_on_params_alone(items: Any) -> bool:

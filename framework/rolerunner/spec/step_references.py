@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.item_references import ItemReferences
+from rolerunner.spec.item_roles import list_known_items
 from rolerunner.spec.nested_templates import iter_templates
 from rolerunner.spec.raw_step import accepts_secret
 from rolerunner.spec.step_order import STATUS
@@ -63,6 +64,8 @@ class ReferenceChecker:
     reader: SpecReader
     _by_id: Mapping[str, tuple[int, RawStep]]
     """Id -> position and step; the first step if an id is repeated."""
+    _items: dict[Path, Optional[list[Any]]] = field(default_factory=dict)
+    """Place of items -> the items, where they are known."""
 
     @classmethod
     def of(cls, steps: Sequence[RawStep], reader: SpecReader) -> ReferenceChecker:
@@ -78,14 +81,13 @@ class ReferenceChecker:
     def collect_references(self, position: int) -> frozenset[str]:
         """Returns the full ids of the steps that a step reads from."""
         step, found = self.steps[position], set()
-        items = ItemReferences(step, self.reader)
         for path, template, expression, reference in _iter_references(step):
             if reference.path[0] != "item":
                 message, hint = self._find_mistake(reference, position)
             elif path[len(step.path) :] in step.role_templates:
                 continue  # its mistakes are reported with the roles
             else:
-                message, hint = items.find_mistake(expression, reference)
+                message, hint = self._find_item_mistake(step, expression, reference)
             if message:
                 mark = self.reader.mark_reference(path, template.text, expression, reference)
                 self.reader.add_at(mark, message, hint)
@@ -181,6 +183,15 @@ class ReferenceChecker:
         if other.is_group:
             return _find_group_mistake(names[1:], other)
         return _find_output_mistake(f"steps.{name}", output, other)
+
+    def _find_item_mistake(
+        self, step: RawStep, expression: Expression, reference: Reference
+    ) -> tuple[str, str]:
+        from rolerunner.spec.item_references import find_item_mistake  # noqa: PLC0415 - few steps have items
+
+        if step.items_path not in self._items:
+            self._items[step.items_path] = list_known_items(step, self.reader)
+        return find_item_mistake(step, self._items[step.items_path], expression, reference)
 
     def _find_in_groups(self, name: str) -> str:
         """Returns the hint for the id of a step that is inside a group."""
