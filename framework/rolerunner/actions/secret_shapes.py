@@ -61,6 +61,8 @@ _HANDING_OUT: frozenset[tuple[str, str]] = frozenset({
 """Operations that hand out a password under a name that tells nothing."""
 _SECRET_MEMBERS: Mapping[str, frozenset[str]] = {
     "apigateway": frozenset({"value"}),
+    "batch": frozenset({"environment"}),
+    "codebuild": frozenset({"environmentVariables"}),
     "ec2": frozenset({"KeyMaterial", "PasswordData"}),
     "grafana": frozenset({"key"}),
     "iam": frozenset({"Base32StringSeed", "QRCodePNG", "ServicePassword"}),

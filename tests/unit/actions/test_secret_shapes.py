@@ -105,6 +105,21 @@ def test_operations_that_hand_out_some(service: str, operation: str) -> None:
         ("kms", "Decrypt", {"KeyId": "db", "Plaintext": "blue-kettle-6"}, "blue-kettle-6"),
         ("apigateway", "GetApiKey", {"name": "db", "value": "blue-kettle-7"}, "blue-kettle-7"),
         (
+            "codebuild",
+            "BatchGetProjects",
+            {
+                "projects": [
+                    {
+                        "name": "db",
+                        "environment": {
+                            "environmentVariables": [{"name": "X", "value": "blue-kettle-20"}]
+                        },
+                    }
+                ]
+            },
+            "blue-kettle-20",
+        ),
+        (
             "cognito-idp",
             "DescribeUserPoolClient",
             {"UserPoolClient": {"ClientName": "db", "ClientSecret": "blue-kettle-8"}},

@@ -6,8 +6,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Optional
+from urllib.parse import unquote
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from rolerunner.errors import StepError, UnexpectedResponse
 from rolerunner.lazy_dataclass import dataclass
@@ -149,6 +150,12 @@ class MultipartUploads:
     def _create_upload(self, target: S3Uri, options: Mapping[str, Any]) -> str:
         """Returns the id of a new upload. Raises ClientError, ServiceFailed."""
         first = {name: value for name, value in options.items() if name not in _CONDITIONS}
+        # botocore registers the same function under the same id once
+        self.requests.client.meta.events.register(
+            "needs-retry.s3.CreateMultipartUpload",
+            warn_of_lost_upload,
+            unique_id="rolerunner-lost-upload",
+        )
         response = self.requests.call("create_multipart_upload", **_locate_target(target), **first)
         upload_id = response.get("UploadId")
         if not upload_id:
@@ -216,6 +223,22 @@ class MultipartUploads:
         if can_compare and not is_made_of_parts(found, parts):
             return {}
         return {"ETag": f'"{found.etag}"', "VersionId": found.version}
+
+
+def warn_of_lost_upload(
+    caught_exception: Optional[Exception] = None,
+    request_dict: Optional[Mapping[str, Any]] = None,
+    **_: Any,
+) -> None:
+    """Warns, in botocore's needs-retry, of an upload that S3 may have begun without an answer."""
+    if not isinstance(caught_exception, (ConnectionClosedError, ReadTimeoutError)):
+        return
+    url = unquote(str((request_dict or {}).get("url", "")).partition("?")[0])
+    _LOG.warning(
+        "no response to CreateMultipartUpload for %s: an upload without parts may be left, which"
+        " s3.cleanup aborts",
+        url,
+    )
 
 
 def _locate_target(target: S3Uri) -> dict[str, Any]:

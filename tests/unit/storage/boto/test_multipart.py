@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import ServiceFailed
@@ -131,3 +132,16 @@ def test_what_a_bug_leaves_behind_is_logged(
         upload(boto_engine, send)
     (message,) = caplog.messages
     assert message.startswith("the multipart upload upload-1 of s3://bucket/key could not be")
+
+
+def test_an_upload_whose_answer_is_lost_is_told(
+    boto_engine: BotoEngine, memory_aws: aws.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory_aws.hook = lambda request: aws.LOSE if "uploads" in request.query else None
+    with (
+        pytest.raises(ConnectionClosedError),
+        caplog.at_level(logging.WARNING, "rolerunner.storage"),
+    ):
+        upload(boto_engine)
+    assert len(memory_aws.uploads) == 1
+    assert "/bucket/key: an upload without parts may be left" in caplog.text
