@@ -118,7 +118,7 @@ def main() -> None:
 def run_command_line() -> bool:
     """Runs the console command; prints each known error as one line and exits with its status.
 
-    Returns True if nothing is open that the end of the interpreter would close.
+    Returns True if the command does: nothing is open that the end of the interpreter would close.
     """
     protect_standard_streams()
     redact_tracebacks()

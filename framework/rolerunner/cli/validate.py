@@ -49,7 +49,7 @@ def validate(
     params_file: Optional[str],
     env: str,
     output_format: str,
-) -> None:
+) -> bool:
     """Check specs without contacting AWS, and report every mistake.
 
     Globs skip sandbox and test files. Without --env, a spec is checked under each of its
@@ -79,6 +79,7 @@ def validate(
     if output_format == "text":
         warn_of_missing_extras(jobs)
         echo(f"{format_count(len(paths), 'spec')} checked, no mistakes")
+    return True
 
 
 def _check_file_name(spec: str) -> None:
