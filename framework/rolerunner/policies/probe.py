@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -27,6 +28,7 @@ _GLUE_READS = {
     ("glue:GetJobRun", "job"): "get_job_run",
 }
 """Action and kind of resource -> the request that reads one."""
+_SECRET_ACTION = re.compile(r"\b(secretsmanager|ssm):Get")
 _PROBE_KEY = ".rolerunner-check"
 """The key under a prefix of the multipart upload that is created and aborted."""
 
@@ -128,6 +130,8 @@ def _judge_fetch(permission: Permission, failure: Optional[StepError]) -> tuple[
     if not isinstance(failure, AccessDenied):  # a missing secret says nothing about permissions
         return UNKNOWN, remedy
     for_key = "kms:" in failure.message
+    if for_key and _SECRET_ACTION.search(failure.message):  # the response names neither of the two
+        return UNKNOWN, remedy
     if for_key == permission.action.startswith("kms:"):
         return NO, remedy
     return (YES, "") if for_key else (UNKNOWN, "the secret cannot be fetched to test it")

@@ -9,8 +9,20 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rolerunner.errors import RoleRefused, StepError
-from rolerunner.model import JOB, Job, Permission, Plan, PlannedStep, Role, Step
-from rolerunner.policies.probe import list_refused_roles, probe_permissions
+from rolerunner.model import (
+    JOB,
+    Job,
+    Notification,
+    Permission,
+    Plan,
+    PlannedNotification,
+    PlannedSecret,
+    PlannedStep,
+    Role,
+    SecretSource,
+    Step,
+)
+from rolerunner.policies.probe import ProbeResult, list_refused_roles, probe_permissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +40,7 @@ class FakeAws:
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.role: Optional[Role] = None
 
-    def client(self, role: Role, service: str) -> Any:
+    def client(self, role: Role, service: str, **_: Any) -> Any:
         del service
         self.role = role
         return self
@@ -188,6 +200,7 @@ def test_without_the_permission_to_abort_a_put_is_not_tried() -> None:
         listing("in/*"),
         Permission("s3:DeleteObject", f"{BUCKET}/k"),
         Permission("sqs:SendMessage", "*"),
+        Permission("s3:ListBucketMultipartUploads", "arn:aws:s3:::*"),
     ],
     ids=lambda each: f"{each.action} {each.resource}",
 )
@@ -262,14 +275,16 @@ def test_what_glue_has_is_read() -> None:
     needed = (
         Permission("glue:GetTable", f"{GLUE}:table/sales/orders"),
         Permission("glue:GetDatabase", f"{GLUE}:database/sales"),
-        Permission("glue:GetJobRun", f"{GLUE}:job/load"),
+        Permission("glue:GetJobRun", f"{GLUE}:job/load:daily"),
+        Permission("glue:GetDatabase", "arn:aws:glue:*:*:database/sales"),
     )
-    assert probe(aws, *needed) == [("yes", "")] * 3
+    assert probe(aws, *needed) == [("yes", "")] * 4
     catalog = {"CatalogId": "111122223333"}
     assert aws.requests == [
         ("reader", "get_table", {**catalog, "DatabaseName": "sales", "Name": "orders"}),
         ("reader", "get_database", {**catalog, "Name": "sales"}),
-        ("reader", "get_job_run", {"JobName": "load", "RunId": "jr_rolerunner_check"}),
+        ("reader", "get_job_run", {"JobName": "load:daily", "RunId": "jr_rolerunner_check"}),
+        ("reader", "get_database", {"Name": "sales"}),
     ]
 
 
@@ -292,3 +307,95 @@ def test_tables_that_are_not_one_are_not_read() -> None:
     probe(aws, Permission("glue:GetTable", f"{GLUE}:table/sales/*"))
     probe(aws, Permission("glue:GetTable", f"{GLUE}:catalog"))
     assert {method for _, method, _ in aws.requests} == {"simulate_principal_policy"}
+
+
+def test_uploads_of_a_bucket_are_listed() -> None:
+    aws = FakeAws()
+    assert probe(aws, Permission("s3:ListBucketMultipartUploads", BUCKET)) == [("yes", "")]
+    assert aws.requests == [("reader", "list_multipart_uploads", {"Bucket": "b", "MaxUploads": 1})]
+
+
+@pytest.mark.parametrize("resource", ["arn:aws:s3:::*/k", f"{BUCKET}/*/k"])
+def test_a_put_is_not_tried_where_its_key_is_not_known(resource: str) -> None:
+    aws = FakeAws(simulate_principal_policy={"EvaluationResults": []})
+    probe(
+        aws,
+        *(Permission(action, resource) for action in ("s3:PutObject", "s3:AbortMultipartUpload")),
+    )
+    assert {method for _, method, _ in aws.requests} == {"simulate_principal_policy"}
+
+
+def test_an_upload_is_tried_only_for_the_permissions_of_one() -> None:
+    aws = FakeAws(
+        simulate_principal_policy={"EvaluationResults": []},
+        create_multipart_upload={"UploadId": "u"},
+    )
+    needed = [
+        Permission(action, f"{BUCKET}/k")
+        for action in ("s3:DeleteObject", "s3:AbortMultipartUpload", "s3:GetObjectTagging")
+    ]
+    probe(aws, *needed)
+    assert [method for _, method, _ in aws.requests] == [
+        *["simulate_principal_policy"] * 2,
+        "create_multipart_upload",
+        "abort_multipart_upload",
+        *["simulate_principal_policy"] * 2,
+    ]
+
+
+READ_SECRET = Permission("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:*:*:secret:s-??")
+USE_KEY = Permission("kms:Decrypt", "arn:aws:kms:*:*:key/k")
+
+
+def probe_secret(answer: Any) -> list[tuple[str, str]]:
+    source = SecretSource("password", "secretsmanager", "s", None, READER)
+    plan = Plan(Job("j", ()), (), (), secrets=(PlannedSecret(source, (READ_SECRET, USE_KEY)),))
+    aws: Any = FakeAws(get_secret_value=answer)
+    aws.require_region = lambda: "eu-west-1"
+    found = list(probe_permissions(plan, aws))
+    assert [(each.step, each.role, each.action) for each in found] == [
+        (source.user, "reader", READ_SECRET.action),
+        (source.user, "reader", USE_KEY.action),
+    ]
+    assert [each.resource for each in found] == [READ_SECRET.resource, USE_KEY.resource]
+    return [(each.answer, each.remedy) for each in found]
+
+
+def refuse_secret(code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "GetSecretValue")
+
+
+def test_a_secret_is_fetched_to_test_its_permissions() -> None:
+    assert probe_secret({"SecretString": "probe-secret-4711"}) == [("yes", ""), ("yes", "")]
+    denied = (
+        "User: arn:aws:sts::111122223333:assumed-role/reader/s is not authorized to perform: "
+        "secretsmanager:GetSecretValue on resource: s"
+    )
+    read, use = probe_secret(refuse_secret("AccessDeniedException", denied))
+    assert (read[0], use) == ("no", ("unknown", "the secret cannot be fetched to test it"))
+    assert "the role 'reader' may not secretsmanager:GetSecretValue" in read[1]
+    read, use = probe_secret(refuse_secret("AccessDeniedException", "Access to KMS is not allowed"))
+    assert (read, use[0]) == (("yes", ""), "no")
+    assert "kms:Decrypt" in use[1]
+    for answer, remedy in probe_secret(refuse_secret("AccessDeniedException", "no")):
+        assert answer == "unknown"
+        assert "may not secretsmanager:GetSecretValue on" in remedy
+        assert ", or not kms:Decrypt on" in remedy
+    for answer, remedy in probe_secret(refuse_secret("ResourceNotFoundException", "none")):
+        assert answer == "unknown"
+        assert remedy.startswith("there is no such secret in eu-west-1")
+        assert remedy.endswith("is named by its whole ARN")
+
+
+def test_the_permissions_of_notifications_are_probed_without_a_message() -> None:
+    send = Permission("sns:Publish", "arn:aws:sns:eu-west-1:111122223333:t")
+    told = PlannedNotification(Notification(("failed",), "sns", send.resource, READER), (send,))
+    webhook = PlannedNotification(Notification(("failed",), "webhook", "https://w"), (send,))
+    aws: Any = FakeAws(
+        simulate_principal_policy={"EvaluationResults": [{"EvalDecision": "allowed"}]}
+    )
+    plan = Plan(Job("j", ()), (), (), notify=(told, told, webhook))
+    assert list(probe_permissions(plan, aws)) == [
+        ProbeResult("notify", "reader", send.action, send.resource, "yes")
+    ]
+    assert len(aws.requests) == 1

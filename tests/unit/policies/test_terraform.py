@@ -75,7 +75,13 @@ def test_explanations_are_comments() -> None:
 
 @pytest.mark.parametrize(
     ("name", "identifier"),
-    [("a.b-c", "a_b_c"), ("1st", "role_1st"), ("_x", "role__x"), ("Reader", "Reader")],
+    [
+        ("a.b-c", "a_b_c"),
+        ("1st", "role_1st"),
+        ("a1", "a1"),
+        ("_x", "role__x"),
+        ("Reader", "Reader"),
+    ],
 )
 def test_a_name_becomes_an_identifier(name: str, identifier: str) -> None:
     assert f'resource "aws_iam_role" "{identifier}" {{' in render((name, role(READER)))
@@ -83,3 +89,12 @@ def test_a_name_becomes_an_identifier(name: str, identifier: str) -> None:
 
 def test_markers_of_hcl_are_escaped() -> None:
     assert escape_hcl("${aws:username} %{x} $x") == "$${aws:username} %%{x} $x"
+
+
+def test_a_long_policy_is_indented_below_its_attribute() -> None:
+    long = Statement(tuple(f"s3:Action{number}" for number in range(20)), ("*",))
+    lines = render(("hub", role(HUB, long))).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("  policy = "))
+    assert lines[at] == "  policy = jsonencode({"
+    assert lines[at + 1] == '    "Version": "2012-10-17",'
+    assert lines[-2:] == ["  })", "}"]
