@@ -50,6 +50,8 @@ ROOMS = (
 )
 TIMEOUT_SECONDS = 300
 TEST_SECONDS = 60
+_RECORDED_SECONDS = 1_800
+"""Time for the tests of a package while the lines that they run are recorded."""
 _MOST_BYTES = 8 << 30
 """Memory of a run: a mutant may never stop to allocate."""
 _MOST_TESTS = 200
@@ -329,7 +331,7 @@ def pass_tests(
         target=_run_pytest, args=(tests, copy, measured, recorded)
     )
     process.start()
-    process.join(TIMEOUT_SECONDS)
+    process.join(TIMEOUT_SECONDS if recorded is None else _RECORDED_SECONDS)
     if process.is_alive():
         process.kill()
         process.join()
@@ -349,7 +351,8 @@ def _run_pytest(
     os.environ["PYTHONPATH"] = str(copy / "framework")
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = recorded is None
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", f"--timeout={TEST_SECONDS}"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+    options += [f"--timeout={TEST_SECONDS}"] if recorded is None else []
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     recorder = _LineRecorder(measured or [])
     code = pytest.main([*options, *tests], [] if recorded is None else [recorder])

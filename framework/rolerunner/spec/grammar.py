@@ -25,7 +25,7 @@ Resolver = Callable[[tuple[str, ...]], Evaluator]
 """Takes a path such as ("params", "date"), and returns what looks it up."""
 _Compiler = Callable[[Any], Evaluator]
 """Takes a node, and returns what evaluates it."""
-_ENVIRONMENT = Environment(autoescape=False)  # noqa: S701 - renders no page; only its grammar is used
+_ENVIRONMENT = Environment()  # noqa: S701 - renders no page; only its grammar is used
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     nodes.Add: operator.add,
     nodes.Sub: operator.sub,

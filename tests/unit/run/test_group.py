@@ -347,3 +347,11 @@ def test_a_selected_step_may_read_what_an_earlier_run_made(bench: Bench) -> None
 
     bench.state, bench.selection = Known(), Selection.of(["g.store"])
     assert bench.run().outputs["store"]["said"] == ["got before", "got before"]
+
+
+def test_a_group_has_timed_out_at_its_last_moment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    failure = error_of(bench.run(replace(GROUP, timeout=0.0)))
+    assert failure.message.endswith("g[x].fetch: the group was not done within 0 s")
