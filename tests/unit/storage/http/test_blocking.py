@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
@@ -185,3 +186,35 @@ def test_an_interruption_closes_the_connection(monkeypatch: pytest.MonkeyPatch) 
     with serving_sockets(handle) as port, pytest.raises(KeyboardInterrupt):
         create_client().run(attempt(create_request(Address(False, HERE, port))))
     assert closed == [b""]
+
+
+def test_a_connection_that_is_reset_while_a_body_is_sent_is_an_error() -> None:
+    def reset(connection: socket.socket, number: int) -> None:
+        read_head(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with serving_sockets(reset) as port:
+        request = create_request(Address(False, HERE, port), "PUT", bytes(64 << 20))
+        (error,) = BlockingTransport(SocketFactory(None, 5, 5)).send(request)
+    assert isinstance(error, HTTPClientError)
+
+
+@pytest.mark.parametrize("left", [0, 1000], ids=["cut", "in pieces"])
+def test_a_file_system_may_return_blocks_in_pieces(
+    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    pread = os.pread
+    monkeypatch.setattr(
+        os,
+        "pread",
+        lambda file, count, at: pread(file, min(count, 1000 if at < 1000 else left), at),
+    )
+    with (tmp_path / "file").open("rb") as file:
+        blocks = FileRange(file.fileno(), 0, 5000, lambda _: None).read_blocks()
+        if left:
+            assert b"".join(blocks) == DATA[:5000]
+            return
+        with pytest.raises(StepError) as caught:
+            list(blocks)
+    assert caught.value.type == "FileChanged"

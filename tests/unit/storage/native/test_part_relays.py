@@ -14,11 +14,13 @@ from botocore.credentials import Credentials
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import AccessDenied, IntegrityFailed
 from rolerunner.model import JOB, S3Uri
+from rolerunner.storage import upload_journal
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.engine import open_native_engine
-from rolerunner.storage.protocol import Copy, Outcome
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from rolerunner.storage.tuning import Tuning
+from rolerunner.storage.upload_journal import UploadJournal
 from tests import memory_aws as aws
 from tests.unit.storage.engines import make_client
 
@@ -130,6 +132,44 @@ def test_a_server_without_trailers_gets_checksums_in_headers(
     memory_aws.requests.clear()
     assert relay(small_engine).error is None
     assert not any(map(is_streamed, memory_aws.requests)), "it is not tried again"
+
+
+@pytest.mark.parametrize("there", ["as sent", "another part"])
+@pytest.mark.parametrize("checksum", CHECKSUMS, ids=["none", "crc32", "sha256", "sha1"])
+def test_parts_that_are_stored_are_read_for_the_checksum_of_the_whole(
+    small_engine: Any,
+    memory_aws: aws.Store,
+    checksum: dict[str, str],
+    there: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload_journal, "WRITE_SECONDS", 0.0)
+    entry = memory_aws.put("source", "a", DATA, headers=dict(checksum))
+    text = ""
+
+    def keep(written: str) -> None:
+        nonlocal text
+        text = written
+
+    def relay_with_journal() -> Outcome:
+        info = ObjectInfo("a", len(DATA), entry.etag)
+        return relay(small_engine, info=info, journal=UploadJournal(text, keep, lambda *_: None))
+
+    memory_aws.hook = lambda request: (
+        aws.error(403, "AccessDenied") if request.query.get("partNumber") == "3" else None
+    )
+    assert isinstance(relay_with_journal().error, AccessDenied)
+    if there == "another part":
+        (upload,) = memory_aws.uploads.values()
+        upload.parts[1] = bytes(MIB)
+    memory_aws.hook = None
+    memory_aws.requests.clear()
+    assert relay_with_journal().error is None
+    assert memory_aws.objects["target", "b"].body == DATA
+    sent = {each.query["partNumber"] for each in memory_aws.requests if is_part(each)}
+    assert "3" in sent
+    assert "2" not in sent
+    assert ("1" in sent) == (there == "another part")
 
 
 def test_a_refused_part_is_no_refusal_of_trailers(small_engine: Any, memory_aws: aws.Store) -> None:
