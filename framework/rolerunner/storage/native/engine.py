@@ -15,19 +15,16 @@ from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.streams import StreamUpload
 from rolerunner.storage.concurrency import PartExecutor
-from rolerunner.storage.http.event_loop import WeightedTask
 from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.client import NativeClient
-from rolerunner.storage.native.copies import CopyTasks
 from rolerunner.storage.native.deletes import DeleteTasks
-from rolerunner.storage.native.downloads import DownloadTasks
 from rolerunner.storage.native.fallback import iterate_or_fall_back
 from rolerunner.storage.native.ordered_reads import NativeOrderedReads
 from rolerunner.storage.native.parallel_listing import ParallelLister
-from rolerunner.storage.native.relays import RelayTasks, SourceTasks
+from rolerunner.storage.native.relays import SourceTasks
 from rolerunner.storage.native.tasks import ObjectTasks
+from rolerunner.storage.native.transfers import NativeTransfers
 from rolerunner.storage.native.transport import NativeTransport
-from rolerunner.storage.native.uploads import UploadTasks, measure_memory
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import (
     Copy,
@@ -42,8 +39,6 @@ from rolerunner.storage.protocol import (
 )
 from rolerunner.storage.tuning import KEYS_PER_DELETE
 from rolerunner.storage.workers.forked import ForkedProcesses
-from rolerunner.storage.workers.pool import WorkerPool
-from rolerunner.storage.workers.protocol import OperationSpec
 
 if TYPE_CHECKING:
     from rolerunner.storage.concatenation import Concatenation
@@ -62,18 +57,13 @@ class NativeEngine:
         self.client = client
         self.requests = fallback.requests
         self.tuning = fallback.tuning
-        self.processes = processes
         self.transport = NativeTransport(client, fallback)
         # large objects are transferred as the plain engine does it, but for their ranges and parts
         self.fallback = fallback.with_transport(self.transport)
         tasks = ObjectTasks(client, self.fallback)
-        self.tasks = tasks
         self.source_tasks = SourceTasks(client, tasks, self.fallback)
         self._lister = ParallelLister(client)
-        self._downloads = DownloadTasks(client, tasks, self.fallback)
-        self._uploads = UploadTasks(client, tasks, self.fallback)
-        self._copies = CopyTasks(client, tasks, self.fallback)
-        self._relays = RelayTasks(client, tasks, self.fallback)
+        self._transfers = NativeTransfers(client, tasks, self.fallback, processes)
         self._ordered_reads = NativeOrderedReads(client, tasks, self.transport, self.fallback)
         self._deletes = DeleteTasks(client, tasks, self.fallback)
 
@@ -179,108 +169,27 @@ class NativeEngine:
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """Yields the outcome of HEAD for each object."""
-        loop, policy = self.client.open_loop(cancel)
-
-        def begin(uri: S3Uri) -> WeightedTask:
-            return 0, self.tasks.retry(uri, lambda: self.tasks.head_outcome(uri, policy))
-
-        with self._open_pool("head_many", loop.cancel) as pool:
-            yield from loop.run(pool.dispatch(items, begin, lambda uri: uri))
+        return self._transfers.head_many(items, cancel)
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Downloads objects to files."""
-        loop, policy = self.client.open_loop(cancel)
-        download = self._downloads.download
-
-        def begin(item: Get) -> WeightedTask:
-            return 0, self.tasks.retry_item(
-                item, item.source, lambda each: download(each, policy, parts)
-            )
-
-        def name_item(item: Get) -> Optional[S3Uri]:
-            return item.source if item.skip is None and self._is_small(item.info) else None
-
-        # the threads of parts keep their connections until the operation ends
-        with (
-            closing(self.client.connections),
-            self._open_pool("get", loop.cancel) as pool,
-            PartExecutor(loop.cancel, self.tuning, pool) as parts,
-        ):
-            yield from loop.run(pool.dispatch(items, begin, name_item))
+        return self._transfers.get(items, cancel)
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Uploads files."""
-        loop, policy = self.client.open_loop(cancel)
-        upload, large = self._uploads.upload, self.tuning.large
-
-        def begin(item: Put) -> WeightedTask:
-            return measure_memory(item.source, large), self.tasks.retry_item(
-                item, item.target, lambda each: upload(each, policy, parts)
-            )
-
-        def name_item(item: Put) -> Optional[S3Uri]:
-            is_small = item.skip is None and measure_memory(item.source, large)
-            return item.target if is_small else None
-
-        with (
-            closing(self.client.connections),
-            self._open_pool("put", loop.cancel) as pool,
-            PartExecutor(loop.cancel, self.tuning, pool) as parts,
-        ):
-            yield from loop.run(pool.dispatch(items, begin, name_item))
+        return self._transfers.put(items, cancel)
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copies objects within S3."""
-        loop, policy = self.client.open_loop(cancel)
-        copy = self._copies.copy
-
-        def begin(item: Copy) -> WeightedTask:
-            return 0, self.tasks.retry_item(
-                item, item.target, lambda each: copy(each, policy, parts)
-            )
-
-        def name_item(item: Copy) -> Optional[S3Uri]:
-            is_small = item.info is not None and item.info.size < item.large
-            return item.target if item.skip is None and is_small else None
-
-        with (
-            self._open_pool("copy", loop.cancel) as pool,
-            PartExecutor(loop.cancel, self.tuning) as parts,
-        ):
-            yield from loop.run(pool.dispatch(items, begin, name_item))
+        return self._transfers.copy(items, cancel)
 
     def relay(
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
     ) -> Iterator[Outcome]:
         """Copies objects that ``source`` reads."""
         if isinstance(source, NativeEngine):
-            return self._relay_items(items, source, cancel)
+            return self._transfers.relay(items, source, cancel)
         return self.fallback.relay(items, source, cancel)
-
-    def _relay_items(
-        self, items: Iterable[Union[Copy, Outcome]], source: NativeEngine, cancel: Cancel
-    ) -> Iterator[Outcome]:
-        loop, policy = self.client.open_loop(cancel)
-        source_policy = source.client.make_policy(loop.cancel)
-        relay = self._relays.relay
-
-        def begin(item: Copy) -> WeightedTask:
-            is_small = item.info is not None and item.info.size < self.tuning.large
-            memory = item.info.size if is_small and item.info is not None else 0
-            return memory, self.tasks.retry_item(
-                item, item.target, lambda each: relay(each, source, policy, source_policy, parts)
-            )
-
-        def name_item(item: Copy) -> Optional[S3Uri]:
-            return item.target if item.skip is None and self._is_small(item.info) else None
-
-        with (
-            closing(self.client.connections),
-            closing(source.client.connections),
-            self._open_pool("relay", loop.cancel, source) as pool,
-            PartExecutor(loop.cancel, self.tuning, pool) as parts,
-        ):
-            yield from loop.run(pool.dispatch(items, begin, name_item))
 
     def copy_in_parts(self, item: Copy, source: Optional[Storage], parts: PartExecutor) -> Outcome:
         """Copies one large object, which ``source`` reads if it is another role's."""
@@ -313,18 +222,6 @@ class NativeEngine:
     ) -> Iterator[Outcome]:
         """Sends a request for each object."""
         return self.fallback.send_each(items, bucket, request, cancel)
-
-    def _open_pool(
-        self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None
-    ) -> WorkerPool:
-        """Returns the processes that may take a share of an operation."""
-        origin = (source.requests.role, source.requests.access) if source is not None else None
-        spec = OperationSpec(method, (self.requests.role, self.requests.access), origin)
-        return WorkerPool(self.processes, spec, self.requests.pacer, cancel)
-
-    def _is_small(self, info: Optional[ObjectInfo]) -> bool:
-        """Returns True if the object is known to be transferred by one request."""
-        return info is not None and info.size < self.tuning.large
 
 
 def open_native_engine(
