@@ -14,18 +14,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import check_writable, write_file
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import (
     RolerunnerError,
     SpecError,
-    StepError,
     UsageError,
 )
 from rolerunner.events import Event, Note, RunFinished, RunStarted
@@ -45,17 +42,16 @@ from rolerunner.glue.launch.job_settings import (
     require_spec,
 )
 from rolerunner.glue.launch.notified import NOTIFIED_EXIT_STATUS, NotifyOutcomes, UnstartedRun
+from rolerunner.glue.launch.result_output import ResultOutput
 from rolerunner.glue.launch.runtime import detect_runtime
 from rolerunner.model import Failure, Job, RunLocation, RunResult
 from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.log import Log, configure_stdout
-from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.printing import redact_prints
 from rolerunner.redaction.redact import redact
 from rolerunner.redaction.tracebacks import redact_tracebacks
 from rolerunner.run.run_id import create_run_id
 from rolerunner.sessions.identity import JobIdentity
-from rolerunner.wiring import write_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,10 +81,11 @@ def main(argv: Sequence[str]) -> RunResult:
     runtime = detect_runtime(argv[0] if argv else "", given.ours.get("runtime", ""))
     with redact_prints():
         failure = entry.run(runtime)
-    failure = entry.write_result(failure) or failure
+    not_written = entry.write_result()
+    failure = failure or not_written
     if failure is None:
         return entry.result
-    if not entry.file.is_written:
+    if not entry.output.file.is_written:
         entry.tell_unstarted()
     reason = str(redact(failure.message))
     print(f"rolerunner: {reason}", flush=True)  # noqa: T201 - Python Shell shows nothing of an exception: here a person looks
@@ -110,22 +107,20 @@ class _Entry:
         self.identity = JobIdentity(region=given.ours.get("aws_region", ""))
         started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
-        self.file = ResultFile(lambda _: None)  # written by ``write_result``, also after an error
+        self.output = ResultOutput(given.ours.get("result", ""), run_id, log)
         self.outcomes = NotifyOutcomes()
         self.job: Optional[Job] = None
-        self._written: Optional[RunResult] = None
-        self._write_failure: Optional[Failure] = None
         self._cause: Optional[Exception] = None
 
     def notify(self, event: Event) -> None:
         """Keeps the result, also if the run ends with an exception."""
-        self.file.notify(event)
+        self.output.file.notify(event)
         self.outcomes.notify(event)
         if isinstance(event, RunStarted) and self._timer is not None:
             self._timer.start()  # not earlier: processes are forked while there is one thread
         if isinstance(event, RunFinished):
             self.result = event.result
-            self.write_result(None)  # notifications say where it is, so it comes first
+            self.write_result()  # notifications say where it is, so it comes first
 
     def run(self, runtime: str) -> Optional[Failure]:
         """Runs the spec; returns why it failed, or None."""
@@ -143,7 +138,7 @@ class _Entry:
             failure = describe_internal_error(error)
         else:
             return find_failure(self.result, out_of_time=self.out_of_time)
-        if self._written is None or self._written.error is None:
+        if self.output.lacks_error:
             self.result = replace(self.result, error=failure)
         return failure
 
@@ -170,20 +165,12 @@ class _Entry:
 
     def _locate(self) -> RunLocation:
         glue = self.given.glue
-        return RunLocation(
-            self._find_result_target(), glue.get("JOB_NAME", ""), glue.get("JOB_RUN_ID", "")
-        )
-
-    def _find_result_target(self) -> str:
-        target = self.given.ours.get("result", "")
-        return target + (f"{self.result.run_id}.json" if target.endswith("/") else "")
+        return RunLocation(self.output.target, glue.get("JOB_NAME", ""), glue.get("JOB_RUN_ID", ""))
 
     def _run_job(self, runtime: str) -> RunResult:
         if self.given.problems:
             raise UsageError("; ".join(self.given.problems))
-        place = self._find_result_target()
-        if place and not place.startswith("s3://"):
-            check_writable(Path(place))
+        self.output.check()
         read_log_level(self.given)
         spec, environment = split_environment(require_spec(self.given))
         self.result = replace(self.result, environment=environment)
@@ -274,39 +261,9 @@ class _Entry:
         self.out_of_time = True
         cancel.expire("the run was stopped because Glue's timeout was near")
 
-    def write_result(self, failure: Optional[Failure]) -> Optional[Failure]:
-        """Writes the result file if one is requested, unless it has been written.
-
-        Returns a failure if that fails.
-        """
-        if self.result is not self._written:
-            self._written = self.result
-            self._write_failure = self._write_to(self._find_result_target())
-        return failure or self._write_failure
-
-    def _write_to(self, target: str) -> Optional[Failure]:
-        if not target:
-            return None
-        data = str(redact(self.file.encode_result(self.result))).encode()
-        try:
-            if target.startswith("s3://"):
-                write_object(target, data, self.identity)
-            else:
-                write_file(Path(target), data, private=True)
-        except RolerunnerError as error:
-            hint = error.hint if isinstance(error, StepError) else ""
-            self._log_message(
-                "error",
-                "result_not_written",
-                target=target,
-                error=str(error),
-                hint=hint,
-                result=data.decode(),  # nothing else has it
-            )
-            return Failure(
-                type(error).__name__, f"the result could not be written to {target}: {error}", hint
-            )
-        return None
+    def write_result(self) -> Optional[Failure]:
+        """Writes the result file if one is requested; returns a failure if that fails."""
+        return self.output.write(self.result, self.identity)
 
     def _log_message(self, level: str, message: str, **values: object) -> None:
         self.log.notify(Note("", level, message, values))
