@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.wording import format_count
 from rolerunner.errors import SandboxError
-from rolerunner.model import RoleArn, S3Uri
-from rolerunner.plan.partial_values import ANY, PERMISSIONS_NOTE, PartialValues
-from rolerunner.plan.step_planning import list_item_scopes
+from rolerunner.model import RoleArn
+from rolerunner.plan.partial_values import PERMISSIONS_NOTE
 from rolerunner.policies.least_privilege import JobRoleUses, RolePolicies, derive_policies
 from rolerunner.sandbox.made_up_catalog import MadeUpCatalog
+from rolerunner.sandbox.made_up_objects import iter_actions, make_up_objects
 from rolerunner.sandbox.made_up_secrets import make_up_secrets
 from rolerunner.sandbox.made_up_targets import make_up_targets
 from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rolerunner.actions.base import Action
-    from rolerunner.model import Job, Plan, PlannedStep
+    from rolerunner.iam.policy import Statement
+    from rolerunner.model import Job, Plan, S3Uri
 
 _ACCOUNT = "123456789012"
 """The job's account; it differs from its roles', so that both policies are needed."""
@@ -32,10 +32,6 @@ _LONGEST_NAME = 64
 """Maximum characters of a role's name (IAM user guide)."""
 _MOST_NOTES = 3
 """Sample objects of a bucket that are noted one by one."""
-_LARGEST = 1 << 20
-"""Maximum bytes of a sample object."""
-_MOST = 100
-"""Maximum number of sample objects under one prefix."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +65,8 @@ def generate_world(
     owners = _find_owners(found)
     for uri in puts:
         owners.setdefault(uri.bucket, RoleArn.parse(job_role).account)
-    made_up = dict(_made_up(plan, actions, puts))
-    objects: dict[str, list[SandboxObject]] = {bucket: [] for bucket in owners}
-    for uri, path in puts.items():
-        objects[uri.bucket].append(SandboxObject(key=uri.key, file=str(path.absolute())))
-    for uri, body in made_up.items():
-        if uri.bucket in owners:
-            objects[uri.bucket].append(body)
-    buckets = [
-        SandboxBucket(
-            name=name,
-            account=account,
-            policy=_build_bucket_policy(name, account, found),
-            objects=objects[name],
-        )
-        for name, account in owners.items()
-    ]
+    made_up = dict(make_up_objects(plan, actions, puts))
+    buckets = _build_buckets(owners, found, puts, made_up)
     roles = [_sandbox_role(role) for role in found]
     secrets = make_up_secrets(lasting, job_role)
     targets = make_up_targets(lasting, job_role, found)
@@ -107,6 +89,30 @@ def generate_world(
     own = _list_notes(job_role, owners, made_up, lasting)
     notes = (*own, *secrets.notes, *targets.notes, *catalog.notes)
     return GeneratedWorld(world, notes)
+
+
+def _build_buckets(
+    owners: Mapping[str, str],
+    found: Sequence[RolePolicies],
+    puts: Mapping[S3Uri, Path],
+    made_up: Mapping[S3Uri, SandboxObject],
+) -> list[SandboxBucket]:
+    """Returns the buckets with their policies, the given objects and the sample objects."""
+    objects: dict[str, list[SandboxObject]] = {bucket: [] for bucket in owners}
+    for uri, path in puts.items():
+        objects[uri.bucket].append(SandboxObject(key=uri.key, file=str(path.absolute())))
+    for uri, sample in made_up.items():
+        if uri.bucket in owners:
+            objects[uri.bucket].append(sample)
+    return [
+        SandboxBucket(
+            name=name,
+            account=account,
+            policy=_build_bucket_policy(name, account, found),
+            objects=objects[name],
+        )
+        for name, account in owners.items()
+    ]
 
 
 def _sandbox_role(role: RolePolicies) -> SandboxRole:
@@ -173,17 +179,19 @@ def _check_partition(plan: Plan) -> None:
 
 
 def _find_owners(found: Sequence[RolePolicies]) -> dict[str, str]:
-    """Returns bucket -> account."""
+    """Returns bucket -> account: of the first role that writes there, else of the first reader."""
+    roles = (*found[1:], found[0])
+    uses = [(role.account, statement) for role in roles for statement in role.permissions]
+    writes = [(account, statement) for account, statement in uses if _is_write(statement)]
     owners: dict[str, str] = {}
-    for writing in (True, False):
-        for role in (*found[1:], found[0]):
-            for statement in role.permissions:
-                if not writing or any(
-                    action.startswith(("s3:Put", "s3:Delete")) for action in statement.actions
-                ):
-                    for bucket in filter(None, map(_bucket_name, statement.resources)):
-                        owners.setdefault(bucket, role.account)
+    for account, statement in (*writes, *uses):
+        for bucket in filter(None, map(_bucket_name, statement.resources)):
+            owners.setdefault(bucket, account)
     return owners
+
+
+def _is_write(statement: Statement) -> bool:
+    return any(action.startswith(("s3:Put", "s3:Delete")) for action in statement.actions)
 
 
 def _bucket_name(resource: str) -> str:
@@ -213,111 +221,11 @@ def _build_bucket_policy(
     return grants
 
 
-# objects
-
-
-def _made_up(
-    plan: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
-) -> Iterator[tuple[S3Uri, SandboxObject]]:
-    """Yields sample objects for each source that would otherwise be empty."""
-    written: list[S3Uri] = []
-    for _, action in _iter_actions(plan, actions):
-        for source in _list_sources(action):
-            if not (
-                any(_is_given(uri, source, action) for uri in puts)
-                or any(_is_overlapping(source, each) for each in written)
-            ):
-                yield from _make_objects(source, action)
-                written.append(source)
-        target = getattr(action, "target", None)
-        if isinstance(target, S3Uri):
-            written.append(target)
-
-
 def _make_up_catalog(
     plan: Plan, actions: Mapping[str, type[Action]], job_role: str
 ) -> MadeUpCatalog:
     catalog = MadeUpCatalog()
-    for planned, action in _iter_actions(plan, actions):
+    for planned, action in iter_actions(plan, actions):
         if action is not None:
             catalog.add(action, planned.step.roles, job_role)
     return catalog
-
-
-def _iter_actions(
-    plan: Plan, actions: Mapping[str, type[Action]]
-) -> Iterator[tuple[PlannedStep, Any]]:
-    """Yields each step for each of its items with its action; None for an unknown one."""
-    now = datetime.now(timezone.utc)
-    scope = {
-        "params": plan.job.params,
-        "run": {"name": plan.job.name, "date": now.date(), "time": now},
-        "today": now.date(),
-        "now": now,
-    }
-    for planned, item in _iter_planned_items(plan, scope):
-        values = PartialValues({**scope, **item}, {})
-        yield planned, values.build_action(actions[planned.step.action], planned.fields)
-
-
-def _iter_planned_items(
-    plan: Plan, scope: Mapping[str, Any]
-) -> Iterator[tuple[PlannedStep, Mapping[str, Any]]]:
-    """Yields each step for each of its items, in the scope of the item if that is known."""
-    loops = {step.id: group for group in plan.job.steps for step in group.steps}
-    for planned in plan.steps:
-        for item, label in list_item_scopes(loops.get(planned.step.id, planned.step), scope):
-            if not planned.items or not label or label in planned.items:
-                yield planned, item
-
-
-def _is_given(uri: S3Uri, source: S3Uri, action: Any) -> bool:
-    """Returns True if a given object is one that the step selects."""
-    if not source.is_prefix:
-        return uri == source
-    below = uri.bucket == source.bucket and uri.key.startswith(source.key)
-    return below and (
-        not hasattr(action, "selection")
-        or bool(action.selection().matches_name(uri.key[len(source.key) :]))
-    )
-
-
-def _is_overlapping(one: S3Uri, other: S3Uri) -> bool:
-    return one.bucket == other.bucket and (
-        one.key.startswith(other.key) or other.key.startswith(one.key)
-    )
-
-
-def _list_sources(action: Any) -> list[S3Uri]:
-    source_fields = [getattr(action, name, None) for name in action.list_read_fields()]
-    flat = [
-        each for value in source_fields for each in (value if isinstance(value, list) else [value])
-    ]
-    return [each for each in flat if isinstance(each, S3Uri) and ANY not in str(each)]
-
-
-def _make_objects(source: S3Uri, action: Any) -> Iterator[tuple[S3Uri, SandboxObject]]:
-    """Yields objects that pass the action's filters, as many as it waits for."""
-    rules = getattr(action, "filters", None) or ()
-    selected = (each.include for each in rules if each.include is not None)
-    include = getattr(action, "include", None) or [next(selected, "")]
-    size = min(getattr(action, "min_size", 0) or 0, _LARGEST)
-    for number in range(min(getattr(action, "min_count", 1), _MOST)):
-        name = _make_name(include[0], number) if source.is_prefix else ""
-        uri = source.join(name)
-        yield uri, SandboxObject(key=uri.key, **_make_content(uri.key, size))
-
-
-def _make_name(glob: str, number: int) -> str:
-    """Returns a name that a glob matches: ``**/*.csv.gz`` -> sample.csv.gz."""
-    name = glob.replace("**/", "").replace("**", "*") or "*.txt"
-    name = re.sub(r"\{([^},]*)[^}]*\}", r"\1", name)
-    name = re.sub(r"\[(.)[^\]]*\]", r"\1", name)
-    return name.replace("*", f"sample{number or ''}", 1).replace("*", "").replace("?", "x")
-
-
-def _make_content(key: str, size: int) -> dict[str, Any]:
-    text = '{"sample": true}\n' if ".json" in key else "sample\n"
-    if size > len(text):
-        return {"size": size}
-    return {"gzip": text} if key.endswith(".gz") else {"text": text}
