@@ -176,7 +176,13 @@ class CopyRun:
             if blocks is not None:
                 return chain(copies.refused, blocks)
         copied = self._copy(copies) if backups is None else backups.transfer(copies, self._copy)
-        return self._delete_sources(copied) if self._action.move else copied
+        if not self._action.move:
+            return copied
+        # the version that HEAD returns for an object named by its key must be kept
+        by_version = isinstance(self._action.objects, ObjectList)
+        return delete_copied_sources(
+            copied, self._source, self._target, self._context, by_version=by_version
+        )
 
     def _run_blocks(self, copies: CopyItems) -> Optional[Iterator[OutcomeBlock]]:
         """Returns the outcomes of worker processes; None if this process makes the copies."""
@@ -194,13 +200,6 @@ class CopyRun:
         if self._is_relayed:
             return self._target.relay(items, self._source, self._context.cancel)
         return self._target.copy(items, self._context.cancel)
-
-    def _delete_sources(self, copied: Iterator[Outcome]) -> Iterator[Outcome]:
-        # the version that HEAD returns for an object named by its key must be kept
-        by_version = isinstance(self._action.objects, ObjectList)
-        return delete_copied_sources(
-            copied, self._source, self._target, self._context, by_version=by_version
-        )
 
     def _record(
         self,

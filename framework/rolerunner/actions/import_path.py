@@ -29,9 +29,14 @@ def extend_import_path(project: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with _lock:
-            _uses.subtract(held)
-            for folder in [folder for folder in held if not _uses[folder]]:
-                del _uses[folder]
-                if folder in sys.path:  # user code may have changed the path
-                    sys.path.remove(folder)
+        _release(held)
+
+
+def _release(held: list[str]) -> None:
+    """Removes the folders that no other block holds."""
+    with _lock:
+        _uses.subtract(held)
+        for folder in [folder for folder in held if not _uses[folder]]:
+            del _uses[folder]
+            if folder in sys.path:  # user code may have changed the path
+                sys.path.remove(folder)

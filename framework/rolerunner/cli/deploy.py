@@ -220,13 +220,19 @@ def _reject_shared_job(job: Job) -> None:
     from rolerunner.spec.environment_problems import shares_glue_job  # noqa: PLC0415 - few specs have environments
 
     for name in job.environments:
-        if name != job.environment:
-            with suppress(SpecError):  # another environment's mistakes are no concern of this one
-                if shares_glue_job(job, api.load(job.file, complete=False, env=name)):
-                    raise UsageError(
-                        f"{job.file}: the environments '{name}' and '{job.environment}' have the "
-                        "same Glue job: set 'job_name' under 'glue' in one of them"
-                    )
+        other = _load_other(job, name) if name != job.environment else None
+        if other is not None and shares_glue_job(job, other):
+            raise UsageError(
+                f"{job.file}: the environments '{name}' and '{job.environment}' have the "
+                "same Glue job: set 'job_name' under 'glue' in one of them"
+            )
+
+
+def _load_other(job: Job, name: str) -> Optional[Job]:
+    """Returns the job under another environment, whose mistakes are no concern of this one."""
+    with suppress(SpecError):
+        return api.load(job.file, complete=False, env=name)
+    return None
 
 
 def _parse_tags(pairs: Sequence[str], job: Job) -> dict[str, str]:

@@ -68,27 +68,26 @@ def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
     asked: dict[tuple[Role, Permission], tuple[str, str]] = {}
     abortable = _list_abortable(plan)
     probes: dict[Role, _Probe] = {}
-    for planned in plan.steps:
-        for role_field, needed in planned.permissions.items():
-            role = planned.step.roles.get(role_field)
-            if role is None:
-                continue
-            for permission in needed:
-                if (role, permission) not in asked:
-                    asked[role, permission] = probes.setdefault(
-                        role, _Probe(sessions, role, abortable)
-                    ).probe(permission)
-                yield ProbeResult(
-                    planned.step.id,
-                    str(role),
-                    permission.action,
-                    permission.resource,
-                    *asked[role, permission],
-                )
+    for step_id, role, permission in _list_of_steps(plan):
+        if (role, permission) not in asked:
+            probe = probes.setdefault(role, _Probe(sessions, role, abortable))
+            asked[role, permission] = probe.probe(permission)
+        answer = asked[role, permission]
+        yield ProbeResult(step_id, str(role), permission.action, permission.resource, *answer)
     for role, permission in _list_of_notifications(plan):
         probe = probes.setdefault(role, _Probe(sessions, role, abortable))
         answer = probe.probe(permission)
         yield ProbeResult(NOTIFY_USER, str(role), permission.action, permission.resource, *answer)
+
+
+def _list_of_steps(plan: Plan) -> Iterator[tuple[str, Role, Permission]]:
+    """Yields each permission that a step needs under one of its roles."""
+    for planned in plan.steps:
+        for role_field, needed in planned.permissions.items():
+            role = planned.step.roles.get(role_field)
+            for permission in needed if role is not None else ():
+                assert role is not None  # noqa: S101 - for mypy
+                yield planned.step.id, role, permission
 
 
 def _list_of_notifications(plan: Plan) -> Iterator[tuple[Role, Permission]]:

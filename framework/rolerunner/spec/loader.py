@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from pydantic import ValidationError
 
 from rolerunner.errors import SpecError, UsageError
+from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Job, Notification, StateLocation, Telemetry
 from rolerunner.spec import validation
 from rolerunner.spec.expressions import Template
@@ -19,9 +20,9 @@ from rolerunner.spec.steps import parse_steps
 from rolerunner.spec.yaml_parser import parse_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from rolerunner.model import SecretSource
+    from rolerunner.model import SecretSource, Step
     from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Document
     from rolerunner.spec.environments import Environment
@@ -79,33 +80,62 @@ def load_spec(
     if environment is not None:
         _check_changed_roles(environment, roles, own)
     roles.link()
-    sources = _parse_secret_sources(top.params, roles, reader)
-    state = _parse_state(top.state, roles, reader)
-    notify = _parse_notify(top.notify, roles, reader)
-    telemetry = _parse_telemetry(top.telemetry, reader)
-    glue = _parse_glue(top, reader)
-    steps = (
-        parse_steps(top.steps, kinds, roles, top.defaults, reader) if top.steps != [None] else []
-    )
+    sections = _parse_sections(top, kinds, roles, reader)
     if reader.known.problems:
         raise SpecError(reader.known.problems)
     if wrong_params is not None:
         raise wrong_params
-    undecided = list(roles.list_undecided())
-    if top.state is not None and state is None:
-        undecided.append("state")
-    undecided += [
-        f"'from' of {name}"
-        for name, fields in top.params.items()
-        if fields.from_ is not None and name not in sources
-    ]
-    if len(notify) < len(top.notify or ()):
-        undecided.append("notify")
-    if telemetry is not None and telemetry.is_partial:
-        undecided.append("telemetry")
+    return _build_job(top, sections, roles, reader, environment)
+
+
+@dataclass(frozen=True)
+class _Sections:
+    """The parts of a spec that depend on its params and roles."""
+
+    sources: Mapping[str, SecretSource]
+    """The sources of secret params, by param."""
+    state: Optional[StateLocation]
+    notify: tuple[Notification, ...]
+    telemetry: Optional[Telemetry]
+    glue: Optional[GlueFields]
+    steps: Sequence[Step]
+
+    def list_undecided(self, top: SpecFile) -> Iterator[str]:
+        """Yields what depends on params that have no value."""
+        if top.state is not None and self.state is None:
+            yield "state"
+        for name, fields in top.params.items():
+            if fields.from_ is not None and name not in self.sources:
+                yield f"'from' of {name}"
+        if len(self.notify) < len(top.notify or ()):
+            yield "notify"
+        if self.telemetry is not None and self.telemetry.is_partial:
+            yield "telemetry"
+
+
+def _parse_sections(
+    top: SpecFile, kinds: Mapping[str, type[ActionSchema]], roles: Roles, reader: SpecReader
+) -> _Sections:
+    return _Sections(
+        _parse_secret_sources(top.params, roles, reader),
+        _parse_state(top.state, roles, reader),
+        _parse_notify(top.notify, roles, reader),
+        _parse_telemetry(top.telemetry, reader),
+        _parse_glue(top, reader),
+        parse_steps(top.steps, kinds, roles, top.defaults, reader) if top.steps != [None] else [],
+    )
+
+
+def _build_job(
+    top: SpecFile,
+    sections: _Sections,
+    roles: Roles,
+    reader: SpecReader,
+    environment: Optional[Environment],
+) -> Job:
     return Job(
         name=top.name,
-        steps=tuple(steps),
+        steps=tuple(sections.steps),
         params=dict(reader.known.params),
         roles=roles.by_alias(),
         description=top.description,
@@ -113,17 +143,17 @@ def load_spec(
         max_parallel=top.max_parallel,
         on_failure=top.on_failure,
         deadline=_to_seconds(top.deadline),
-        state=state,
-        notify=notify,
-        telemetry=telemetry or Telemetry(),
-        glue=glue.settings() if glue is not None else None,
+        state=sections.state,
+        notify=sections.notify,
+        telemetry=sections.telemetry or Telemetry(),
+        glue=sections.glue.settings() if sections.glue is not None else None,
         engine=top.engine,
-        file=file,
+        file=reader.document.file,
         memory=None if isinstance(top.memory, Template) else top.memory,
         includes=tuple(top.include),
         secret_params=frozenset(reader.known.secrets),
-        secret_sources=tuple(sources.values()),
-        undecided=tuple(undecided),
+        secret_sources=tuple(sections.sources.values()),
+        undecided=(*roles.list_undecided(), *sections.list_undecided(top)),
         environment=environment.name if environment is not None else "",
         environments=environment.list_names() if environment is not None else (),
     )

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, TypeVar, Union
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
@@ -18,6 +18,9 @@ from rolerunner.events import StepProgress
 from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.field_types import DYNAMIC, FOLDER, PACKAGES, PACKAGES_PRESENT, json_form
+
+if TYPE_CHECKING:
+    from rolerunner.storage.workers.distributed import Distribution
 
 T = TypeVar("T")
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
@@ -158,54 +161,69 @@ class PythonCall(DistributionFields, Action):
 
     def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yields the size of each batch and what the function returned. Raises StepError."""
+        cluster = context.open_distribution(self.distribute)
+        if cluster is not None:
+            listed = self.objects if isinstance(self.objects, ObjectList) else None
+            entries = _read_lines(listed) if listed is not None else _pair(self._iterate_objects())
+            yield from self._call_on_cluster(cluster, entries, listed, 0, context)
+            return
+        rest = self._iterate_objects()
+        done, cluster = yield from self._call_here(rest, context)
+        if cluster is not None:
+            yield from self._call_on_cluster(cluster, _pair(rest), None, done, context)
+
+    def _call_here(
+        self, objects: Iterator[Any], context: StepContext
+    ) -> Generator[tuple[int, Mapping[str, Any]], None, tuple[int, "Optional[Distribution]"]]:
+        """Calls the function in this process, until a cluster is worth its start.
+
+        Returns the number of objects done, and the cluster for the others.
+        """
+        from rolerunner.actions.function_batches import divide_batches  # noqa: PLC0415 - as above
+
+        function = load_function(self.function, context)
+        measured = MeasuredWork(self.distribute, self._count_objects(), context)
+        done = 0
+        for batch in divide_batches(objects, self.batch):
+            context.cancel.stop_if_set()
+            arguments = {**self.arguments, "objects": batch}
+            yield len(batch), call_function(self.function, function, arguments, context)
+            done += len(batch)
+            cluster = measured.choose_cluster(done)
+            if cluster is not None:
+                return done, cluster
+        measured.report_end(done)
+        return done, None
+
+    def _call_on_cluster(
+        self,
+        cluster: "Distribution",
+        entries: Iterator[Any],
+        listed: Optional[ObjectList],
+        done: int,
+        context: StepContext,
+    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Calls the function on the machines of a cluster; ``entries`` are lines of ``listed``."""
         from rolerunner.actions.function_batches import (  # noqa: PLC0415 - as above
             FunctionBatches,
             ListedLines,
             StepDescription,
-            divide_batches,
         )
         from rolerunner.storage.workers.timed_tasks import (  # noqa: PLC0415 - as above
             TaskFeed,
             TaskSizes,
         )
 
-        cluster = context.open_distribution(self.distribute)
-        rest, done = None, 0
-        if cluster is None:
-            function = load_function(self.function, context)
-            rest = self._iterate_objects()
-            measured = MeasuredWork(self.distribute, self._count_objects(), context)
-            for objects in divide_batches(rest, self.batch):
-                context.cancel.stop_if_set()
-                yield (
-                    len(objects),
-                    call_function(
-                        self.function, function, {**self.arguments, "objects": objects}, context
-                    ),
-                )
-                done += len(objects)
-                cluster = measured.choose_cluster(done)
-                if cluster is not None:
-                    break
-            else:
-                measured.report_end(done)
-                return
         setup, about = cluster.prepare_setup(), StepDescription.of(context)
-        listed = self.objects if rest is None and isinstance(self.objects, ObjectList) else None
-        feed = TaskFeed(
-            _read_lines(listed) if listed is not None else _pair(rest or self._iterate_objects()),
-            TaskSizes(self._count_objects(), self.batch, drawn=done),
-            cluster.pool.slots,
-        )
+        sizes = TaskSizes(self._count_objects(), self.batch, drawn=done)
+        feed = TaskFeed(entries, sizes, cluster.pool.slots)
 
         def create_task(entries: Sequence[Any]) -> FunctionBatches:
             objects = ListedLines(b"".join(entries), listed) if listed is not None else entries
             return FunctionBatches(self.function, self.arguments, objects, self.batch, about, setup)
 
-        waves = feed.create_waves(create_task)
-        for results in cluster.run(
-            waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
-        ):
+        title = f"rolerunner: {self.function} as {about.role}"
+        for results in cluster.run(feed.create_waves(create_task), context.cancel, title):
             for worker_note in (line for result in results for line in result.notes):
                 context.note(*worker_note)
             for result in results:

@@ -41,6 +41,7 @@ from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.spec.field_types import Flag, Text
 from rolerunner.storage.deleted_objects import pack_batches
 from rolerunner.storage.object_lines import OutcomeBlock
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 from rolerunner.storage.workers.placement import DELETION, Work
 
@@ -130,28 +131,7 @@ class S3Delete(
         if chosen is not None:
             storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
         prefix = gathered.objects.prefix
-        # HEAD returned the version of an object named by its key; deleting that version would leave
-        # no delete marker in a bucket that keeps versions
-        objects = (
-            (replace(info, version="") for info in gathered.objects)
-            if self._by_name()
-            else gathered.objects
-        )
-        backups = self.open_backups(context, "role", prefix, pacer)
-        blocks = None
-        if backups is None and not self._by_name():
-            blocks = run_blocks(
-                storage, "delete", gathered.objects, iter, (prefix.bucket,), prefix.bucket, context
-            )
-        outcomes: Iterable[Union[Outcome, OutcomeBlock]] = (
-            blocks
-            if blocks is not None
-            else pack_batches(
-                storage.delete_batches(objects, prefix.bucket, context.cancel), prefix.bucket
-            )
-            if backups is None
-            else backups.delete(objects, prefix.bucket, gathered.objects.path_in_bucket)
-        )
+        outcomes = self._delete(gathered.objects, storage, pacer, context)
         done = record_outcomes(
             (each for part in (outcomes, gathered.refused) for each in part),
             context,
@@ -162,48 +142,44 @@ class S3Delete(
         )
         return done.outputs(objects=done.objects)
 
+    def _delete(
+        self, listed: ObjectList, storage: Storage, pacer: Pacer, context: StepContext
+    ) -> Iterable[Union[Outcome, OutcomeBlock]]:
+        """Returns the outcomes of the deletions, which are made as they are consumed."""
+        bucket = listed.prefix.bucket
+        # HEAD returned the version of an object named by its key; deleting that version would leave
+        # no delete marker in a bucket that keeps versions
+        objects = (replace(info, version="") for info in listed) if self._by_name() else listed
+        backups = self.open_backups(context, "role", listed.prefix, pacer)
+        if backups is not None:
+            return backups.delete(objects, bucket, listed.path_in_bucket)
+        if not self._by_name():
+            blocks = run_blocks(storage, "delete", listed, iter, (bucket,), bucket, context)
+            if blocks is not None:
+                return blocks
+        return pack_batches(storage.delete_batches(objects, bucket, context.cancel), bucket)
+
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """DeleteObject (DeleteObjectVersion for versions), and listing a prefix."""
         if self.version is not None and self.source is not None:
             return {"role": [object_permission("s3:DeleteObjectVersion", self.source)]}
         versions = self.versions is True
-        listed = []
-        if self.source is not None:
-            listed = [
-                list_permission(
-                    self.source, "s3:ListBucketVersions" if versions else "s3:ListBucket"
-                )
-            ]
+        listing = "s3:ListBucketVersions" if versions else "s3:ListBucket"
+        listed = [list_permission(self.source, listing)] if self.source is not None else []
+        return {"role": [*listed, *self._backup_permissions(), *self._delete_permissions()]}
+
+    def _delete_permissions(self) -> list[Permission]:
         if not self._by_name():
-            return {
-                "role": [
-                    *listed,
-                    *self._backup_permissions(),
-                    *source_permissions(
-                        "s3:DeleteObjectVersion" if versions else "s3:DeleteObject",
-                        self.source,
-                        self.objects,
-                    ),
-                    *self._lookup_permissions(),
-                ]
-            }
+            action = "s3:DeleteObjectVersion" if self.versions is True else "s3:DeleteObject"
+            deleting = source_permissions(action, self.source, self.objects)
+            return [*deleting, *self._lookup_permissions()]
         # HEAD comes first, so that only existing objects are counted
-        named: list[S3Uri] = (
-            [self.source]
-            if self.source is not None
-            else [each for each in self.objects or () if isinstance(each, S3Uri)]
-        )
-        return {
-            "role": [
-                *listed,
-                *self._backup_permissions(),
-                *(
-                    object_permission(action, uri)
-                    for action in ("s3:GetObject", "s3:DeleteObject")
-                    for uri in named
-                ),
-            ]
-        }
+        named = [self.source] if self.source is not None else self._named_objects()
+        return [
+            object_permission(action, uri)
+            for action in ("s3:GetObject", "s3:DeleteObject")
+            for uri in named
+        ]
 
     def _backup_permissions(self) -> list[Permission]:
         if isinstance(self.objects, ObjectList):

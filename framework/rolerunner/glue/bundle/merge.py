@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.errors import UsageError
@@ -96,11 +97,10 @@ def check_conflicts(wheels: Mapping[str, bytes], code: Iterable[str] = ()) -> No
             owner = owners.setdefault(path, each)
             if {**owner.library, **owner.other}[path] != content:
                 raise _conflict(path, owner.wheel, each.wheel)
-    for one in found:
+    for one, other in permutations(found, 2):
         for name, path in one.modules.items():
-            for other in found:
-                if other is not one and _hides(name, path, other, is_code=other.wheel in code):
-                    raise _conflict(name, one.wheel, other.wheel)
+            if _hides(name, path, other, is_code=other.wheel in code):
+                raise _conflict(name, one.wheel, other.wheel)
 
 
 def _hides(name: str, path: str, other: _Distribution, *, is_code: bool) -> bool:
