@@ -1,12 +1,16 @@
 """Checks events of lineage by OpenLineage's own model, which is generated from its JSON Schema.
 
-No package of PyPI, npm or Maven Central has the schema itself.
+No package of PyPI, npm or Maven Central has the schema itself. The formats of its texts, which the
+model does not check, are checked here.
 """
 
 from __future__ import annotations
 
 import typing
+import uuid
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import attr
 from openlineage.client.generated import (
@@ -34,10 +38,21 @@ def check_run_event(event: dict[str, Any]) -> None:
     _check_object(base.RunEvent, event, "event")
     base.EventType(event["eventType"])
     assert event["schemaURL"].endswith("#/$defs/RunEvent")
-    for name, facet in event["run"].get("facets", {}).items():
-        assert {"_producer", "_schemaURL"} <= set(facet), name
-        if name in _FACETS:
-            _check_object(_FACETS[name], facet, name)
+    assert datetime.fromisoformat(event["eventTime"].replace("Z", "+00:00")).tzinfo is not None
+    uuid.UUID(event["run"]["runId"])
+    _check_urls(event["producer"], event["schemaURL"])
+    for holder in (event["run"], event["job"], *event["inputs"], *event["outputs"]):
+        for name, facet in (holder.get("facets") or {}).items():
+            _check_urls(facet["_producer"], facet["_schemaURL"])
+            if name in _FACETS:
+                _check_object(_FACETS[name], facet, name)
+
+
+def _check_urls(*values: str) -> None:
+    for each in values:
+        parts = urlsplit(each)
+        assert parts.scheme == "https", each
+        assert parts.netloc, each
 
 
 def _check_object(model: type, value: Any, where: str) -> None:
