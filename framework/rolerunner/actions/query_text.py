@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import stat
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from rolerunner.actions.permissions import list_permission, object_permission
-from rolerunner.common.file_errors import not_regular_file_error, translate_os_errors
 from rolerunner.common.file_paths import expand_path
+from rolerunner.common.files import read_file
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.field_types import (
@@ -26,8 +25,6 @@ from rolerunner.spec.field_types import (
 from rolerunner.spec.step_fields import RoleName
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rolerunner.actions.base import StepContext
 
 MAX_QUERY_BYTES = 262_144
@@ -82,7 +79,7 @@ class QueryFile(StrictModel):
         if isinstance(self.place, S3Uri):
             data = context.storage("query.role").read(self.place, MAX_QUERY_BYTES)
         else:
-            data = _read_local_file(expand_path(self.place))
+            data = read_file(expand_path(self.place), MAX_QUERY_BYTES + 1)
         try:
             return check_query(data.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
@@ -93,15 +90,6 @@ class QueryFile(StrictModel):
             ) from None
         except ValueError as error:
             raise StepError(f"{self.place} {error}", type="BadQuery") from None
-
-
-def _read_local_file(path: Path) -> bytes:
-    with translate_os_errors(path):
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise not_regular_file_error(path, mode)
-        with path.open("rb") as file:
-            return file.read(MAX_QUERY_BYTES + 1)
 
 
 def check_query(text: str) -> str:

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_vali
 
 from rolerunner.actions.base import Field, StepContext
 from rolerunner.actions.existing_fields import ExistingFields
-from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.common.file_paths import expand_path
+from rolerunner.common.files import read_file
 from rolerunner.errors import StepError
 from rolerunner.redaction.secrets import register_secret
 from rolerunner.sftp.host_keys import TrustedKeys, parse_host_key, read_known_hosts
@@ -30,6 +30,8 @@ from rolerunner.spec.field_types import (
 )
 
 _MAX_PORT = 65535
+_MAX_KNOWN_HOSTS = 16 << 20
+"""Bytes of a file of known hosts that are read."""
 _HOST = re.compile(r"[\w*](?:[\w.*-]*[\w*])?\Z|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.%]*\]?\Z")
 """A name, with ``*`` for what is not known yet, or an IPv6 address."""
 
@@ -207,8 +209,7 @@ class SftpFields(StrictModel):
             return TrustedKeys(tuple(map(parse_host_key, texts)))
         path = expand_path(str(self.known_hosts))
         try:
-            with translate_os_errors(str(path)):
-                text = path.read_text(encoding="utf-8", errors="replace")
+            text = read_file(path, _MAX_KNOWN_HOSTS).decode("utf-8", "replace")
             keys = read_known_hosts(text, self.host, self.port)
         except ValueError as error:
             raise StepError(f"{path}: {error}", type="KnownHostsInvalid") from None

@@ -9,7 +9,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from rolerunner.common.file_errors import translate_os_errors
+from rolerunner.common.file_errors import not_regular_file_error, translate_os_errors
 from rolerunner.common.new_files import (
     CREATE_FLAGS,
     PRIVATE,
@@ -34,6 +34,24 @@ def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
         open(file.descriptor, "wb", closefd=False) as stream,
     ):
         stream.write(data)
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Returns the first ``limit`` bytes of a file. Raises LocalFileFailed.
+
+    A named pipe or a device is refused, as it may give nothing, or no end.
+    """
+    with translate_os_errors(path):
+        # without waiting for a writer of a pipe
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise not_regular_file_error(path, mode)
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(limit)
+        finally:
+            os.close(descriptor)
 
 
 def check_writable(path: Path) -> None:

@@ -15,6 +15,7 @@ from rolerunner.common.files import (
     copy_file,
     count_free_bytes,
     is_case_insensitive,
+    read_file,
     write_file,
 )
 from rolerunner.errors import LocalFileFailed
@@ -110,3 +111,12 @@ def test_a_place_that_cannot_be_written_is_an_error_with_a_hint(tmp_path: Path) 
         with pytest.raises(LocalFileFailed) as raised:
             check_writable(tmp_path / place)
         assert raised.value.hint
+
+
+def test_a_file_is_read_up_to_a_limit_and_what_has_no_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_file(tmp_path / "file", 3) == b"123"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "gone"):
+        with pytest.raises(LocalFileFailed, match=str(path)):
+            read_file(path, 3)
