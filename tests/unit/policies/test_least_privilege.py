@@ -167,6 +167,13 @@ def test_policies_as_json_have_notes_and_explanations_where_there_are_some() -> 
     assert set(shown) == {"version", "job", "roles"}
     assert (shown["version"], shown["job"], shown["roles"][0]["arn"]) == (1, "j", None)
     assert set(shown["roles"][0]) == {"role", "arn", "trust", "permissions"}
+    known = make_plan((Role(READER, "reader"), GET), environment="prod")
+    shown = policies_to_json(known, derive_policies(known, JobRoleUses(OWN)), explain=False)
+    assert [(each["role"], each["arn"]) for each in shown["roles"]] == [
+        ("job", OWN),
+        ("reader", READER),
+    ]
+    assert shown["environment"] == "prod"
     noted = Plan(plan.job, (PlannedStep(plan.job.steps[0], {}, notes=("its code",)),), ())
     told = policies_to_json(noted, derive_policies(plan, JobRoleUses()), explain=True)
     assert told["notes"] == {"s0": ["its code"]}

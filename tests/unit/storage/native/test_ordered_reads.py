@@ -15,6 +15,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto import ordered_reads as boto_reads
 from rolerunner.storage.native import ordered_reads
+from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import ObjectInfo
 from tests.memory_aws import error
 from tests.unit.storage.engines import once
@@ -113,3 +114,41 @@ def test_a_cancelled_read_ends(engine: Any, memory_aws: Store) -> None:
     cancel.set()
     with pytest.raises(StepError):
         list(blocks)
+
+
+def fill_window(budget: int, *lengths: int) -> Any:
+    window = ordered_reads._Window(budget)
+    for number, length in enumerate(lengths):
+        uri = S3Uri("b", str(number))
+        source = ObjectRange(uri, ObjectInfo(uri.key, length, "e"), 0, length)
+        weight, _ = window.add(source, iter(()))  # type: ignore[arg-type]
+        assert weight == length
+    return window
+
+
+@pytest.mark.parametrize(
+    ("lengths", "is_full"),
+    [
+        ((), False),
+        ((11,), False),
+        ((5, 5), False),
+        ((5, 6), True),
+        ((0,) * 1023, False),
+        ((0,) * 1024, True),
+    ],
+)
+def test_a_window_is_full_beyond_its_budget_or_number(
+    lengths: tuple[int, ...], is_full: bool
+) -> None:
+    assert fill_window(10, *lengths).is_full is is_full
+
+
+def test_a_window_returns_its_reads_in_order_and_has_room_again() -> None:
+    window = fill_window(10, 5, 6, 5)
+    assert (window.is_full, window.is_first_done) == (True, False)
+    assert [window.take().source.uri.key, window.is_full] == ["0", True]
+    assert [window.take().source.uri.key, window.is_full] == ["1", False]
+    window.pending[0].data.set_result(b"")
+    assert window.is_first_done
+    window.take()
+    assert not window.is_first_done
