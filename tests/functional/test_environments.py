@@ -122,6 +122,18 @@ def test_an_audit_covers_every_environment(run_command: Any, spec: Path) -> None
             assert "111122223333" in SPEC.splitlines()[each["line"] - 1]
 
 
+@pytest.mark.parametrize(("more", "undecided"), [("", False), ("  new: {}\n", True)])
+def test_a_spec_that_runs_in_its_environments_alone_is_audited_in_them(
+    more: str, undecided: bool, run_command: Any, spec: Path
+) -> None:
+    """A role that depends on a param which each environment sets is known wherever it runs."""
+    text = SPEC.replace("role/publisher\n", "role/publisher-${{ params.stage }}\n")
+    spec.write_text(text.replace("steps:\n", f"{more}steps:\n"))
+    audited = run_command("audit", spec, "--format", "json", "--fail-on", "none")
+    rules = {each["rule"] for each in json.loads(audited.stdout)["findings"]}
+    assert ("RR008" in rules) is undecided
+
+
 @pytest.mark.parametrize("env", ["dev", "prod"])
 def test_result_log_and_report_name_the_environment(
     run_command: Any, local: Path, env: str

@@ -100,7 +100,7 @@ def audit(
     """Find security problems in specs: roles, sessions, deletions, public objects, secrets.
 
     Reads the specs only; no AWS request is sent. Without --env, a spec is audited under each of its
-    environments as well.
+    environments as well, and by itself unless it lacks a param that all of them set.
 
     \b
     rolerunner audit nightly.yaml --job-role arn:aws:iam::111122223333:role/glue-job
@@ -144,17 +144,25 @@ def _collect_findings(
     problems: list[Problem] = []
     for path in paths:
         try:
-            job = api.load(path, given, complete=False, env=env)
-            others = () if env else job.environments
-            found.update(dict.fromkeys(_audit_job(path, job, account)))
-            for name in others:
-                job = api.load(path, given, complete=False, env=name)
+            for job in _load_environments(path, given, env):
                 found.update(dict.fromkeys(_audit_job(path, job, account)))
         except SpecError as error:
             problems += error.problems
     if problems:
         raise SpecError(problems)
     return list(found)
+
+
+def _load_environments(path: str, given: Mapping[str, object], env: str) -> list[Job]:
+    """Returns the job of a spec and those of its environments, or the one of ``env``.
+
+    A spec is left out by itself if it lacks a param that all its environments set: it never runs.
+    """
+    own = api.load(path, given, complete=False, env=env)
+    names = () if env else own.environments
+    jobs = [api.load(path, given, complete=False, env=name) for name in names]
+    always_set = set.intersection(*(set(each.params) for each in jobs)) if jobs else set()
+    return jobs if always_set - set(own.params) else [own, *jobs]
 
 
 def _audit_job(path: str, job: Job, account: str) -> list[Finding]:
