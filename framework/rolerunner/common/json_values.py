@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import math
-import re
 from collections.abc import Mapping
 from datetime import date, time
 from typing import Any
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.lazy_dataclass import dataclass
 
 MAX_DEPTH = 100
@@ -20,7 +20,7 @@ MOST_TEXT = 16 << 20
 """Characters of an output that are shown."""
 _MAX_BITS = 13_000
 """Bits of an integer shown in decimal: Python refuses to format more than 4,300 digits."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = compile_on_use("[\ud800-\udfff]")
 _PLAIN_KEYS = (str, int, float, bool, type(None))
 """Types of keys that json.dumps accepts."""
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.model import Condition, Permission, S3Uri, SecretSource
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ BUCKET_ACTIONS = frozenset(
     {"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"}
 )
 """Actions on the bucket that work on objects needs."""
-_ON_OBJECT = re.compile(
+_ON_OBJECT = compile_on_use(
     r"s3:(?:(?:Delete|Get|List|Put|Replicate|Restore|Update)?Object(?!Lambda)\w*|AbortMultipartUpload|ListMultipartUploadParts"
     r"|BypassGovernanceRetention|InitiateReplication|ReplicateDelete|ReplicateTags)\Z"
 )
@@ -148,10 +149,10 @@ VERSIONED_ACTIONS: Mapping[str, str] = {
 """An action on an object -> the action that a request which names a version needs instead."""
 KEY_READ_ACTIONS, KEY_WRITE_ACTIONS = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
 """Actions that S3 needs from KMS for the role; a multipart upload reads its parts back."""
-_SECRET_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
-_IN_REGION = re.compile(r"(arn:[\w-]+:(?:athena|glue|secretsmanager|ssm)):\*:(\*|\d{12}):")
+_SECRET_SUFFIX = compile_on_use(r"-[A-Za-z0-9]{6}\Z")
+_IN_REGION = compile_on_use(r"(arn:[\w-]+:(?:athena|glue|secretsmanager|ssm)):\*:(\*|\d{12}):")
 """Resources named without their region, and mostly without their account."""
-_KEY_ARN = re.compile(
+_KEY_ARN = compile_on_use(
     r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)"
 )
 _SUFFIXES = {

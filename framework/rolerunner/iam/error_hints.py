@@ -7,6 +7,7 @@ import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -14,14 +15,16 @@ if TYPE_CHECKING:
 
     from rolerunner.iam.aws_errors import AwsError
 
-_MESSAGE = re.compile(
+_MESSAGE = compile_on_use(
     r"User:\s*(?P<user>arn:\S+)?\s*is not authorized to perform: (?P<action>[\w*:-]+)"
     r"(?: on resource: (?:\"(?P<quoted>[^\"]*)\"|(?P<bare>\S+)))?(?P<reason>.*)",
     re.DOTALL,
 )
-_EXPLICIT_DENY = re.compile(r"with an explicit deny in an? ([\w-]+(?: [\w-]+)*? policy|[\w -]+)")
-_ENCODED = re.compile(r"[Ee]ncoded authorization failure message: (\S+)")
-_AUTHORIZATION_ID = re.compile(r"authorization id:? ?([\w-]+)", re.IGNORECASE)
+_EXPLICIT_DENY = compile_on_use(
+    r"with an explicit deny in an? ([\w-]+(?: [\w-]+)*? policy|[\w -]+)"
+)
+_ENCODED = compile_on_use(r"[Ee]ncoded authorization failure message: (\S+)")
+_AUTHORIZATION_ID = compile_on_use(r"authorization id:? ?([\w-]+)", re.IGNORECASE)
 _THROTTLED = "AWS asks for fewer requests: try again later, or lower the number of workers"
 CODE_HINTS = {
     "PackedPolicyTooLarge": "shorten the session policy or the tags: AWS packs both into one"

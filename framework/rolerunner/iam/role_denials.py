@@ -7,9 +7,9 @@ prints the statements of both the caller and the role.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.errors import RoleRefused
 from rolerunner.iam.actions_table import build_statement, unwrap_single
 from rolerunner.iam.aws_errors import DENIED_CODES, EXPIRED_CODES, AwsError
@@ -28,10 +28,10 @@ from rolerunner.model import Role, RoleArn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ASSUMED_ROLE = re.compile(
+_ASSUMED_ROLE = compile_on_use(
     r"arn:(?P<partition>aws[a-z-]*):sts::(?P<account>\d{12}):assumed-role/(?P<name>[^/]+)/.*"
 )
-_PRINCIPAL = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):.+")
+_PRINCIPAL = compile_on_use(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):.+")
 
 _UNCERTAIN = "AWS does not report for certain what is missing, nor whether the role exists."
 

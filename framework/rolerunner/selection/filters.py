@@ -8,6 +8,7 @@ from dataclasses import field
 from itertools import groupby, takewhile
 from typing import Any, NamedTuple, Optional
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.lazy_dataclass import dataclass
 
 MAX_PATTERNS = 10_000
@@ -142,7 +143,7 @@ def check_globs(globs: Sequence[str]) -> None:
         compile_globs(globs)
 
 
-_GLOB_TOKEN = re.compile(r"\\.|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]/\\])*\]|[][{}]", re.DOTALL)
+_GLOB_TOKEN = compile_on_use(r"\\.|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]/\\])*\]|[][{}]", re.DOTALL)
 """An escaped character, a set of characters, or a bracket or brace by itself."""
 
 

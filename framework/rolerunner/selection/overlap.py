@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Optional
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import compile_globs, expand_braces
 
-_UNPROVABLE = re.compile(r"\\|\[[^\]]*/|//|\A/|/\Z")
+_UNPROVABLE = compile_on_use(r"\\|\[[^\]]*/|//|\A/|/\Z")
 """Globs that are not taken apart at their slashes: escapes, a slash inside a class, empty parts."""
 
 

@@ -11,21 +11,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_STRONG = re.compile(
+_STRONG = compile_on_use(
     r"(?<![\{$])\{\{(?P<jinja>[^{}]*)\}\}(?!\})|\$\{\s*(?P<shell>[A-Za-z_][\w.]*)\s*(?::?[-=?+][^{}]*)?\}"
 )
 _NAME = r"[A-Za-z_][\w.-]*"
-_WEAK = re.compile(
+_WEAK = compile_on_use(
     rf"\$\(\s*(?P<a>{_NAME})\s*\)|%\((?P<b>{_NAME})\)s|<(?P<c>{_NAME})>|(?<![\{{$])\{{(?P<d>{_NAME})\}}(?!\}})"
 )
-_PLAIN = re.compile(rf"\{{\{{\s*{_NAME}\s*\}}\}}\Z")
-_FIRST_NAME = re.compile(_NAME)
+_PLAIN = compile_on_use(rf"\{{\{{\s*{_NAME}\s*\}}\}}\Z")
+_FIRST_NAME = compile_on_use(_NAME)
 _MARKS = ("{", "$(", "%(", "<")
 
 

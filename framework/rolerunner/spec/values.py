@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.errors import Mark
 from rolerunner.lazy_dataclass import dataclass
 
@@ -22,12 +22,12 @@ class FileValue:
     mark: Mark
 
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
+_DURATION = compile_on_use(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 _SECONDS = (86_400, 3_600, 60, 1)
 _LONGEST = 100 * 366 * 86_400
 """Maximum duration in seconds; timers of the operating system do not support much more."""
 _MOST_DIGITS = 40
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtpKMGTP]?)(i?)[bB]?\Z")
+_SIZE = compile_on_use(r"(\d+(?:\.\d+)?)\s*([kmgtpKMGTP]?)(i?)[bB]?\Z")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 

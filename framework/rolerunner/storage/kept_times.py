@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.common.patterns import compile_on_use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 MTIME = "mtime"
 """The name of the metadata: seconds since 1970 with up to nine decimals."""
 MTIME_HEADER = "x-amz-meta-mtime"
-_SECONDS = re.compile(r"(-?)([0-9]{1,11})(?:\.([0-9]{1,9})[0-9]*)?\Z")
+_SECONDS = compile_on_use(r"(-?)([0-9]{1,11})(?:\.([0-9]{1,9})[0-9]*)?\Z")
 _NANOSECONDS = 1_000_000_000
 
 

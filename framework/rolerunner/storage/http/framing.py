@@ -6,9 +6,9 @@ Source: RFC 9112.
 from __future__ import annotations
 
 import http.client
-import re
 from typing import TYPE_CHECKING, Optional, Protocol
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.storage.http.response_heads import MalformedResponse, parse_headers, parse_status
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MAX_ERROR = 1 << 20
 """Maximum size of the body of an error; S3's have a few hundred bytes."""
 MAX_INTERIM = 16
 """Maximum number of responses such as 100 Continue before the final one."""
-_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
+_CHUNK = compile_on_use(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
 
 
 class Sink(Protocol):

@@ -14,21 +14,22 @@ from itertools import chain
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import quote, urlencode
 
+from rolerunner.common.patterns import compile_on_use
 from rolerunner.errors import UnexpectedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_TAG = re.compile(rb"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag>")
-_ERROR = re.compile(rb"<Error>(.*?)</Error>", re.DOTALL)
-_FIELD = re.compile(rb"<(\w+)>([^<]*)</\1>")
-_DELETED = re.compile(rb"(?:</DeleteResult>|<DeleteResult[^>]*/>)\s*\Z")
-_SPECIAL = re.compile("[&<>\r\n\t]")
-_COMMON_DELETED = re.compile(
+_TAG = compile_on_use(rb"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag>")
+_ERROR = compile_on_use(rb"<Error>(.*?)</Error>", re.DOTALL)
+_FIELD = compile_on_use(rb"<(\w+)>([^<]*)</\1>")
+_DELETED = compile_on_use(rb"(?:</DeleteResult>|<DeleteResult[^>]*/>)\s*\Z")
+_SPECIAL = compile_on_use("[&<>\r\n\t]")
+_COMMON_DELETED = compile_on_use(
     r"<Deleted>\s*<Key>([^<]*)</Key>\s*(?:<VersionId>([^<]*)</VersionId>)?"
 )
-_ANY_DELETED = re.compile(rb"<Deleted>(.*?)</Deleted>", re.DOTALL)
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]")
+_ANY_DELETED = compile_on_use(rb"<Deleted>(.*?)</Deleted>", re.DOTALL)
+_UNSAFE = compile_on_use("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]")
 """Characters that XML 1.0 cannot represent, and the carriage return, which it does not preserve."""
 
 
