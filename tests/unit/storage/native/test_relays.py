@@ -1,0 +1,46 @@
+"""What one role reads another stores, once it is verified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import IntegrityFailed
+from rolerunner.model import S3Uri
+from rolerunner.storage.protocol import Copy, Outcome
+from tests.memory_aws import Response
+from tests.unit.storage.engines import open_engine
+
+if TYPE_CHECKING:
+    from tests.memory_aws import Store
+
+SOURCE, TARGET = S3Uri("bucket", "key"), S3Uri("other", "copy")
+
+
+def relay() -> Outcome:
+    source, target = open_engine("native"), open_engine("native")
+    (outcome,) = target.relay([Copy(SOURCE, TARGET)], source, Cancel())
+    return outcome  # type: ignore[no-any-return]
+
+
+def test_headers_and_tags_are_kept(memory_aws: Store) -> None:
+    entry = memory_aws.put("bucket", "key", b"data")
+    entry.headers.update({"content-type": "text/csv", "x-amz-meta-owner": "me"})
+    entry.tags = "a=b"
+    assert (relay().status, memory_aws.bodies()[str(TARGET)]) == ("done", b"data")
+    stored = memory_aws.objects["other", "copy"]
+    assert stored.headers["content-type"] == "text/csv"
+    assert stored.headers["x-amz-meta-owner"] == "me"
+    assert stored.tags == "a=b"
+
+
+def test_wrong_bytes_are_not_stored(memory_aws: Store) -> None:
+    entry = memory_aws.put("bucket", "key", b"data")
+    headers = {"ETag": f'"{entry.etag}"', "Last-Modified": "Mon, 02 Jan 2023 00:00:00 GMT"}
+    memory_aws.hook = lambda request: (
+        Response(200, headers, b"atad")
+        if request.method == "GET" and "tagging" not in request.query
+        else None
+    )
+    assert isinstance(relay().error, IntegrityFailed)
+    assert list(memory_aws.bodies()) == [str(SOURCE)]
