@@ -72,9 +72,10 @@ def drop_run_params(job: Job, given: Collection[str], widen: Collection[str] = (
     an unknown name.
     """
     if job.undecided:
+        choices = [f"--env {each}" for each in job.environments if not job.environment]
         raise UsageError(
             f"{', '.join(job.undecided)}: depend on params without a value; "
-            "set them with -p NAME=VALUE"
+            f"{' or '.join(['set them with -p NAME=VALUE', *choices])}"
         )
     unknown = [name for name in widen if name not in job.params]
     if unknown:

@@ -128,6 +128,8 @@ def test_params_that_differ_between_runs_are_dropped() -> None:
         drop_run_params(Job("j", (), params), [], ["zone", "nope"])
     with pytest.raises(UsageError, match="role a, state: depend on params without a value"):
         drop_run_params(Job("j", (), undecided=("role a", "state")), [])
+    with pytest.raises(UsageError, match="with -p NAME=VALUE or --env dev or --env prod"):
+        drop_run_params(Job("j", (), undecided=("a",), environments=("dev", "prod")), [])
 
 
 def role(arn: str, trusted: str = OWN) -> RolePolicies:
