@@ -13,7 +13,7 @@ from rolerunner.spec_testing.run import run_case
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rolerunner.spec_testing.compare import Mismatch
+    from rolerunner.spec_testing.mismatches import Mismatch
 
 TOPIC = "arn:aws:sns:eu-west-1:333344445555:ops"  # of another account than its sender
 SPEC = f"""

@@ -17,9 +17,9 @@ import yaml
 
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.sandbox.faults import Fault, FaultyProxy
-from rolerunner.spec_testing.compare import matches_pattern
 from rolerunner.spec_testing.junit import format_mismatch
 from rolerunner.spec_testing.load import find_test_files, load_cases
+from rolerunner.spec_testing.mismatches import matches_pattern
 from rolerunner.spec_testing.run import run_case
 from rolerunner.spec_testing.suite import run_cases, select_cases
 from tests.conftest import CONFIGS, ROOT

@@ -13,7 +13,7 @@ from rolerunner.redaction.redact import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rolerunner.spec_testing.compare import Mismatch
+    from rolerunner.spec_testing.mismatches import Mismatch
     from rolerunner.spec_testing.run import CaseResult
     from rolerunner.spec_testing.suite import SuiteResult
 

@@ -19,7 +19,8 @@ from rolerunner import sandbox
 from rolerunner.errors import SandboxError
 from rolerunner.sandbox.faults import FaultyProxy
 from rolerunner.spec_testing.case_setup import build_world, write_files
-from rolerunner.spec_testing.compare import Mismatch, ObservedRun, find_mismatches
+from rolerunner.spec_testing.compare import ObservedRun, find_mismatches
+from rolerunner.spec_testing.mismatches import Mismatch
 from rolerunner.spec_testing.shown_secrets import register_secrets
 
 if TYPE_CHECKING:

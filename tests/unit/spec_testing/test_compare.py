@@ -11,38 +11,11 @@ import pytest
 
 from rolerunner.sandbox.messages import RecordedMessage
 from rolerunner.sandbox.requests import RecordedRequest
-from rolerunner.spec_testing.compare import (
-    ObservedRun,
-    find_mismatches,
-    find_steps,
-    format_value,
-    matches_pattern,
-)
+from rolerunner.spec_testing.compare import ObservedRun, find_mismatches, find_steps
 from tests.unit.spec_testing.samples import READER, SANDBOX, load
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "matches"),
-    [
-        ("a", "cat", True),
-        ("c*t", "cat", True),
-        ("t*c", "cat", False),
-        ("a.c", "abc", False),
-        ("a*c", "a\nc", True),
-        ("", "", True),
-    ],
-)
-def test_pattern(pattern: str, text: str, *, matches: bool) -> None:
-    assert matches_pattern(pattern, text) is matches
-
-
-def test_a_long_value_is_truncated() -> None:
-    assert format_value({"a": 1}) == '{"a": 1}'
-    assert format_value("x" * 498) == '"' + "x" * 498 + '"'
-    assert format_value("x" * 499).endswith("... (501 characters)")
 
 
 @dataclass

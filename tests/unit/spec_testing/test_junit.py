@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from rolerunner.redaction.secrets import MASK, register_secret
-from rolerunner.spec_testing.compare import Mismatch
 from rolerunner.spec_testing.junit import format_mismatch, render_junit
+from rolerunner.spec_testing.mismatches import Mismatch
 from rolerunner.spec_testing.run import CaseResult
 from rolerunner.spec_testing.suite import SuiteResult
 from tests.unit.spec_testing.samples import load

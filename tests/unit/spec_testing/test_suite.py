@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rolerunner.spec_testing import suite
-from rolerunner.spec_testing.compare import Mismatch
+from rolerunner.spec_testing.mismatches import Mismatch
 from rolerunner.spec_testing.run import CaseResult
 from rolerunner.spec_testing.suite import run_cases, select_cases
 from tests.unit.spec_testing.samples import load
