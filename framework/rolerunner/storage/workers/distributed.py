@@ -195,8 +195,9 @@ class DistributedStorage(ForwardedReads, ForwardedWrites):
         return DistributedItems(self._workers, operation, large).run(items, cancel)
 
     def _create_copies(self, operation: DistributedOperation) -> LargeCopies:
-        sources = [each.local for each in operation.arguments if isinstance(each, ForwardedReads)]
-        return LargeCopies(self._workers, operation, self.local, next(iter(sources), None))
+        distributed = (each for each in operation.arguments if isinstance(each, DistributedStorage))
+        source = next((each.local for each in distributed), None)
+        return LargeCopies(self._workers, operation, self.local, source)
 
     @property
     def _workers(self) -> RoleWorkers:

@@ -8,7 +8,7 @@ import pytest
 
 from rolerunner.errors import ServiceFailed, StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.integrity import compute_digest
+from rolerunner.storage.hashing import compute_digest
 from rolerunner.storage.protocol import ObjectInfo
 from tests import memory_aws as aws
 
