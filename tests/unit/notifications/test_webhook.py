@@ -16,10 +16,11 @@ from rolerunner.errors import StepError
 from rolerunner.notifications import webhook
 from rolerunner.notifications.undelivered import Undelivered
 from rolerunner.redaction.redact import redact_text
+from tests.raw_server import read_head, serving_sockets
 from tests.webhook_server import SECRET, serve_webhooks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.webhook_server import Webhooks
 
@@ -101,3 +102,53 @@ def test_the_answer_of_a_refusal_is_shown_without_the_url() -> None:
         webhook.post(running.url("refuse"), b"{}")
     assert str(raised.value).startswith("it answered 403: invalid_token")
     assert SECRET not in str(raised.value)
+
+
+def answering(answer: bytes) -> Callable[[socket.socket, int], None]:
+    def handle(connection: socket.socket, number: int) -> None:
+        del number
+        read_head(connection)
+        connection.sendall(answer)
+
+    return handle
+
+
+def test_a_busy_server_may_be_asked_again() -> None:
+    busy = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 5\r\n\r\nlater"
+    with serving_sockets(answering(busy)) as port, pytest.raises(Undelivered) as raised:
+        webhook.post(f"http://127.0.0.1:{port}/{SECRET}", b"{}")
+    assert (str(raised.value), raised.value.type) == ("it answered 429: later", "429")
+
+
+def test_an_answer_that_is_not_http_has_no_url_in_its_error() -> None:
+    no_http = answering(b"SSH-2.0-x\r\n\r\n")
+    with serving_sockets(no_http) as port, pytest.raises(StepError) as raised:
+        webhook.post(f"http://127.0.0.1:{port}/{SECRET}", b"{}")
+    assert not isinstance(raised.value, Undelivered)
+    assert str(raised.value) == "it gave no valid answer"
+
+
+def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    with pytest.raises(Undelivered, match="the proxy cannot be reached"):
+        webhook.post(f"https://hooks.invalid/{SECRET}", b"{}")
+
+
+def test_a_server_that_accepts_no_connection_may_be_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook, "CONNECT_SECONDS", 0.1)
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:  # Linux accepts one more than the backlog, and drops what comes then
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        with pytest.raises(Undelivered, match="accepted no connection within"):
+            webhook.post(f"http://127.0.0.1:{port}/{SECRET}", b"{}")
+        for each in waiting:
+            each.close()

@@ -12,6 +12,7 @@ import pytest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
+from rolerunner.redaction.secrets import register_credential
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import Copy, ObjectInfo
 from rolerunner.storage.upload_journal import RecordedUpload, UploadJournal
@@ -19,6 +20,7 @@ from rolerunner.storage.workers import distributed_parts
 from rolerunner.storage.workers.distributed_parts import (
     SPREAD_BYTES,
     DistributedParts,
+    _make_portable,
     choose_spread_size,
     is_begun,
     is_spread,
@@ -79,6 +81,17 @@ def test_each_caller_gets_the_result_or_the_error_of_its_part() -> None:
         assert (errors[3].type, errors[3].message) == ("Unpicklable", "broken")
     assert sum(moved) == 600
     assert pool.parts <= 8
+
+
+def test_an_error_of_a_library_shows_no_secret() -> None:
+    secret = str(register_credential("a-secret-of-the-part"))
+    error = _make_portable(ValueError(f"refused with {secret}"))
+    assert isinstance(error, StepError)
+    assert error.type == "ValueError"
+    assert error.message.startswith("refused with ")
+    assert secret not in error.message
+    same = KeyError("no secret")
+    assert _make_portable(same) is same
 
 
 def test_a_stop_ends_all_callers() -> None:
