@@ -27,7 +27,10 @@ print(client.get_paginator("list_objects_v2").result_keys[0].expression)
 """
 
 
-def test_what_a_client_is_seldom_asked_for_is_imported_when_it_is() -> None:
+def test_what_a_client_is_seldom_asked_for_is_imported_when_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # coverage imports modules, too
     command = [sys.executable, "-c", _CODE]
     completed = subprocess.run(command, capture_output=True, text=True, check=True)
     deferred, count, *answers = completed.stdout.splitlines()
