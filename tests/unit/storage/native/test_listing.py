@@ -296,3 +296,29 @@ def test_tags_are_carried_as_a_header_has_them() -> None:
     ) == ("a%26b=c%20d&e=")
     with pytest.raises(ServiceFailed, match="cannot be parsed"):
         xml.parse_tags(b"<html/>")
+
+
+@pytest.mark.parametrize(("latency", "requests"), [(0.02, 4), (0.0201, 24)])
+def test_pages_come_one_by_one_and_then_as_many_at_once_as_the_server_is_far(
+    latency: float, requests: int
+) -> None:
+    keys = [f"data/part-{number:08d}.parquet" for number in range(100_000)]
+    asked: list[RangeCursor] = []
+    pages = Listing("data/", asked.append, 1 << 30)
+    pages.request_pages()
+    in_flight, most_ranges = [], 0
+    for _ in range(8):
+        in_flight.append(len(asked))
+        now, asked[:] = asked[::-1], []
+        for cursor in now:
+            after = dict(build_page_query(cursor))
+            token = after.get("continuation-token") or after.get("start-after") or ""
+            at = bisect.bisect_right(keys, token)
+            pages.latency, cursor.requested_at = latency, 0.0
+            end = at + int(after.get("max-keys") or 100)
+            pages.add_page(cursor, page_of(keys[at:end], more=end < len(keys)))
+            most_ranges = max(most_ranges, pages._ranges.count_pending())
+        list(pages.pop_objects())
+        pages.request_pages()
+    assert in_flight == [1, 1, *[requests] * 6]
+    assert (most_ranges == 64) is (requests == 24), "so many ranges are known ahead at most"
