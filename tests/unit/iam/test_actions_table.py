@@ -23,12 +23,14 @@ from rolerunner.iam.actions_table import (
     SERVICE_ACTIONS,
     VERSIONED_ACTIONS,
     derive_key_permissions,
+    derive_permissions,
     derive_s3_permissions,
+    derive_secret_permissions,
     find_common_folder,
     find_resource,
     resolve_for_role,
 )
-from rolerunner.model import Permission, S3Uri
+from rolerunner.model import Permission, S3Uri, SecretSource
 from rolerunner.policies.least_privilege import JobRoleUses, derive_policies
 from tests.conftest import CONFIGS
 
@@ -415,3 +417,100 @@ def test_a_resource_is_in_the_region_and_account_of_its_role(
     action = "kms:Decrypt" if ":kms:" in resource else "glue:GetTable"
     found = resolve_for_role(Permission(action, resource), "aws", account, region)
     assert found.resource == expected
+
+
+@pytest.mark.parametrize(
+    ("batch", "action", "key"),
+    [
+        ({"Objects": [{"Key": "a/1"}, {"Key": "a/2"}]}, "s3:DeleteObject", "a/*"),
+        ({"Objects": ({"Key": "a/1"},)}, "s3:DeleteObject", "a/1"),
+        (
+            {"Objects": [{"Key": "a/1"}, {"Key": "a/1", "VersionId": "v"}]},
+            "s3:DeleteObjectVersion",
+            "a/1",
+        ),
+        ({"Objects": [{"Key": "a/1"}, {"Key": 7}]}, "s3:DeleteObject", "*"),
+        ({"Objects": [{"Key": "a/1"}, "a/2"]}, "s3:DeleteObject", "*"),
+        ({"Objects": "a/1"}, "s3:DeleteObject", "*"),
+        ("a/1", "s3:DeleteObject", "*"),
+        (None, "s3:DeleteObject", "*"),
+    ],
+)
+def test_a_batch_of_deletions_needs_its_folder(batch: Any, action: str, key: str) -> None:
+    (found,) = derive_permissions("s3", "s3", "DeleteObjects", {"Bucket": "b", "Delete": batch})
+    assert (found.action, found.resource) == (action, f"arn:aws:s3:::b/{key}")
+
+
+@pytest.mark.parametrize(
+    ("source", "action", "place"),
+    [
+        ({"Bucket": "s", "Key": "k"}, "s3:GetObject", "s/k"),
+        ({"Bucket": "s", "Key": "k", "VersionId": "v"}, "s3:GetObjectVersion", "s/k"),
+        ({}, "s3:GetObject", "*/*"),
+        ("s/k/l", "s3:GetObject", "s/k/l"),
+        ("/s/k?versionId=v", "s3:GetObjectVersion", "s/k"),
+        ("s", "s3:GetObject", "s/*"),
+        (None, "s3:GetObject", "*/*"),
+    ],
+)
+def test_a_copy_reads_its_source(source: Any, action: str, place: str) -> None:
+    parameters = {"Bucket": "b", "Key": "t", "CopySource": source}
+    found = derive_permissions("s3", "s3", "CopyObject", parameters)
+    assert [(each.action, each.resource) for each in found] == [
+        (action, f"arn:aws:s3:::{place}"),
+        ("s3:PutObject", "arn:aws:s3:::b/t"),
+    ]
+
+
+def test_other_requests_need_what_their_parameters_name() -> None:
+    versioned = {"Bucket": "b", "Key": "k", "VersionId": "v"}
+    listing = {"Bucket": "b", "Prefix": "in/"}
+    found = [
+        *derive_permissions("s3", "s3", "GetObject", versioned),
+        *derive_permissions("s3", "s3", "ListObjectsV2", listing),
+        *derive_permissions("s3", "s3", "GetObject", {}),
+        *derive_permissions("elsewhere", "else", "DoIt", {"Bucket": "b"}),
+    ]
+    assert found == [
+        Permission("s3:GetObjectVersion", "arn:aws:s3:::b/k"),
+        Permission(
+            "s3:ListBucket", "arn:aws:s3:::b", (("StringLike", "s3:prefix", ("in/", "in/*")),)
+        ),
+        Permission("s3:GetObject", "*"),
+        Permission("else:DoIt", "*"),
+    ]
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:s"
+PARAMETER = "arn:aws:ssm:eu-west-1:111122223333:parameter/a/b"
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "resource"),
+    [
+        ("ssm", "/a/b", "arn:aws:ssm:*:*:parameter/a/b"),
+        ("ssm", "a", "arn:aws:ssm:*:*:parameter/a"),
+        ("ssm", "/a:7", "arn:aws:ssm:*:*:parameter/a"),
+        ("ssm", PARAMETER, PARAMETER),
+        ("secretsmanager", "s", "arn:aws:secretsmanager:*:*:secret:s-??????"),
+        ("secretsmanager", SECRET, f"{SECRET}-??????"),
+        ("secretsmanager", f"{SECRET}-AbCdEf", f"{SECRET}-AbCdEf"),
+    ],
+)
+def test_a_secret_is_named_with_its_suffix_and_without_its_version(
+    service: Any, name: str, resource: str
+) -> None:
+    (found,) = derive_secret_permissions(SecretSource("p", service, name))
+    action = "ssm:GetParameter" if service == "ssm" else "secretsmanager:GetSecretValue"
+    assert found == Permission(action, resource)
+
+
+def test_a_secret_under_a_key_of_its_own_needs_the_key() -> None:
+    source = SecretSource("p", "ssm", "/p", kms_key="alias/own")
+    read, decrypt = derive_secret_permissions(source)
+    assert read.action == "ssm:GetParameter"
+    assert (decrypt.action, decrypt.resource) == ("kms:Decrypt", "arn:aws:kms:*:*:key/*")
+    assert [values for _, _, values in decrypt.condition] == [
+        ("alias/own",),
+        ("ssm.*.amazonaws.com",),
+    ]

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolerunner.iam.policy import MAX_SESSION_POLICY, list_statements, merge_uses
+from rolerunner.iam.policy import (
+    MAX_INLINE,
+    MAX_SESSION_POLICY,
+    MAX_TRUST,
+    list_statements,
+    merge_uses,
+)
 from rolerunner.iam.policy_fitting import fit_session_policy
 from rolerunner.iam.policy_patterns import is_covering, match_statement
 from rolerunner.model import Permission, Use
@@ -217,3 +223,7 @@ def test_what_a_statement_says_to_a_permission(
     have: dict[str, Any], answer: tuple[str, ...] | None
 ) -> None:
     assert match_statement(have, listing("in/x/", "in/x/*")) == answer
+
+
+def test_the_quotas_are_those_of_aws() -> None:
+    assert (MAX_SESSION_POLICY, MAX_INLINE, MAX_TRUST) == (2_048, 10_240, 2_048)
