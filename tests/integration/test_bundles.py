@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from rolerunner.glue.bundle import wheels
 from rolerunner.glue.bundle.archives import make_wheel
+from rolerunner.glue.bundle.locked_wheels import read_locks
 from rolerunner.glue.launch.runtime import RUNTIMES
 from rolerunner.glue.rehearsal.environment import Environment
 from rolerunner.glue.rehearsal.installation import install_bundle
@@ -92,7 +92,7 @@ def build_bundle(project: Path, runtime: str) -> tuple[Path, dict[str, Any]]:
 
 def version_of(tag: str) -> str:
     """Returns the pinned version of pydantic-core, which has compiled parts."""
-    return next(pin.version for pin in wheels.read_locks(tag) if pin.name == "pydantic-core")
+    return next(pin.version for pin in read_locks(tag) if pin.name == "pydantic-core")
 
 
 @pytest.mark.slow

@@ -20,7 +20,9 @@ from rolerunner.common.files import write_file
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
 from rolerunner.glue.bundle import archives, merge, wheels
+from rolerunner.glue.bundle.locked_wheels import normalize_name, parse_name, parse_version
 from rolerunner.glue.bundle.runtime_packages import read_runtime_packages
+from rolerunner.glue.bundle.wheel_tools import PLATFORM
 from rolerunner.model import GlueSettings
 from rolerunner.spec.source import read_mapping
 
@@ -123,7 +125,7 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
     _check_actions(job, settings)
     spec = Path(job.file).resolve()
     code = _read_code(job, settings, spec.parent)
-    tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
+    tell(f"wheels for Python {runtime.python} on {PLATFORM}")
     requirements = [*_require_extras(job, tell), *settings.requirements]
     fetched = wheels.fetch_wheels(runtime, requirements, spec.parent)
     own = {**_read_files(fetched.locked), **dict([archives.make_own_wheel()])}
@@ -176,13 +178,13 @@ def _list_contents(
     there = {each.name: each.version for each in read_runtime_packages(runtime).values()}
     for source, found in by_source.items():
         for file, data in found.items():
-            name, version = wheels.parse_name(Path(file)), wheels.parse_version(Path(file))
+            name, version = parse_name(Path(file)), parse_version(Path(file))
             size = archives.measure_unpacked(data)
             yield Package(name, version, source, size, there.get(name, ""))
     for name in dict.fromkeys(path.partition("/")[0] for path in code):
         size = sum(len(data) for path, data in code.items() if path.partition("/")[0] == name)
         module = name.partition(".")[0]
-        replaced = there.get(wheels.normalize_name(module), "")
+        replaced = there.get(normalize_name(module), "")
         yield Package(module, "", "code", size, replaced)
 
 
@@ -207,12 +209,10 @@ def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[
 def _pack_wheels(found: Mapping[str, bytes], runtime: Runtime) -> dict[str, bytes]:
     """Returns path -> bytes of one merged wheel, or of a zip of wheels where Glue takes one."""
     if not runtime.zip_of_wheels:
-        tag = f"{runtime.tag}-{runtime.tag}-{wheels.PLATFORM}"
+        tag = f"{runtime.tag}-{runtime.tag}-{PLATFORM}"
         name, data = merge.merge_wheels(found, __version__.replace("-", "_"), tag)
         return {f"wheels/{name}": data}
-    wanted = "".join(
-        f"{wheels.parse_name(path)}=={wheels.parse_version(path)}\n" for path in map(Path, found)
-    )
+    wanted = "".join(f"{parse_name(path)}=={parse_version(path)}\n" for path in map(Path, found))
     return {
         ZIP_OF_WHEELS: archives.make_zip(
             {

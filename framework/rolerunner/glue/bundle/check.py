@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rolerunner.common.wording import align_columns
+from rolerunner.glue.bundle.locked_wheels import normalize_name
 from rolerunner.glue.bundle.runtime_packages import BOTO3_PACKAGES, read_runtime_packages
-from rolerunner.glue.bundle.wheels import normalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rolerunner.glue.bundle.locked_wheels import normalize_name
 from rolerunner.glue.bundle.runtime_packages import BOTO3_PACKAGES, read_runtime_packages
-from rolerunner.glue.bundle.wheels import normalize_name
 from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
 
 
