@@ -41,6 +41,7 @@ def imitate_executors(aws: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(distributed_listing, "KEYS_PER_BLOCK", 7)
     monkeypatch.setattr(distributed_listing, "TASK_SECONDS", 0)
     monkeypatch.setattr(distributed_listing, "KEYS_LISTED_HERE", 3)
+    monkeypatch.setattr(distributed_listing, "SECONDS_LISTED_HERE", 0)
 
 
 class InProcess:

@@ -105,10 +105,12 @@ for module, name in (
     (distributed_tasks, "KEYS_PER_DELETION"),
     (timed_tasks, "FIRST_ITEMS"),
     (timed_tasks, "MAX_ITEMS_PER_TASK"),
+    (timed_tasks, "MAX_LINES_PER_TASK"),
+    (timed_tasks, "MAX_VALUES_PER_TASK"),
 ):
     assert hasattr(module, name), name
     setattr(module, name, {PER_TASK})
-distributed_listing.TASK_SECONDS = 0
+distributed_listing.TASK_SECONDS = distributed_listing.SECONDS_LISTED_HERE = 0
 distributed_parts.SPREAD_BYTES, distributed_parts.PARTS_PER_TASK = 1 << 20, 1
 run_command_line()
 """

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.blocks import count_staged
 from rolerunner.actions.targets import is_access_point
 from rolerunner.errors import NotFound, StepError
 from rolerunner.lazy_dataclass import dataclass
@@ -45,19 +46,22 @@ class Backups:
         Each write carries the ETag of the object that was kept, or the condition that there is
         none, so that S3 refuses to overwrite what was written meanwhile.
         """
-        for batch in split_batches(items):
+        for batch in split_batches(items, self._count_at_once()):
             yield from run(list(self._prepare(batch)))
 
     def delete(
         self, objects: Iterable[ObjectInfo], bucket: str, relative: Callable[[ObjectInfo], str]
     ) -> Iterator[Outcome]:
         """Deletes objects, each only after its backup and if it is still the object kept."""
-        for batch in split_batches(objects):
+        for batch in split_batches(objects, self._count_at_once()):
             by_uri = {S3Uri(each.bucket or bucket, each.key): each for each in batch}
             failed = self._keep({uri: (info, relative(info)) for uri, info in by_uri.items()})
             yield from failed.values()
             kept = [replace(each, version="") for uri, each in by_uri.items() if uri not in failed]
             yield from self.storage.delete(kept, bucket, self.context.cancel, unchanged=True)
+
+    def _count_at_once(self) -> int:
+        return count_staged(self.storage, self.context, _BATCH)
 
     def find_existing(self, items: Sequence[Item]) -> dict[S3Uri, S3Uri]:
         """Returns the objects that exist where items would write, and where they would be kept."""
@@ -100,7 +104,7 @@ class Backups:
             head.uri: head
             for head in self.storage.head_many(list(places.values()), self.context.cancel)
         }
-        copies: list[Copy] = []
+        copies: dict[S3Uri, Copy] = {}
         failed: dict[S3Uri, Outcome] = {}
         for uri, (info, _) in objects.items():
             place = places[uri]
@@ -108,10 +112,10 @@ class Backups:
             if error is not None:
                 failed[uri] = _fail_kept(uri, place, error)
             elif found[place].info is None:
-                copies.append(_make_backup(uri, place, info))
-        for outcome in self.storage.copy(copies, self.context.cancel):
+                copies[place] = _make_backup(uri, place, info)
+        for outcome in self.storage.copy(list(copies.values()), self.context.cancel):
             if outcome.error is not None:
-                uri = next(each.source for each in copies if each.target == outcome.uri)
+                uri = copies[outcome.uri].source
                 failed[uri] = _fail_kept(uri, outcome.uri, outcome.error)
         return failed
 
@@ -120,10 +124,10 @@ class Backups:
         return uri.key[len(folder) :] if self.within.is_prefix else uri.name
 
 
-def split_batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+def split_batches(items: Iterable[Any], size: int = _BATCH) -> Iterator[list[Any]]:
     """Yields the items in lists of those whose backups are made together."""
     rest = iter(items)
-    return iter(lambda: list(islice(rest, _BATCH)), [])
+    return iter(lambda: list(islice(rest, size)), [])
 
 
 def decide_skip(item: Any) -> Any:

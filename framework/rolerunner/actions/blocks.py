@@ -4,8 +4,9 @@ With ``distribute`` this machine then creates no value for each object.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
 from rolerunner.model import S3Uri
@@ -17,23 +18,35 @@ from rolerunner.storage.object_lines import (
     OutcomeBlock,
     find_latest,
 )
-from rolerunner.storage.protocol import ObjectInfo, Storage
+from rolerunner.storage.protocol import ObjectInfo, ObjectRequest, Outcome, Storage
+
+if TYPE_CHECKING:
+    from rolerunner.storage.workers.distributed import DistributedStorage
 
 _STORED_AT_ONCE = 1000
 """Objects that are written to a list together."""
+_STAGED_AT_ONCE = 10_000
+"""Objects that pass the stages of an operation together where each stage is a job of a cluster:
+some 20 MB.
+"""
 
 
 def list_blocks(
     storage: Storage, source: S3Uri, context: StepContext, *, versions: bool
 ) -> Optional[Iterator[Union[ObjectInfo, ListedBlock]]]:
     """Returns a listing in blocks; None if no cluster lists."""
-    if context.open_cluster is None:
+    cluster = _find_distributed(storage, context)
+    if cluster is None:
         return None
-    from rolerunner.storage.workers.distributed import DistributedStorage  # noqa: PLC0415
+    return cluster.list_blocks(source, versions=versions, cancel=context.cancel)
 
-    if not isinstance(storage, DistributedStorage):
-        return None
-    return storage.list_blocks(source, versions=versions, cancel=context.cancel)
+
+def count_staged(storage: Storage, context: StepContext, here: int) -> int:
+    """Returns how many objects pass the stages of an operation together; ``here`` without cluster.
+
+    Stages are such as to copy, to verify and to delete: the next begins when one has ended.
+    """
+    return here if _find_distributed(storage, context) is None else _STAGED_AT_ONCE
 
 
 def batch_objects(objects: Iterable[ObjectInfo]) -> Iterator[Sequence[ObjectInfo]]:
@@ -70,11 +83,51 @@ def run_blocks(
 
     ``make_items`` makes the items in the workers. ``bucket`` is that of the outcomes.
     """
+    cluster = _find_distributed(storage, context)
+    if cluster is None:
+        return None
+    blocks = ItemBlocks(objects.path, objects.count, objects.bytes, make_items, bucket)
+    return cluster.run_blocks(method, blocks, arguments, context.cancel)
+
+
+def send_each(
+    storage: Storage,
+    objects: ObjectList,
+    make_items: MakeItems,
+    request: ObjectRequest,
+    context: StepContext,
+) -> Iterator[Union[Outcome, OutcomeBlock]]:
+    """Sends a request for each object of a list, on a cluster in blocks.
+
+    ``make_items`` chooses the objects, in the workers of a cluster.
+    """
+    bucket = objects.prefix.bucket
+    blocks = run_blocks(
+        storage, "send_each", objects, make_items, (bucket, request), bucket, context
+    )
+    if blocks is not None:
+        return blocks
+    return storage.send_each(make_items(objects), bucket, request, context.cancel)
+
+
+def leave_out_markers(objects: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+    """Yields the objects but for delete markers."""
+    return (info for info in objects if not info.deleted)
+
+
+def drop_versions(objects: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+    """Yields the objects but for delete markers, without their versions.
+
+    HEAD returned these for objects named by their keys: requests for the present version need fewer
+    permissions, and a deletion leaves a delete marker.
+    """
+    return (replace(info, version="") for info in leave_out_markers(objects))
+
+
+def _find_distributed(storage: Storage, context: StepContext) -> Optional["DistributedStorage"]:
+    """Returns the storage if a cluster works for it."""
     if context.open_cluster is None:
         return None
     from rolerunner.storage.workers.distributed import DistributedStorage  # noqa: PLC0415
 
-    if not isinstance(storage, DistributedStorage):
-        return None
-    blocks = ItemBlocks(objects.path, objects.count, objects.bytes, make_items, bucket)
-    return storage.run_blocks(method, blocks, arguments, context.cancel)
+    return storage if isinstance(storage, DistributedStorage) else None

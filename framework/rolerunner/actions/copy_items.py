@@ -160,6 +160,9 @@ class CopyItems:
             is_same = self.is_same.decide(info, there)
             yield make_skipped_copy(copy, info) if is_same else copy
 
+    def __length_hint__(self) -> int:
+        return self.objects.count + len(self.refused)
+
     @property
     def can_be_made_elsewhere(self) -> bool:
         """True if a worker can make each copy from its object alone."""

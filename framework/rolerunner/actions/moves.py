@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Optional
 
 from rolerunner.actions.base import StepContext
+from rolerunner.actions.blocks import count_staged
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 
@@ -26,7 +27,8 @@ def delete_copied_sources(
     deletion leaves them.
     """
     rest = iter(outcomes)
-    for batch in iter(lambda: list(islice(rest, _BATCH_SIZE)), []):
+    size = count_staged(target, context, _BATCH_SIZE)
+    for batch in iter(lambda: list(islice(rest, size)), []):
         copied = {
             outcome.uri: outcome
             for outcome in batch

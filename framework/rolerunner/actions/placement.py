@@ -104,7 +104,9 @@ def list_until_slow(
         return
     reason = f"goes to the executors: {count:,} keys in {seconds:.1f} s, and more follow"
     context.note("info", reason, {})
-    yield from there.list_blocks(source, after=last, versions=versions, cancel=context.cancel)
+    yield from there.list_blocks(
+        source, after=last, versions=versions, cancel=context.cancel, seconds_before=seconds
+    )
 
 
 def _list_here(

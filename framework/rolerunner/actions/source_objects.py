@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
-from rolerunner.actions.blocks import add_listed, batch_objects, list_blocks
+from rolerunner.actions.blocks import add_listed, batch_objects, count_staged, list_blocks
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.lazy_dataclass import dataclass
@@ -180,7 +180,8 @@ def _look_up_objects(
 ) -> Iterator[ObjectInfo]:
     """Yields the objects of a list of keys as S3 reports them now, without their versions."""
     rest = iter(objects)
-    for batch in iter(lambda: list(islice(rest, _LOOKED_UP_AT_ONCE)), []):
+    size = count_staged(storage, context, _LOOKED_UP_AT_ONCE)
+    for batch in iter(lambda: list(islice(rest, size)), []):
         outcomes = {
             outcome.uri: outcome
             for outcome in storage.head_many(map(objects.uri, batch), context.cancel)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
 _LEVEL = 1
-"""zlib's fastest level. Spark's JVMs spend some 0.2 seconds of CPU time on a megabyte of tasks."""
+"""zlib's fastest level. Spark's JVMs spend some 0.2 seconds of CPU time on a megabyte of tasks or
+results."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class SparkTaskRunner:
                     if not wave:
                         yield run.wait_for_results(cancel) if wave is None else []
                         continue
-                    threads.submit(run.run_wave, wave).add_done_callback(run.on_wave_ended)
+                    packed = [zlib.compress(task, _LEVEL) for task in wave]
+                    threads.submit(run.run_wave, packed).add_done_callback(run.on_wave_ended)
                     run.in_flight += 1
                     if run.in_flight >= at_once:
                         yield run.wait_for_results(cancel)
@@ -86,14 +88,13 @@ class _JobGroup:
     done: queue.SimpleQueue[Future[list[Any]]] = field(default_factory=queue.SimpleQueue)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def run_wave(self, wave: Sequence[bytes]) -> list[Any]:
+    def run_wave(self, packed: Sequence[bytes]) -> list[Any]:
         """Runs one job, in a thread of its own, to which Spark binds the job group."""
         if self.stopped.is_set():
             return []
         self.context.setJobGroup(self.group, self.what, interruptOnCancel=True)
-        packed = [zlib.compress(task, _LEVEL) for task in wave]
-        results: list[Any] = self.context.parallelize(packed, len(packed)).map(_run_task).collect()
-        return results
+        results = self.context.parallelize(packed, len(packed)).map(_run_packed).collect()
+        return [_unpack(result) for result in results]
 
     def on_wave_ended(self, future: Future[list[Any]]) -> None:
         """Records that a job has succeeded or failed."""
@@ -123,6 +124,18 @@ class _JobGroup:
             self.in_flight -= 1
 
 
+def _run_packed(part: bytes) -> bytes:
+    """Runs a task in an executor, and packs its result as the task was packed."""
+    try:
+        return zlib.compress(pickle.dumps(_run_task(part)), _LEVEL)
+    finally:
+        spare_worker()
+
+
+def _unpack(part: bytes) -> Any:
+    return pickle.loads(zlib.decompress(part))  # noqa: S301 - pickled by this project
+
+
 def _run_task(part: bytes) -> Any:
     """Runs a task in an executor.
 
@@ -132,7 +145,7 @@ def _run_task(part: bytes) -> Any:
 
     task = TaskContext.get()
     try:
-        return pickle.loads(zlib.decompress(part))(task is not None and task.attemptNumber() > 0)  # noqa: S301 - pickled by the driver
+        return _unpack(part)(task is not None and task.attemptNumber() > 0)
     except StepError as error:
         redact_error(error)
         return error
@@ -143,8 +156,6 @@ def _run_task(part: bytes) -> Any:
         if redact_text(text) != text:  # Spark shows and stores it
             raise RuntimeError(redact_text(text)) from None
         raise
-    finally:
-        spare_worker()
 
 
 def _get_results(future: Future[list[Any]]) -> list[Any]:

@@ -193,13 +193,13 @@ class ItemBlocks:
     bucket: str
     """The bucket that lines of outcomes leave out."""
 
-    def read_lines(self) -> Iterator[tuple[bytes, int]]:
-        """Yields each line, and the size of its object."""
+    def read_lines(self) -> Iterator[bytes]:
+        """Yields the lines."""
         with self.path.open("rb", buffering=1 << 16) as lines:
-            yield from map(measure_line, lines)
+            yield from lines
 
 
-def measure_line(line: bytes) -> tuple[bytes, int]:
-    """Returns a line and the size of its object."""
+def measure_line(line: bytes) -> int:
+    """Returns the size of the object of a line."""
     found = _SIZE.search(line)
-    return line, int(found.group(1)) if found else 0
+    return int(found.group(1)) if found else 0

@@ -57,6 +57,7 @@ class Bucket:
 
 class Context:
     cancel = Cancel()
+    open_cluster = None
 
 
 def open_backups(bucket: Bucket, place: S3Uri = BACKUP) -> Backups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import zlib
 from types import SimpleNamespace
@@ -64,7 +65,11 @@ class Context:
     def parallelize(self, wave: list[Any], count: int) -> Any:
         assert count == len(wave)
         wave = [zlib.decompress(task) for task in wave]
-        return SimpleNamespace(map=lambda _: SimpleNamespace(collect=lambda: self.collect(wave)))
+
+        def collect() -> list[bytes]:
+            return [zlib.compress(pickle.dumps(result)) for result in self.collect(wave)]
+
+        return SimpleNamespace(map=lambda _: SimpleNamespace(collect=collect))
 
 
 def run(

@@ -8,6 +8,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.object_lines import (
     ItemBlocks,
+    measure_line,
     pack_objects,
     pack_outcomes,
     parse_object_lines,
@@ -59,9 +60,9 @@ def test_a_block_of_outcomes_counts_each_kind_and_names_three_failures() -> None
     assert [info.key for info in parse_object_lines(lines)] == ["done", "skipped"]
 
 
-def test_lines_of_a_manifest_come_with_the_sizes_of_their_objects(tmp_path: Path) -> None:
+def test_lines_of_a_manifest_tell_the_sizes_of_their_objects(tmp_path: Path) -> None:
     path = tmp_path / "list.jsonl"
     path.write_text("".join(map(object_line, OBJECTS)))
     lines = list(ItemBlocks(path, 4, 356, iter, "b").read_lines())
-    assert [size for _, size in lines] == [1, 22, 333, 0]
-    assert b"".join(line for line, _ in lines) == path.read_bytes()
+    assert [measure_line(line) for line in lines] == [1, 22, 333, 0]
+    assert b"".join(lines) == path.read_bytes()

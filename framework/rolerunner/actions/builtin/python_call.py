@@ -215,7 +215,10 @@ class PythonCall(DistributionFields, Action):
         )
 
         setup, about = cluster.prepare_setup(), StepDescription.of(context)
-        sizes = TaskSizes(self._count_objects(), self.batch, drawn=done)
+        total, slots = self._count_objects(), cluster.pool.slots()
+        sizes = TaskSizes(total, self.batch, drawn=done)
+        if listed is not None:
+            sizes = TaskSizes.of_light_items(total, self.batch, slots, done)
         feed = TaskFeed(entries, sizes, cluster.pool.slots)
 
         def create_task(entries: Sequence[Any]) -> FunctionBatches:

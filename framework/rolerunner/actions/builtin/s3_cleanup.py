@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.blocks import send_each
 from rolerunner.actions.deletion_limits import DeletionLimits
 from rolerunner.actions.filter_fields import GlobFields
 from rolerunner.actions.object_plans import ObjectPlan, Report
@@ -86,9 +87,7 @@ class S3Cleanup(GlobFields, TransferFields, DistributionFields, Action):
         chosen = choose_distribution(self.distribute, Work(BOTO_REQUEST, found.total), context)
         if chosen is not None:
             storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
-        outcomes = storage.send_each(
-            found.objects, self.source.bucket, AbortRequest(self.measure), context.cancel
-        )
+        outcomes = send_each(storage, found.objects, iter, AbortRequest(self.measure), context)
         done = record_outcomes(outcomes, context, self.source, self, pacer, found)
         return done.outputs(count=done.count, skipped=done.skipped)
 

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from rolerunner.actions.backup_fields import BackupFields, check_backup
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.blocks import run_blocks
+from rolerunner.actions.blocks import drop_versions, run_blocks
 from rolerunner.actions.deletion_limits import DeletionLimits, DeletionSizeFields
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_plans import (
@@ -147,16 +147,14 @@ class S3Delete(
     ) -> Iterable[Union[Outcome, OutcomeBlock]]:
         """Returns the outcomes of the deletions, which are made as they are consumed."""
         bucket = listed.prefix.bucket
-        # HEAD returned the version of an object named by its key; deleting that version would leave
-        # no delete marker in a bucket that keeps versions
-        objects = (replace(info, version="") for info in listed) if self._by_name() else listed
+        make_items = drop_versions if self._by_name() else iter
+        objects = make_items(listed)
         backups = self.open_backups(context, "role", listed.prefix, pacer)
         if backups is not None:
             return backups.delete(objects, bucket, listed.path_in_bucket)
-        if not self._by_name():
-            blocks = run_blocks(storage, "delete", listed, iter, (bucket,), bucket, context)
-            if blocks is not None:
-                return blocks
+        blocks = run_blocks(storage, "delete", listed, make_items, (bucket,), bucket, context)
+        if blocks is not None:
+            return blocks
         return pack_batches(storage.delete_batches(objects, bucket, context.cancel), bucket)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:

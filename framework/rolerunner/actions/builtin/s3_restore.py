@@ -1,6 +1,6 @@
 """Defines the action ``s3.restore``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Optional
@@ -14,6 +14,7 @@ from rolerunner.actions.archives import (
     may_be_archived,
 )
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source, iter_polls
+from rolerunner.actions.blocks import drop_versions, leave_out_markers, send_each
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.outcomes import record_outcomes
 from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
@@ -29,6 +30,7 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
 from rolerunner.spec.field_types import DYNAMIC, Flag, Seconds
+from rolerunner.storage.object_lines import MakeItems
 from rolerunner.storage.protocol import ObjectInfo, Outcome, RequestSender, Storage
 from rolerunner.storage.workers.placement import BOTO_REQUEST, Work
 
@@ -121,12 +123,8 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, SourceFields, 
         if chosen is not None:
             storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
         prefix = found.objects.prefix
-        requested = storage.send_each(
-            self._iterate_restored(found.objects),
-            prefix.bucket,
-            RestoreRequest(self.tier, self.days),
-            context.cancel,
-        )
+        request = RestoreRequest(self.tier, self.days)
+        requested = send_each(storage, found.objects, self._make_items(), request, context)
         outcomes = chain(found.refused, requested)
         done = record_outcomes(outcomes, context, prefix, self, pacer, found)
         if self.wait and not done.failed:
@@ -170,14 +168,12 @@ class S3Restore(FilterFields, TransferFields, DistributionFields, SourceFields, 
             self.source is not None and self.source.is_prefix
         )
 
-    def _iterate_restored(self, objects: ObjectList) -> Iterable[ObjectInfo]:
-        kept = (info for info in objects if not info.deleted)
-        # without the version that HEAD returned, fewer permissions suffice
-        return (replace(info, version="") for info in kept) if self._by_name() else kept
+    def _make_items(self) -> MakeItems:
+        return drop_versions if self._by_name() else leave_out_markers
 
     def _wait_for(self, objects: ObjectList, storage: Storage, context: StepContext) -> None:
         """Waits until all objects are readable. Raises StepError once that takes too long."""
-        left: Any = self._iterate_restored(objects)
+        left: Any = self._make_items()(objects)
         count = objects.count
         for number in iter_polls(context, self.interval, self.max_wait):
             with context.manifest(f".waiting{number % 2}") as manifest:

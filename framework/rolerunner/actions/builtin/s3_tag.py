@@ -1,6 +1,6 @@
 """Defines the action ``s3.tag``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Optional
@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.blocks import drop_versions, leave_out_markers, send_each
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_values import MAX_TAGS, Tags
 from rolerunner.actions.outcomes import record_outcomes
@@ -147,9 +148,9 @@ class S3Tag(FilterFields, TransferFields, DistributionFields, SourceFields, Acti
             storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
         prefix = gathered.objects.prefix
         request = TagRequest(self.set, self.add, self.remove)
-        tagged = storage.send_each(
-            self._iterate_tagged(gathered), prefix.bucket, request, context.cancel
-        )
+        # a delete marker has no tags
+        make_items = drop_versions if self._by_name() else leave_out_markers
+        tagged = send_each(storage, gathered.objects, make_items, request, context)
         outcomes = chain(gathered.refused, tagged)
         done = record_outcomes(outcomes, context, prefix, self, pacer, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
@@ -191,12 +192,6 @@ class S3Tag(FilterFields, TransferFields, DistributionFields, SourceFields, Acti
             and not isinstance(self.objects, ObjectList)
             and not (self.source is not None and self.source.is_prefix)
         )
-
-    def _iterate_tagged(self, gathered: SourceObjects) -> Iterable[ObjectInfo]:
-        """Yields the objects; a delete marker has no tags."""
-        objects = (info for info in gathered.objects if not info.deleted)
-        # without the version that HEAD returned, s3:PutObjectTagging suffices
-        return (replace(info, version="") for info in objects) if self._by_name() else objects
 
     def _collect_source(self, storage: Storage, context: StepContext) -> SourceObjects:
         return collect_source(

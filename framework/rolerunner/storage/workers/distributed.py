@@ -7,7 +7,9 @@ often a worker dies.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.lazy_dataclass import dataclass
@@ -82,6 +84,9 @@ class DistributedStorage(ForwardedReads, ForwardedWrites):
     pacer: Pacer
     local: Storage
     cancel: Cancel
+    rates: dict[str, deque[float]] = field(default_factory=dict)
+    """Items a second of the last tasks of each method, by which those of the next call are sized.
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_worker_storage, (self.setup, self.role, self.access, self.pacer)
@@ -131,13 +136,17 @@ class DistributedStorage(ForwardedReads, ForwardedWrites):
         after: str = "",
         versions: bool = False,
         cancel: Optional[Cancel] = None,
+        seconds_before: float = 0.0,
     ) -> Iterator[Union[ObjectInfo, ListedBlock]]:
-        """Lists objects in key order: the first ones on this machine, the rest on the cluster."""
+        """Lists objects in key order: the first ones on this machine, the rest on the cluster.
+
+        ``seconds_before`` is the time for which this machine has listed already.
+        """
         if prefix.in_directory_bucket:
             return self.local.list(prefix, versions=versions, cancel=cancel)
         stop = cancel or self.cancel
         listing = DistributedListing(self, self.pool, stop, prefix, versions=versions)
-        return list_here_first(listing, self.local, self._workers, after)
+        return list_here_first(listing, self.local, self._workers, after, seconds_before)
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """Sends HEAD requests from the cluster."""
@@ -201,4 +210,4 @@ class DistributedStorage(ForwardedReads, ForwardedWrites):
 
     @property
     def _workers(self) -> RoleWorkers:
-        return RoleWorkers(self.pool, self.role, self.pacer)
+        return RoleWorkers(self.pool, self.role, self.pacer, self.rates)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.object_lines import OutcomeBlock, measure_line, pack_outcomes
 from rolerunner.storage.workers import distributed_tasks as tasks
-from rolerunner.storage.workers import timed_tasks
 from rolerunner.storage.workers.timed_tasks import TaskFeed, TaskSizes
 
 if TYPE_CHECKING:
@@ -33,12 +32,12 @@ class DistributedBlocks:
         def create_task(lines: Sequence[bytes]) -> DistributedTask:
             return self.operation.create_block_task(lines, blocks)
 
-        lines = self.large.set_lines_apart(blocks)
+        lines = map(self._measure, self.large.set_lines_apart(blocks))
         feed = TaskFeed(lines, self._choose_sizes(blocks.count), self.workers.share_pacer)
         waves = map(tasks.pickle_wave, feed.create_waves(create_task))
         for results in self.workers.run(waves, cancel, self.operation.method):
             for result in results:
-                rest = map(measure_line, result.rest.splitlines(keepends=True))
+                rest = map(self._measure, result.rest.splitlines(keepends=True))
                 feed.add_result(result.block.count, result.seconds, rest)
                 if self.operation.is_copy:
                     self.workers.pacer.report_bytes(result.block.bytes)
@@ -48,6 +47,10 @@ class DistributedBlocks:
 
     def _choose_sizes(self, total: int) -> TaskSizes:
         if self.operation.is_deletion:
-            first = timed_tasks.MAX_ITEMS_PER_TASK
-            return TaskSizes(total, tasks.KEYS_PER_DELETION, tasks.OBJECTS_PER_TASK, first)
-        return TaskSizes(total, 1, tasks.OBJECTS_PER_TASK, timed_tasks.FIRST_ITEMS)
+            slots = self.workers.pool.slots()
+            return TaskSizes.of_light_items(total, tasks.KEYS_PER_DELETION, slots)
+        return TaskSizes(total, least=tasks.OBJECTS_PER_TASK)
+
+    def _measure(self, line: bytes) -> tuple[bytes, int]:
+        """Returns a line, and the bytes of its object if they pass through the workers."""
+        return line, measure_line(line) if self.operation.moves_bytes else 0

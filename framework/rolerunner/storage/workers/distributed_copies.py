@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.concurrency import PartExecutor
-from rolerunner.storage.object_lines import parse_object_lines
+from rolerunner.storage.object_lines import measure_line, parse_object_lines
 from rolerunner.storage.tuning import Tuning
 from rolerunner.storage.workers import distributed_parts as parts
 
@@ -53,18 +53,18 @@ class LargeCopies:
             else:
                 yield item
 
-    def set_lines_apart(self, blocks: ItemBlocks) -> Iterator[tuple[bytes, int]]:
-        """Yields the lines of objects but for large ones, each with the object's bytes."""
+    def set_lines_apart(self, blocks: ItemBlocks) -> Iterator[bytes]:
+        """Yields the lines of objects but for large ones."""
         least = parts.choose_spread_size(blocks.size, self.workers.pool.slots())
-        for line, size in blocks.read_lines():
-            if size < least or not self.operation.is_copy:
-                yield line, size
+        for line in blocks.read_lines():
+            if not self.operation.is_copy or measure_line(line) < least:
+                yield line
                 continue
             items = tuple(blocks.make_items(parse_object_lines([line.decode("ascii")])))
             if items and all(parts.is_spread(item, self.operation.method, least) for item in items):
                 self._found.extend(items)
             else:
-                yield line, size
+                yield line
 
     def run(self, cancel: Cancel) -> Iterator[Outcome]:
         """Copies what was set apart."""

@@ -36,8 +36,10 @@ compressed.
 """
 MAX_BLOCKS = 8
 """Blocks after which a worker returns the rest of its range, whatever the time."""
-KEYS_LISTED_HERE = 50_000
+KEYS_LISTED_HERE = 100_000
 """Keys that are listed on this machine before the cluster lists the rest."""
+SECONDS_LISTED_HERE = 3.0
+"""Seconds for which this machine lists at least: as many as a Spark job costs."""
 TASKS_PER_SLOT = 4
 """Tasks of a wave for each that can run at once: the small ones at the end fill the gaps that large
 ones leave.
@@ -196,19 +198,26 @@ def _read_block(stored: _StoredBlock, file: IO[bytes]) -> ListedBlock:
 
 
 def list_here_first(
-    listing: DistributedListing, local: Storage, workers: RoleWorkers, after: str
+    listing: DistributedListing,
+    local: Storage,
+    workers: RoleWorkers,
+    after: str,
+    seconds_before: float = 0.0,
 ) -> Iterator[Union[ObjectInfo, ListedBlock]]:
     """Lists objects in key order: the first ones on this machine, the rest on the cluster.
 
-    So a short listing takes no longer than without a cluster.
+    So a short listing takes no longer than without a cluster. ``seconds_before`` is the time for
+    which this machine has listed already.
     """
     sample: list[str] = []
-    count, last = 0, after
+    count, last, is_over = 0, after, False
+    end = time.monotonic() + SECONDS_LISTED_HERE - seconds_before
     with closing(_list_here(listing, local, after)) as infos:
         for info in infos:
-            if count >= KEYS_LISTED_HERE and info.key != last:
+            if is_over and info.key != last:
                 break
             count, last = count + 1, info.key
+            is_over = count >= KEYS_LISTED_HERE and time.monotonic() >= end
             if count % _SAMPLED_KEYS == 0:
                 sample.append(last)
             yield info

@@ -10,6 +10,7 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.workers.distributed_tasks import BlockTask, OperationTask
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.common.cancellation import Cancel
@@ -27,6 +28,8 @@ class RoleWorkers:
     pool: TaskRunner
     role: Role
     pacer: Pacer
+    rates: dict[str, deque[float]] = field(default_factory=dict)
+    """Items a second of the last tasks of each method."""
 
     def share_pacer(self) -> int:
         """Divides the limits of rates among the tasks that run at once; returns their number."""
@@ -65,6 +68,11 @@ class DistributedOperation:
     def is_copy(self) -> bool:
         """True if its items are copies, whose bytes are reported as progress."""
         return self.method in ("copy", "relay")
+
+    @property
+    def moves_bytes(self) -> bool:
+        """True if the bytes of its objects pass through the workers."""
+        return self.method == "relay"
 
     @property
     def is_deletion(self) -> bool:

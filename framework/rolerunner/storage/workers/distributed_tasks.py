@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import pickle
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
@@ -28,20 +27,15 @@ from rolerunner.storage.workers.timed_tasks import BEGUN_TOGETHER, TASK_SECONDS,
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
 
-T = TypeVar("T")
 DistributedTask = Callable[[bool], Any]
 """A part of the work that can be pickled. Its argument is True if a worker that died may have done
 some of it.
 """
 
 OBJECTS_PER_TASK = 500
-"""Objects of a task that has no limit of time; of one that has, before any has ended, at least."""
+"""Objects of a task before any has ended; of one that has a limit of time, at least."""
 KEYS_PER_DELETION = 1000
 """A task of a deletion is one or more DeleteObjects requests of so many keys."""
-BYTES_PER_SLOT = 1 << 30
-"""A wave ends at so many bytes for each slot, so that large objects show progress too."""
-BYTES_PER_REQUEST = 256 << 10
-"""The requests of an object cost as much as so many bytes."""
 
 
 def pickle_tasks(tasks: Sequence[DistributedTask]) -> list[bytes]:
@@ -60,6 +54,14 @@ def pickle_wave(wave: Optional[Sequence[DistributedTask]]) -> Optional[list[byte
 
 
 @dataclass(frozen=True)
+class OperationResult:
+    """The outcomes of a task, and the seconds that it took."""
+
+    outcomes: list[Outcome]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class OperationTask:
     """One storage operation over a part of its items."""
 
@@ -73,11 +75,17 @@ class OperationTask:
     that died.
     """
 
-    def __call__(self, again: bool) -> list[Outcome]:
+    def __call__(self, again: bool) -> OperationResult:
         """Runs the task.
 
         With ``again``, copies that a worker completed before it died are not repeated.
         """
+        began = time.monotonic()
+        outcomes = self.run(again)
+        return OperationResult(outcomes, time.monotonic() - began)
+
+    def run(self, again: bool) -> list[Outcome]:
+        """Runs the operation; returns the outcomes of all items."""
         cancel = Cancel()
         items = self.items
         if again and self.method in ("copy", "relay"):
@@ -153,7 +161,7 @@ class BlockTask:
         task = OperationTask(
             self.storage, self.method, items, self.arguments, self.options, self.started_at
         )
-        return pack_outcomes(task(again), self.bucket)
+        return pack_outcomes(task.run(again), self.bucket)
 
     def _delete(self, items: Iterable[Any]) -> OutcomeBlock:
         """Deletes objects, without a value for the outcome of each."""
@@ -166,36 +174,7 @@ class BlockTask:
         return block
 
 
-def draw_items(
-    rest: Iterator[Any], max_items: int, max_bytes: int, outcomes: deque[Outcome]
-) -> list[Any]:
-    """Draws the items of one wave. Outcomes among them are appended to ``outcomes``."""
-    drawn: list[Any] = []
-    size = 0
-    for item in rest:
-        if isinstance(item, Outcome):
-            outcomes.append(item)
-        else:
-            drawn.append(item)
-            size += _get_size(item)
-        if len(drawn) + len(outcomes) >= max_items or size >= max_bytes:
-            break
-    return drawn
-
-
-def balance_tasks(items: Sequence[T], max_tasks: int) -> list[list[T]]:
-    """Divides items into tasks of about the same cost, and returns the costliest first."""
-    count = min(max_tasks, len(items))
-    tasks: list[list[T]] = [[] for _ in range(count)]
-    loads = [(0, number) for number in range(count)]
-    # the largest items first, each to the task with the lowest load
-    for item in sorted(items, key=_get_size, reverse=True):
-        load, number = loads[0]
-        tasks[number].append(item)
-        heapq.heapreplace(loads, (load + _get_size(item) + BYTES_PER_REQUEST, number))
-    return [tasks[number] for _, number in sorted(loads, key=lambda each: -each[0])]
-
-
-def _get_size(item: Any) -> int:
+def get_size(item: Any) -> int:
+    """Returns the bytes of an item's object; 0 if they are not known."""
     info = getattr(item, "info", None)
     return info.size if info is not None else 0

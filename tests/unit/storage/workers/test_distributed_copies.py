@@ -8,7 +8,7 @@ import pytest
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.model import Role, S3Uri
-from rolerunner.storage.object_lines import ItemBlocks
+from rolerunner.storage.object_lines import ItemBlocks, measure_line
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from rolerunner.storage.sorting import object_line
@@ -72,5 +72,5 @@ def test_lines_of_large_copies_are_set_apart(method: str, rest: list[int], tmp_p
     path.write_text("".join(object_line(each) for each in (LARGE, SMALL)))
     blocks = ItemBlocks(path, 2, 499, make_copies, "to")
     large = create_large(method)
-    assert [size for _, size in large.set_lines_apart(blocks)] == rest
+    assert [measure_line(line) for line in large.set_lines_apart(blocks)] == rest
     assert len(list(large.run(Cancel()))) == 2 - len(rest)

@@ -55,13 +55,17 @@ def test_each_item_has_one_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(int(each.uri.key) for each in outcomes if each is not decided) == [*range(20)]
     assert outcomes.count(decided) == 1
     assert sum(moved) == sum(range(20))
-    assert pool.parts == 7
+    assert pool.waves == [4, 1]  # one for each slot, of three items; then what takes a second
 
 
-def test_with_a_limit_of_rates_no_more_tasks_than_slots_run(
+def test_the_next_operation_has_tasks_of_the_size_that_the_last_one_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 2)
     pool = InProcess(slots=3)
-    list(create_items(pool, Pacer(requests_per_second=1000)).run(create_copies(12), Cancel()))
-    assert pool.waves == [3, 3]
+    items = create_items(pool, Pacer())
+    assert len(list(items.run(create_copies(30), Cancel()))) == 30
+    assert pool.waves[0] == 3  # one task for each slot, of two items
+    first = pool.parts
+    assert len(list(items.run(create_copies(30), Cancel()))) == 30
+    assert pool.parts - first == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +12,8 @@ from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from rolerunner.storage.sorting import object_line
 from rolerunner.storage.workers import distributed_tasks
 from rolerunner.storage.workers.distributed_tasks import (
-    BYTES_PER_REQUEST,
     BlockTask,
     OperationTask,
-    balance_tasks,
-    draw_items,
     pickle_tasks,
 )
 
@@ -66,7 +62,7 @@ class FakeStorage:
 def test_a_completed_copy_is_not_repeated(existing: ObjectInfo | None, is_done: bool) -> None:
     storage: Any = FakeStorage({"a": existing} if existing else {})
     task = OperationTask(storage, "copy", [create_copy("a")], (), {}, "2026-01-01T00:00:00Z")
-    (outcome,) = task(True)
+    (outcome,) = task(True).outcomes
     assert (outcome.error is None) is is_done
     assert [item.repeated for item in storage.copied] == ([] if is_done else [True])
 
@@ -76,26 +72,6 @@ def test_a_first_run_sends_no_head_requests() -> None:
     storage: Any = FakeStorage({"a": newer})
     OperationTask(storage, "copy", [create_copy("a")], (), {}, "2026-01-01T00:00:00Z")(False)
     assert [item.repeated for item in storage.copied] == [False]
-
-
-def test_items_are_drawn_up_to_a_number_or_a_size() -> None:
-    outcomes: deque[Outcome] = deque()
-    settled = Outcome(S3Uri("to", "z"), status="skipped")
-    items = iter([settled, create_copy("a", 5), create_copy("b", 5), create_copy("c", 5)])
-    assert [item.source.key for item in draw_items(items, 2, 100, outcomes)] == ["a"]
-    assert list(outcomes) == [settled]
-    assert [item.source.key for item in draw_items(items, 9, 5, outcomes)] == ["b"]
-
-
-def test_tasks_cost_about_the_same() -> None:
-    items = [create_copy(str(number), number << 20) for number in range(40)]
-    tasks = balance_tasks(items, 4)
-    costs = [
-        sum(item.info.size + BYTES_PER_REQUEST for item in task if item.info) for task in tasks
-    ]
-    assert costs == sorted(costs, reverse=True)
-    assert costs[0] - costs[-1] <= (1 << 20) + BYTES_PER_REQUEST
-    assert balance_tasks(items[:2], 4) == [[items[1]], [items[0]]]
 
 
 def test_a_task_that_cannot_be_pickled_is_an_error() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from rolerunner.model import S3Uri
+from rolerunner.storage.protocol import Outcome
 from rolerunner.storage.workers.timed_tasks import (
     FIRST_ITEMS,
     MAX_ITEMS_PER_TASK,
+    MAX_LINES_PER_TASK,
     MAX_TASK_BYTES,
     TaskFeed,
     TaskSizes,
@@ -26,6 +29,7 @@ def test_a_task_begins_nothing_after_its_time() -> None:
 def test_tasks_take_three_seconds_and_less_towards_the_end() -> None:
     sizes = TaskSizes(100_000, least=500)
     assert sizes.choose(2) == FIRST_ITEMS
+    assert sizes.choose(50, 1) == 2000
     assert sizes.choose(50) == 1000
     assert sizes.choose(1000) == 500
     assert TaskSizes(3, 1).choose(2) == 1  # each item may take long
@@ -50,6 +54,40 @@ def test_tasks_take_three_seconds_and_less_towards_the_end() -> None:
     deletions = TaskSizes(10**6, 1000)
     deletions.add_task(1200, 1)
     assert deletions.choose(4) == 4000
+
+
+def test_light_lines_are_one_task_for_each_slot() -> None:
+    assert TaskSizes.of_light_items(60_000, 1000, 2).choose(2, 1) == 30_000
+    assert TaskSizes.of_light_items(10**9, 1, 2).choose(2, 1) == MAX_LINES_PER_TASK
+    assert TaskSizes.of_light_items(10**9, 1, 20).choose(20, 1) == 10_000  # all may come back
+    assert TaskSizes.of_light_items(10**9, 1, 400).choose(400, 1) == FIRST_ITEMS
+    sizes = TaskSizes.of_light_items(60_000, 1, 2)
+    feed = TaskFeed(((b"", 0) for _ in range(60_000)), sizes, lambda: 2)
+    waves = feed.create_waves(len)
+    assert [next(waves), next(waves)] == [[30_000, 30_000], None]
+
+
+def test_outcomes_among_the_items_need_no_task() -> None:
+    skipped = [Outcome(S3Uri("b", str(number)), status="skipped") for number in range(3)]
+    items: list[tuple[str | Outcome, int]] = [
+        (skipped[0], 0),
+        ("a", 0),
+        (skipped[1], 0),
+        ("b", 0),
+        (skipped[2], 0),
+    ]
+    feed: TaskFeed[str] = TaskFeed(iter(items), TaskSizes(5, first=1), lambda: 1)
+    waves = feed.create_waves("".join)
+    assert next(waves) == ["a"]
+    assert feed.take_ended() == skipped[:1]
+    assert next(waves) == ["b"]
+    assert next(waves) == []
+    assert feed.take_ended() == skipped[1:]
+    assert next(waves) is None
+    feed.add_result(2, 1.0, ())
+    assert next(waves) is None
+    feed.add_result(2, 1.0, ())
+    assert next(waves, "end") == "end"
 
 
 def test_items_are_drawn_up_to_a_number_or_the_bytes_of_a_task() -> None:
