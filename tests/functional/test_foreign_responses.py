@@ -146,3 +146,34 @@ def test_partitions_that_are_never_processed_are_asked_for_in_vain_once(
     done = run(PARTITIONS, "BatchGetPartition", lambda: as_json(answer))
     assert done.error is None
     assert done.outputs["added"] == 1
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+@pytest.mark.parametrize("action", ["s3.cleanup", "s3.list"])
+def test_redirects_that_lead_nowhere_end(
+    action: str, engine: str, memory_aws: Store, tmp_path: Path
+) -> None:
+    memory_aws.hook = lambda request: (
+        Response(307, {"Location": "/elsewhere"}) if request.service == "s3" else None
+    )
+    limits = {"max_delete": 1, "min_age": "1d"} if action == "s3.cleanup" else {}
+    spec = {
+        "version": 1,
+        "name": "redirected",
+        "engine": engine,
+        "roles": {"reader": "arn:aws:iam::444455556666:role/reader"},
+        "steps": [
+            {
+                "id": "it",
+                "action": action,
+                "role": "reader",
+                "source": "s3://landing/in/",
+                **limits,
+            }
+        ],
+    }
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    done = api.run(api.load(tmp_path / "spec.yaml")).steps[0]
+    assert done.error is not None
+    assert done.error.type == "307"
+    assert len(memory_aws.requests) < MOST_REQUESTS

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rolerunner.sessions.botocore_setup import BotocoreSessions
     from rolerunner.sessions.credentials import RenewableCredentials
 
+_REDIRECTS = frozenset({301, 302, 307, 308})
+_REGION_HEADER = "x-amz-bucket-region"
 MAX_BACKOFF_SECONDS = 20.0
 """Longest delay between two attempts, as in botocore's standard mode."""
 _TOO_MANY_REQUESTS = 429
@@ -141,6 +143,7 @@ class ClientCache:
         # ahead of botocore's own handler, which would not retry an expired session
         client.meta.events.register_first("needs-retry", credentials.retry_if_expired)
         client.meta.events.register_first("needs-retry.s3", retry_conflict)
+        client.meta.events.register_first("needs-retry.s3.HeadBucket", end_redirects)
         return client
 
     def _prepare_session(self, credentials: RenewableCredentials) -> botocore.session.Session:
@@ -176,6 +179,17 @@ def retry_conflict(
     if response[0].status_code == _TOO_MANY_REQUESTS or is_conflict(code, operation.name):
         return float(random.random() * min(MAX_BACKOFF_SECONDS, 0.25 * 2**attempts))
     return None
+
+
+def end_redirects(response: Any = None, request_dict: Any = None, **_: Any) -> None:
+    """Marks a redirected HeadBucket as final, in botocore's needs-retry, if it names no region.
+
+    botocore would look for the bucket's region by HeadBucket again, and so on without an end.
+    """
+    if response is None or response[0].status_code not in _REDIRECTS:
+        return
+    if _REGION_HEADER not in response[1].get("ResponseMetadata", {}).get("HTTPHeaders", {}):
+        request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _add_transfer_methods(class_attributes: dict[str, Any], **_: Any) -> None:
