@@ -15,7 +15,7 @@ from pathlib import Path
 
 from coverage import Coverage
 
-MINIMUM = {"lines": 90.0, "branches": 80.0}
+MINIMUM = {"lines": 94.0, "branches": 87.0}
 """Percent that must be executed. They are raised with what is measured, towards 97 and 94."""
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "build/coverage/report.json"
