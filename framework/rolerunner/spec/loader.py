@@ -51,7 +51,7 @@ def load_spec(
     steps call to exist on this machine. ``env`` names an environment of the spec.
     Raises SpecError with every mistake of the spec, UsageError for wrong params.
     """
-    own = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
+    own = SpecReader(_parse_spec(text, file), LoadContext(code_is_here=code_is_here))
     environment = _select_environment(env, own)
     reader = environment.apply_to_spec(own) if environment is not None else own
     top = parse_top_level(reader)
@@ -144,7 +144,7 @@ def load_notify_section(
     Mistakes of the spec and of the params are ignored; None if nothing of the spec can be read.
     """
     try:
-        reader = SpecReader(parse_document(text, file), LoadContext())
+        reader = SpecReader(_parse_spec(text, file), LoadContext())
         environment = _select_environment(env, reader)
         reader = environment.apply_to_spec(reader) if environment is not None else reader
         top = parse_top_level(reader)
@@ -167,6 +167,15 @@ def load_notify_section(
         secret_params=frozenset(reader.known.secrets),
         secret_sources=tuple(parse_secret_fields(top.params, roles, reader).values()),
     )
+
+
+def _parse_spec(text: str, file: str) -> Document:
+    document = parse_document(text, file)
+    if "secret" in text or "_key" in text or "pass" in text:
+        from rolerunner.spec.written_secrets import register_written_secrets  # noqa: PLC0415 - few specs hold any
+
+        register_written_secrets(document.data)
+    return document
 
 
 def _read_include(
