@@ -11,7 +11,7 @@ from rolerunner.spec.loader import load_spec
 HEAD = """\
 version: 1
 name: t
-params: {partners: {type: list}}
+params: {partners: {type: list}, wanted: {type: list, required: true}}
 roles:
   north: arn:aws:iam::111122223333:role/n
   south: arn:aws:iam::111122223333:role/s
@@ -60,6 +60,10 @@ def test_declared_roles_stand_for_unknown_items() -> None:
         (
             "for_each: [{role: north}], roles: [south]",
             "item 0 gives the role 'north', which 'roles' does not list|",
+        ),
+        (
+            "for_each: [{role: north}], roles: '${{ params.wanted }}'",
+            "'roles' must be a list of aliases; it cannot be an expression|",
         ),
     ],
 )
