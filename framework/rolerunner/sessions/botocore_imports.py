@@ -1,4 +1,4 @@
-"""botocore's sessions, imported without 45 modules that a run hardly uses.
+"""botocore's sessions, imported without 38 modules that a run hardly uses.
 
 Those document clients for ``help()``, wait for resources, parse files of settings, and look up the
 versions of packages. Each is imported when it is first used. The modules of this package import
