@@ -32,3 +32,11 @@ def test_the_session_in_use_is_no_newer_one() -> None:
     with pytest.raises(RoleRefused, match="no newer session") as refused:
         BorrowedSessions(export_lease).assume(LeaseRequest(ROLE, SOURCE, current_token="first"))
     assert (refused.value.type, refused.value.role) == ("ExpiredToken", "reader")
+
+
+def test_a_session_without_a_token_may_be_the_first() -> None:
+    def export(role: Role, _: str) -> PortableLease:
+        return PortableLease("AKID-OF-UNIT-TESTS", "key-of-unit-tests", "", str(role), 0.0, 900.0)
+
+    lease = BorrowedSessions(export).assume(LeaseRequest(ROLE, SOURCE))
+    assert (lease.keys.token, lease.session_arn) == (None, "reader")
