@@ -150,7 +150,7 @@ class _Finder(ast.NodeVisitor):
         if len(node.ops) == 1:
             left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
             for operator in _COMPARED[type(node.ops[0])]:
-                self._add(node, f"({left} {operator} {right})")
+                self._add(node, f"(({left}) {operator} ({right}))")
         self.generic_visit(node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
@@ -173,7 +173,8 @@ class _Finder(ast.NodeVisitor):
         """Replaces the operator."""
         operator = _COMPUTED.get(type(node.op))
         if operator is not None:
-            self._add(node, f"({ast.unparse(node.left)} {operator} {ast.unparse(node.right)})")
+            left, right = ast.unparse(node.left), ast.unparse(node.right)
+            self._add(node, f"(({left}) {operator} ({right}))")
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:

@@ -217,5 +217,4 @@ def find_native_transport(storage: Storage) -> Optional[NativeTransport]:
 
 
 def _can_checksum(options: Mapping[str, Any]) -> bool:
-    algorithm = str(options.get("ChecksumAlgorithm", ""))
-    return bool(algorithm) and hashing.can_compute(algorithm)
+    return hashing.can_compute(str(options.get("ChecksumAlgorithm", "")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,14 @@ from botocore.exceptions import ClientError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import LocalFileFailed, StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage import hashing
+from rolerunner.storage import hashing, payloads
 from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.engine import open_native_engine
-from rolerunner.storage.native.transport import NativeTransport, find_native_transport
+from rolerunner.storage.native.transport import (
+    NativeTransport,
+    _can_checksum,
+    find_native_transport,
+)
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.upload_source import UploadSource
@@ -164,3 +169,46 @@ def test_the_transport_of_a_native_engine_is_found(transport: NativeTransport) -
     engine.transport = transport
     assert find_native_transport(engine) is transport
     assert transport.count_memory(5) == 0
+
+
+PART = 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("size", "memory", "in_blocks"),
+    [
+        (1, 4 * PART, False),
+        (1, 4 * PART - 4, True),
+        (10_000 * PART, 4 * PART, False),
+        (10_000 * PART + 1, 4 * PART, True),
+    ],
+)
+def test_parts_beyond_a_quarter_of_the_memory_are_sent_in_blocks(
+    size: int,
+    memory: int,
+    in_blocks: bool,
+    transport: NativeTransport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport.client, "tuning", SimpleNamespace(part=PART, memory=memory))
+    assert transport._must_use_blocks(size, transport) is in_blocks
+
+
+@pytest.mark.parametrize("obstacle", ["get_object", "upload_part", "trailers"])
+def test_what_boto3_sends_is_held_in_memory(
+    obstacle: str, transport: NativeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport.client, "tuning", SimpleNamespace(part=PART, memory=0))
+    monkeypatch.setattr(transport.client, "supports", lambda method: method != obstacle)
+    monkeypatch.setattr(payloads, "takes_trailers", lambda _: obstacle != "trailers")
+    assert not transport._must_use_blocks(1, transport)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, False), ({"ChecksumAlgorithm": "CRC32"}, True), ({"ChecksumAlgorithm": "X"}, False)],
+)
+def test_a_checksum_is_computed_if_one_is_asked_for(
+    options: dict[str, str], expected: bool
+) -> None:
+    assert _can_checksum(options) is expected
