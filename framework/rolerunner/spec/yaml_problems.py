@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rolerunner.errors import Mark, Problem
 
 if TYPE_CHECKING:
     import yaml
+
+
+_SECRET = re.compile(r"(customer_key|password|private_key|passphrase)[\"']?\s*:")
+_DEFAULT = re.compile(r"default[\"']?\s*:")
 
 
 class ParsingStopped(Exception):
@@ -26,7 +31,8 @@ class YamlProblems:
 
     def add(self, mark: Mark, message: str, hint: str = "") -> None:
         """Adds a mistake at a place, with its line of text."""
-        self.found.append(Problem(mark, message, hint, self._source_line(mark.line)))
+        line = self._source_line(mark.line)
+        self.found.append(Problem(mark, message, hint, "" if self._may_hold_secret(line) else line))
 
     def add_at(self, event: Any, message: str, hint: str = "") -> None:
         """Adds a mistake at the place of an event."""
@@ -61,6 +67,14 @@ class YamlProblems:
     def quote_text(self, message: str, without: str) -> str:
         """Returns the message that quotes the text, or the one without it."""
         return message if self.show_text else without
+
+    def _may_hold_secret(self, line: str) -> bool:
+        """Returns True for the key of a secret, or a default in a file with secret params.
+
+        Which values are secrets is not known of a file that is not YAML.
+        """
+        is_default = "secret" in self.text and _DEFAULT.search(line) is not None
+        return is_default or _SECRET.search(line) is not None
 
     def _source_line(self, number: int) -> str:
         return self.lines[number - 1] if self.show_text and 0 < number <= len(self.lines) else ""

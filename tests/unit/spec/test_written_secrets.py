@@ -42,3 +42,22 @@ def test_no_mistake_shows_the_secret_of_its_line(spec: str, tmp_path: Path) -> N
     text = "\n".join(redact_text(format_problem(each)) for each in caught.value.problems)
     assert "job.yaml:" in text
     assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "params:\n  p: {secret: true, default: SHOWN x: y}\n" + STEP,
+        "params:\n  p:\n    secret: true\n    default: SHOWN: x\n" + STEP,
+        "steps:\n  - id: a\n    customer_key: SHOWN: x\n",
+        "steps:\n  - {id: a, id: b, 'password': SHOWN}\n",
+    ],
+)
+def test_no_mistake_of_yaml_shows_a_line_that_may_hold_a_secret(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("version: 1\nname: t\n" + spec.replace("SHOWN", "a-secret-of-no-use"))
+    with pytest.raises(SpecError) as caught:
+        api.load(path, complete=False)
+    text = "\n".join(format_problem(each) for each in caught.value.problems)
+    assert "job.yaml:" in text
+    assert "a-secret-of-no-use" not in text
