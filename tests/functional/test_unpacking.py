@@ -18,6 +18,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import SpecError
 from rolerunner.storage.compression import Compression, compress_bytes
+from tests.memory_aws import error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -379,6 +380,68 @@ def test_members_never_overwrite_their_archive(
         assert done.error is not None
         assert done.error.type == "TargetInSource"
         assert unpacked(memory_aws)["it.tar"] == other
+
+
+@pytest.mark.parametrize(
+    ("fields", "stored"),
+    [
+        ({"if_exists": "skip"}, {"new"}),
+        ({"if_exists": "skip_same", "compare": "size"}, {"new", "longer"}),
+        ({"if_exists": "skip_same"}, {"new", "longer", "other"}),
+        ({"if_exists": "overwrite", "exclude": ["new"]}, {"same", "longer", "other"}),
+    ],
+)
+def test_what_exists_is_stored_again_only_where_it_differs(
+    fields: dict[str, Any], stored: set[str], run: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    members = {"same": b"1", "longer": b"22", "other": b"3", "new": b"4"}
+    memory_aws.put("landing", "in/it.tar", tar_of(members))
+    memory_aws.put("landing", "in/folder.tar/", b"")
+    for name, body in {"same": b"1", "longer": b"2", "other": b"4"}.items():
+        memory_aws.put("lake", f"out/{name}", body)
+    done = run(source="s3://landing/in/", format="tar", **fields)
+    assert done.status == "succeeded", done.error
+    assert {each.key.rpartition("/")[2] for each in memory_aws.requests_of("PUT")} == stored
+    chosen = members.keys() - set(fields.get("exclude", ()))
+    assert (done.outputs["count"], done.outputs["skipped"]) == (
+        len(stored),
+        len(chosen) - len(stored),
+    )
+
+
+def test_a_target_that_may_not_be_looked_at_is_the_failure_of_its_member(
+    run: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    memory_aws.put("landing", "it.tar", tar_of({"a": b"1"}))
+    memory_aws.hook = lambda request: (
+        error(403, "AccessDenied") if request.bucket == "lake" and request.method != "PUT" else None
+    )
+    done = run(source="s3://landing/it.tar", if_exists="skip")
+    assert done.error is not None
+    assert done.error.type == "AccessDenied"
+    assert unpacked(memory_aws) == {}
+
+
+def test_an_object_that_is_no_archive_is_named_with_the_remedy(
+    run: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    memory_aws.put("landing", "in/it.bin", b"x")
+    done = run(source="s3://landing/in/")
+    assert done.error is not None
+    assert (done.error.type, "set 'format'" in done.error.hint) == ("NotAnArchive", True)
+    nothing = run(source="s3://landing/none/", on_empty="ok")
+    assert (nothing.status, nothing.outputs["count"]) == ("succeeded", 0)
+
+
+def test_two_items_that_would_be_one_object_are_refused(
+    run: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    for name in ("one", "two"):
+        memory_aws.put("landing", f"{name}.tar", tar_of({"a": name.encode()}))
+    items = {"for_each": {"items": ["one", "two"], "max_parallel": 1}}
+    done = run(source="s3://landing/${{ item }}.tar", **items)
+    assert done.status == "failed"
+    assert unpacked(memory_aws) == {"a": b"one"}
 
 
 def test_failures_are_tolerated_as_allowed(

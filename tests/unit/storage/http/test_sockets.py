@@ -8,7 +8,7 @@ import ssl
 import struct
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 import pytest
@@ -171,6 +171,34 @@ def test_a_secured_connection_carries_requests_and_its_session_is_resumed(
         responses = [send(net, Address(True, HERE, port)) for _ in range(2)]
     assert [each.body for each in responses if isinstance(each, Response)] == [b"body"] * 2
     assert resumed == [False, True]
+
+
+@pytest.mark.parametrize("wants", [ssl.SSLWantWriteError, ssl.SSLWantReadError])
+def test_a_handshake_that_has_to_wait_goes_on(
+    tls: ssl.SSLContext,
+    send: Send,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wants: type[OSError],
+) -> None:
+    shake = ssl.SSLSocket.do_handshake
+    waited: list[bool] = []
+
+    def wait_first(self: ssl.SSLSocket, block: bool = False) -> None:
+        if not waited and not self.server_side:
+            # what the server needs is sent before, so that the wait for its bytes ends
+            with suppress(ssl.SSLWantReadError):
+                shake(self, block)
+            waited.append(True)
+            raise wants
+        shake(self, block)
+
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", wait_first)
+    with serving_tls(tls) as (port, _):
+        response = send(SocketFactory(str(tmp_path / "cert.pem"), 5, 5), Address(True, HERE, port))
+    assert isinstance(response, Response)
+    assert response.body == b"body"
+    assert waited == [True]
 
 
 def test_certificates_may_be_a_folder(tls: ssl.SSLContext, send: Send, tmp_path: Path) -> None:
