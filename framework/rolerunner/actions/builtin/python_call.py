@@ -215,10 +215,10 @@ class PythonCall(DistributionFields, Action):
         )
 
         setup, about = cluster.prepare_setup(), StepDescription.of(context)
-        total, slots = self._count_objects(), cluster.pool.slots()
-        sizes = TaskSizes(total, self.batch, drawn=done)
+        left = self._count_objects() - done
+        sizes = TaskSizes(left, self.batch)
         if listed is not None:
-            sizes = TaskSizes.of_light_items(total, self.batch, slots, done)
+            sizes = TaskSizes.of_light_items(left, self.batch, cluster.pool.slots())
         feed = TaskFeed(entries, sizes, cluster.pool.slots)
 
         def create_task(entries: Sequence[Any]) -> FunctionBatches:

@@ -105,23 +105,24 @@ class TaskSizes:
         self.rates.append(count / max(seconds, 0.001))
 
     @classmethod
-    def of_light_items(cls, total: int, multiple: int, slots: int, drawn: int = 0) -> TaskSizes:
+    def of_light_items(cls, total: int, multiple: int, slots: int) -> TaskSizes:
         """Returns the sizes for lines that take microseconds each, as far as it is known."""
         most = MAX_LINES_PER_TASK
         first = max(FIRST_ITEMS, min(most, _MAX_LINES_AT_FIRST // slots))
-        return cls(total, multiple, first=first, most=most, drawn=drawn)
+        return cls(total, multiple, first=first, most=most)
 
-    def choose(self, slots: int, tasks_per_slot: int = 2) -> int:
+    def choose(self, slots: int) -> int:
         """Returns the number of items of the next task.
 
-        Tasks become smaller towards the end, so that all slots end at about the same time: each
-        gets ``tasks_per_slot`` more.
+        Tasks become smaller towards the end, so that all slots end at about the same time. Before
+        any has ended they are alike: what is too much for the time of one comes back.
         """
-        wanted, least = self.first, self.least
+        wanted, least, left = self.first, self.least, self.total
         if self.rates:
             rate = max(self.rates)
             wanted, least = round(rate * TASK_SECONDS), round(rate * _LEAST_SECONDS)
-        fair = -(-(self.total - self.drawn) // (tasks_per_slot * slots))
+            left -= self.drawn
+        fair = -(-left // slots)
         chosen = min(wanted, max(fair, least), self.most)
         return -(-max(chosen, 1) // self.multiple) * self.multiple
 
@@ -157,7 +158,7 @@ class TaskFeed(Generic[T]):
         running tasks may return something.
         """
         slots = self._slots()
-        wave = self._fill_wave(create_task, [self._sizes.choose(slots, 1)] * slots)
+        wave = self._fill_wave(create_task, [self._sizes.choose(slots)] * slots)
         while True:
             self._running += len(wave)
             if wave or self._ended:

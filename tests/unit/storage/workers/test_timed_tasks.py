@@ -29,14 +29,13 @@ def test_a_task_begins_nothing_after_its_time() -> None:
 def test_tasks_take_three_seconds_and_less_towards_the_end() -> None:
     sizes = TaskSizes(100_000, least=500)
     assert sizes.choose(2) == FIRST_ITEMS
-    assert sizes.choose(50, 1) == 2000
-    assert sizes.choose(50) == 1000
+    assert sizes.choose(50) == 2000
     assert sizes.choose(1000) == 500
-    assert TaskSizes(3, 1).choose(2) == 1  # each item may take long
+    assert TaskSizes(2, 1).choose(2) == 1  # each item may take long
     sizes.add_task(1000, 0.5)
     assert sizes.choose(2) == 6000
     sizes.drawn = 90_000
-    assert sizes.choose(2) == 2500
+    assert sizes.choose(2) == 5000
     sizes.drawn = 99_990
     assert sizes.choose(2) == 2000
     sizes.drawn = 0
@@ -57,10 +56,10 @@ def test_tasks_take_three_seconds_and_less_towards_the_end() -> None:
 
 
 def test_light_lines_are_one_task_for_each_slot() -> None:
-    assert TaskSizes.of_light_items(60_000, 1000, 2).choose(2, 1) == 30_000
-    assert TaskSizes.of_light_items(10**9, 1, 2).choose(2, 1) == MAX_LINES_PER_TASK
-    assert TaskSizes.of_light_items(10**9, 1, 20).choose(20, 1) == 10_000  # all may come back
-    assert TaskSizes.of_light_items(10**9, 1, 400).choose(400, 1) == FIRST_ITEMS
+    assert TaskSizes.of_light_items(60_000, 1000, 2).choose(2) == 30_000
+    assert TaskSizes.of_light_items(10**9, 1, 2).choose(2) == MAX_LINES_PER_TASK
+    assert TaskSizes.of_light_items(10**9, 1, 20).choose(20) == 10_000  # all may come back
+    assert TaskSizes.of_light_items(10**9, 1, 400).choose(400) == FIRST_ITEMS
     sizes = TaskSizes.of_light_items(60_000, 1, 2)
     feed = TaskFeed(((b"", 0) for _ in range(60_000)), sizes, lambda: 2)
     waves = feed.create_waves(len)
