@@ -48,6 +48,12 @@ B = Step("b", "probe", {"text": "B"}, needs=("a",))
 TELL = Step("tell", "probe", {"text": parse_template("${{ run.error }}")}, when="on_failure")
 
 
+@pytest.fixture(autouse=True)
+def _work_in_an_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists of results go to the current folder here."""
+    monkeypatch.chdir(tmp_path)
+
+
 class FakeSessions:
     """Assumes every role but those that the test names."""
 
