@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.credentials import Credentials
@@ -111,3 +111,18 @@ def test_fewer_bytes_than_the_range_are_an_error() -> None:
     range_reader._check_received(source, 2000)
     with pytest.raises(IntegrityFailed, match="received 1,000 of 2,000 bytes"):
         range_reader._check_received(source, 1000)
+
+
+def test_a_range_that_ends_early_is_an_error(
+    ranges: RangeReader, info: ObjectInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short:
+        def __init__(self, *_: Any) -> None:
+            """Stands for a client whose server closes the connection early."""
+
+        def stream(self, _: Any) -> Iterator[bytes]:
+            yield b"0"
+
+    monkeypatch.setattr(range_reader, "BlockingClient", Short)
+    with pytest.raises(IntegrityFailed, match="received 1 of 2 bytes"):
+        list(ranges.iterate_range(ObjectRange(URI, info, 0, 2), Cancel()))

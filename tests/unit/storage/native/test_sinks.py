@@ -41,3 +41,10 @@ def test_more_bytes_than_requested_are_refused() -> None:
 def test_another_range_or_object_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(IntegrityFailed):
         PassingSink(SOURCE).begin(206, headers)
+
+
+def test_bytes_of_another_buffer_are_copied() -> None:
+    data = bytearray(4)
+    sink = MemorySink(SOURCE, memoryview(data), ())
+    sink.write(memoryview(b"body"))
+    assert (bytes(data), sink.received) == (b"body", 4)

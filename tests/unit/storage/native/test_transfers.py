@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +13,9 @@ import pytest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
+from rolerunner.storage.compression import Compression
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.workers.pool import WorkerPool
 from tests.unit.storage.engines import LARGE, open_engine
 
 if TYPE_CHECKING:
@@ -81,3 +87,63 @@ def test_a_cancelled_operation_raises(memory_aws: Store) -> None:
     cancel.set()
     with pytest.raises(StepError, match="stopped"):
         list(open_engine("native").copy(create_copies(put_objects(memory_aws)), cancel))
+
+
+@pytest.mark.parametrize("method", ["put", "get", "copy", "relay"])
+def test_only_small_items_without_a_check_may_go_to_other_processes(
+    method: str, memory_aws: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = put_objects(memory_aws)
+    for each in objects:
+        (tmp_path / each.key).write_bytes(b"x" * each.size)
+    items: list[Any] = create_copies(objects)[:-1]
+    if method == "put":
+        items = [Put(tmp_path / each.key, S3Uri("other", each.key)) for each in objects]
+    elif method == "get":
+        items = [
+            Get(S3Uri("bucket", each.key), tmp_path / f"new-{each.key}", each) for each in objects
+        ]
+    if method != "put":
+        items.append(replace(items[1], info=None))
+    checked = [*items, replace(items[1], skip=lambda: True)]
+    seen: list[tuple[int, bool]] = []
+
+    def dispatch(_: Any, items: Any, begin: Any, name_item: Any) -> Any:
+        for item in items:
+            seen.append((begin(item)[0], name_item(item) is not None))
+        return ()
+
+    monkeypatch.setattr(WorkerPool, "dispatch", dispatch)
+    engine = open_engine("native")
+    sources = (open_engine("native"),) if method == "relay" else ()
+    assert list(getattr(engine, method)(checked, *sources, Cancel())) == []
+    weights = [0, 1, LARGE - 1, 0] if method in ("put", "relay") else [0] * 4
+    small = [method != "put", True, True, False]
+    more = [] if method == "put" else [(0, False)]
+    last = (1 if method in ("put", "relay") else 0, False)
+    assert seen == [*zip(weights, small), *more, last]
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("method", ["put", "relay"])
+def test_bytes_are_stored_with_the_checksum_of_what_is_sent(
+    method: str, is_compressed: bool, memory_aws: Store, tmp_path: Path
+) -> None:
+    text = b"some text"
+    entry = memory_aws.put("bucket", "key", text)
+    (tmp_path / "file").write_bytes(text)
+    more: Any = {"compression": Compression.of("gzip")} if is_compressed else {}
+    engine, target = open_engine("native"), S3Uri("other", "key")
+    if method == "put":
+        outcomes = engine.put([Put(tmp_path / "file", target, **more)], Cancel())
+    else:
+        item = Copy(S3Uri("bucket", "key"), target, ObjectInfo("key", 9, entry.etag), **more)
+        outcomes = engine.relay([item], open_engine("native"), Cancel())
+    (outcome,) = outcomes
+    assert outcome.error is None
+    body = memory_aws.bodies()["s3://other/key"]
+    assert (gzip.decompress(body) if is_compressed else body) == text
+    assert outcome.size == len(body)
+    (stored,) = [each for each in memory_aws.requests if each.method == "PUT"]
+    digest = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    assert stored.headers["x-amz-checksum-crc32"] == digest
