@@ -55,19 +55,38 @@ def batch_objects(objects: Iterable[ObjectInfo]) -> Iterator[Sequence[ObjectInfo
     return iter(lambda: list(islice(rest, _STORED_AT_ONCE)), [])
 
 
+def batch_listed(
+    listed: Iterable[Union[ObjectInfo, ListedBlock]],
+) -> Iterator[Union[ListedBlock, Sequence[ObjectInfo]]]:
+    """Yields the blocks of a listing, and the objects between them in batches."""
+    batch: list[ObjectInfo] = []
+    for each in listed:
+        if isinstance(each, ListedBlock):
+            if batch:
+                yield batch
+                batch = []
+            yield each
+            continue
+        batch.append(each)
+        if len(batch) >= _STORED_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
 def add_listed(
-    listed: Union[ObjectInfo, ListedBlock, Sequence[ObjectInfo]], manifest: ManifestWriter
+    listed: Union[ListedBlock, Sequence[ObjectInfo]], manifest: ManifestWriter
 ) -> Optional[ObjectInfo]:
-    """Adds an object, a block or a batch; returns the object of it that was modified last.
+    """Adds a block or a batch; returns the object of it that was modified last.
 
     It is None if there are delete markers alone.
     """
     if isinstance(listed, ListedBlock):
         manifest.add_listed_block(listed)
         return listed.latest
-    batch = [listed] if isinstance(listed, ObjectInfo) else listed
-    manifest.add_objects(batch)
-    return find_latest(batch)
+    manifest.add_objects(listed)
+    return find_latest(listed)
 
 
 def run_blocks(

@@ -6,7 +6,13 @@ from itertools import islice
 from typing import Any, Optional, Union
 
 from rolerunner.actions.base import StepContext
-from rolerunner.actions.blocks import add_listed, batch_objects, count_staged, list_blocks
+from rolerunner.actions.blocks import (
+    add_listed,
+    batch_listed,
+    batch_objects,
+    count_staged,
+    list_blocks,
+)
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.lazy_dataclass import dataclass
@@ -131,10 +137,9 @@ def _store_blocks(
     blocks: Iterator[Union[ObjectInfo, ListedBlock]], prefix: S3Uri, context: StepContext
 ) -> SourceObjects:
     with context.manifest(".source") as manifest:
-        for number, each in enumerate(blocks, 1):
+        for each in batch_listed(blocks):
             add_listed(each, manifest)
-            if number % 1000 == 0:
-                context.cancel.stop_if_set()
+            context.cancel.stop_if_set()
     return SourceObjects(manifest.objects(prefix))
 
 

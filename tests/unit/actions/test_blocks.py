@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolerunner.actions.blocks import add_listed, batch_objects
+from rolerunner.actions.blocks import add_listed, batch_listed, batch_objects
 from rolerunner.model import S3Uri
 from rolerunner.selection.manifest import ManifestWriter
-from rolerunner.storage.object_lines import pack_objects
+from rolerunner.storage.object_lines import ListedBlock, pack_objects
 from rolerunner.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -29,11 +29,20 @@ def test_batches_hold_all_objects_in_their_order() -> None:
     assert list(batch_objects([])) == []
 
 
-def test_an_object_a_batch_and_a_block_are_added_alike(tmp_path: Path) -> None:
+def test_the_objects_between_blocks_become_batches() -> None:
+    infos = [ObjectInfo(f"{number:05}", 1) for number in range(1500)]
+    (block,) = pack_objects(infos[1200:1300])
+    listed: list[ObjectInfo | ListedBlock] = [*infos[:1200], block, block, *infos[1300:]]
+    batches = list(batch_listed(listed))
+    assert batches == [infos[:1000], infos[1000:1200], block, block, infos[1300:]]
+    assert list(batch_listed([])) == []
+
+
+def test_a_batch_and_a_block_are_added_alike(tmp_path: Path) -> None:
     (block,) = pack_objects(OBJECTS[1:])
     for listed, latest in ((OBJECTS[1:], OBJECTS[1]), (block, OBJECTS[1])):
         with ManifestWriter(tmp_path / "list.jsonl") as manifest:
-            assert add_listed(OBJECTS[0], manifest) == OBJECTS[0]
+            assert add_listed(OBJECTS[:1], manifest) == OBJECTS[0]
             assert add_listed(listed, manifest) == latest
         objects = manifest.objects(S3Uri("bucket"))
         assert (list(objects), objects.count, objects.bytes) == (OBJECTS, 4, 6)
@@ -42,5 +51,4 @@ def test_an_object_a_batch_and_a_block_are_added_alike(tmp_path: Path) -> None:
 
 def test_a_delete_marker_is_not_the_latest(tmp_path: Path) -> None:
     with ManifestWriter(tmp_path / "list.jsonl") as manifest:
-        assert add_listed(OBJECTS[3], manifest) is None
         assert add_listed(OBJECTS[3:], manifest) is None

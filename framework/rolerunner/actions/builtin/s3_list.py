@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.blocks import add_listed, batch_objects, list_blocks
+from rolerunner.actions.blocks import add_listed, batch_listed, batch_objects, list_blocks
 from rolerunner.actions.filter_fields import FilterFields, Globs, read_globs
 from rolerunner.actions.object_plans import ObjectPlan, Report
 from rolerunner.actions.past_fields import AsOfFields
@@ -183,7 +183,7 @@ class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action
 
     def _list_blocks(
         self, storage: Storage, context: StepContext
-    ) -> Optional[Iterator[Union[ObjectInfo, ListedBlock]]]:
+    ) -> Optional[Iterator[Union[ListedBlock, Sequence[ObjectInfo]]]]:
         """Returns the listing in blocks, if a cluster lists and this machine selects nothing."""
         if not (
             self.recursive is True
@@ -207,10 +207,10 @@ class S3List(FilterFields, AsOfFields, RequestFields, DistributionFields, Action
 
     def _report_blocks(
         self, blocks: Iterator[Union[ObjectInfo, ListedBlock]], context: StepContext
-    ) -> Iterator[Union[ObjectInfo, ListedBlock]]:
+    ) -> Iterator[Union[ListedBlock, Sequence[ObjectInfo]]]:
         count = reported = 0
-        for each in blocks:
-            count += each.count if isinstance(each, ListedBlock) else 1
+        for each in batch_listed(blocks):
+            count += each.count if isinstance(each, ListedBlock) else len(each)
             yield each
             if count - reported >= _PROGRESS_EVERY:
                 reported = count
