@@ -22,10 +22,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not long" -n 4 --dist loadfile --no-loadscope-reorder
 
-# All tests but the slow ones, measured in every process that they start, and the shares that are held.
+# The tests but slow ones and cases alike, measured in every process that they start, and the shares that are held.
 coverage: $(VENV)/.dev
 	rm -rf build/coverage
-	$(BIN)/coverage run -m pytest -m "not slow" -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage run -m pytest -m "not slow and not release" -n 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python .ci/check_coverage.py
 
 lint: $(VENV)/.dev
