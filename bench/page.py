@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from growth_page import growth_section, growth_verdicts
 from measure import table
 from results import AWS, LIMIT, OURS, PEERS, Results, Series, ratio
+from targets import target_section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +77,7 @@ def page(results: Results, pictures: list[str], growth_picture: str = "") -> str
         *(f"![Bar chart of the seconds for each command]({name})\n" for name in pictures),
         RATIOS,
         _ratios(results),
+        *target_section(results),
         *([LIMITED] if any("limited" in each.setting_title for each in results.series) else []),
         *_details(results),
         *growth_section(results, growth_picture),
