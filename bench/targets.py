@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """## What was wanted, and what limits the rest
 
-Ratios of wall time, as in the table above; above 1, rolerunner is faster. The figures for Spark
-are on the page [Spark](spark.md#expected-throughput-of-ten-workers), and those for many roles on the page
-[The engines](engine.md).
+Ratios of wall time, as in the table above; above 1, rolerunner is faster. The figures for
+[Spark](spark.md#expected-throughput-of-ten-workers) and for [many roles](engine.md) have pages of
+their own.
 """
 WANTED_START_CPU, WANTED_START_PEAK = 17.5, 36
 """An empty step: CPU time in starts of the interpreter (140 ms of 8 ms), and MiB."""
