@@ -92,6 +92,17 @@ def test_a_request_that_fails_once_is_sent_again(engine: Any, memory_aws: Store)
     assert len(seen) == 3
 
 
+@pytest.mark.parametrize("size", [SMALL, 3 * BLOCK])
+def test_a_refused_condition_of_an_unchanged_object_is_explained(
+    size: int, engine: Any, memory_aws: Store
+) -> None:
+    items = store_objects(memory_aws, [size])
+    memory_aws.hook = lambda request: (
+        error(412, "PreconditionFailed") if request.method == "GET" else None
+    )
+    assert [failed for _, _, failed in read_all(engine, items)] == ["IfMatchRefused"]
+
+
 def test_little_is_read_ahead_of_the_consumer(
     memory_aws: Store, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
+
+import pytest
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import IntegrityFailed
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
 SOURCE, TARGET = S3Uri("bucket", "key"), S3Uri("other", "copy")
 
 
-def relay() -> Outcome:
+def relay(*, keep_time: bool = False) -> Outcome:
     source, target = open_engine("native"), open_engine("native")
-    (outcome,) = target.relay([Copy(SOURCE, TARGET)], source, Cancel())
+    item = Copy(SOURCE, TARGET, keep_time=keep_time)
+    (outcome,) = target.relay([item], source, Cancel())
     return outcome  # type: ignore[no-any-return]
 
 
@@ -32,6 +35,28 @@ def test_headers_and_tags_are_kept(memory_aws: Store) -> None:
     assert stored.headers["content-type"] == "text/csv"
     assert stored.headers["x-amz-meta-owner"] == "me"
     assert stored.tags == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("keep_time", "modified", "kept"),
+    [
+        (True, "Mon, 02 Jan 2023 00:00:00 GMT", "1672617600"),
+        (True, "", None),  # a server that does not say
+        (False, "Mon, 02 Jan 2023 00:00:00 GMT", None),
+    ],
+)
+def test_the_time_of_the_source_is_kept_where_it_is_asked_for_and_known(
+    keep_time: bool, modified: str, kept: Optional[str], memory_aws: Store
+) -> None:
+    entry = memory_aws.put("bucket", "key", b"data")
+    headers = {"ETag": f'"{entry.etag}"', "Last-Modified": modified}
+    memory_aws.hook = lambda request: (
+        Response(200, {name: value for name, value in headers.items() if value}, b"data")
+        if request.method == "GET" and "tagging" not in request.query
+        else None
+    )
+    assert relay(keep_time=keep_time).status == "done"
+    assert memory_aws.objects["other", "copy"].headers.get("x-amz-meta-mtime") == kept
 
 
 def test_wrong_bytes_are_not_stored(memory_aws: Store) -> None:
