@@ -15,8 +15,8 @@ from pathlib import Path
 
 from coverage import Coverage
 
-MINIMUM = {"lines": 94.0, "branches": 87.0}
-"""Percent that must be executed. They are raised with what is measured, towards 97 and 94."""
+MINIMUM = {"lines": 97.5, "branches": 94.5}
+"""Percent that must be executed: a little less than what was measured, and raised with it."""
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "build/coverage/report.json"
 _MAX_FILES = 15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import subprocess
 import sys
@@ -94,16 +95,18 @@ OFFLINE = {
 CHECKING = {*OFFLINE, "rolerunner.run.runner"}
 RESULTS = {"rolerunner.model.plan", "rolerunner.model.results"}
 HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
+IS_MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
+"""True under coverage, which imports modules of its own in each process."""
 
 
 @pytest.mark.parametrize(
     ("arguments", "most", "unwanted"),
     [
-        (["--version"], 145, HELP),
+        (["--version"], 143, HELP),
         (["--help"], 152, HELP),
         (["validate", "job.yaml"], 331, CHECKING | RESULTS),
         (["plan", "job.yaml"], 347, CHECKING - {"rolerunner.iam.policy"}),
-        (["run", "job.yaml"], 427, OFFLINE),
+        (["run", "job.yaml"], 421, OFFLINE),
     ],
     ids=["version", "help", "validate", "plan", "run"],
 )
@@ -119,7 +122,7 @@ def test_a_command_imports_only_what_it_needs(
     completed = rolerunner(*arguments, PYTHONPROFILEIMPORTTIME="1", AWS_REGION="eu-west-1")
     assert (completed.returncode, imported_by(completed) & unwanted) == (0, set())
     assert "rolerunner.cli" in imported_by(completed)
-    assert len(imported_by(completed)) <= most
+    assert len(imported_by(completed)) <= most or IS_MEASURED
 
 
 def test_the_entry_of_glue_imports_no_botocore() -> None:
@@ -127,7 +130,7 @@ def test_the_entry_of_glue_imports_no_botocore() -> None:
     imported = imported_by(subprocess.run(command, capture_output=True, text=True, check=True))
     unwanted = {"botocore", "urllib3", "asyncio", "ssl", "jinja2", "rich.console", "click"}
     assert ("rolerunner.glue.launch.entry" in imported, imported & unwanted) == (True, set())
-    assert len(imported) <= 388
+    assert len(imported) <= 388 or IS_MEASURED
 
 
 def imported_by(completed: Any) -> set[str]:
