@@ -10,6 +10,7 @@ python bench/run.py --setting suite --add   the workloads of AWS's benchmark sui
 python bench/run.py --only list --setting tls --cpu 0.25 --memory 1024 --add
                                              as in the smallest Python Shell of AWS Glue
 python bench/run.py --sections --add         the sections at the end of the page again, no work
+python bench/run.py --sections spark --add   this section again
 python bench/run.py --page-only              the page again, without measuring
 """
 
@@ -45,6 +46,7 @@ OTHERS = {
     "A copy between roles, in DPU-seconds": "cost.py",
     "Roles": "roles.py",
     "Validation of a spec": "validate.py",
+    "Spark": "spark.py",
 }
 """Maps titles to the scripts that print the sections."""
 PICTURED = "tls"
@@ -78,7 +80,7 @@ def main() -> None:
     chosen = [
         work
         for work in works(quick=options.quick)
-        if (not options.only or work.name in options.only) and not options.sections
+        if (not options.only or work.name in options.only) and options.sections is None
     ]
     results = Results(
         f"{datetime.now(timezone.utc):%Y-%m-%d}", measure.machine(), options.rounds, options.quick,
@@ -95,7 +97,11 @@ def main() -> None:
                     results.save(out / "measured.json")  # whatever becomes of the rest
             shutil.rmtree(folder / "sources", ignore_errors=True)
     if not options.only and not options.setting:
-        results.sections = {title: _section(script) for title, script in OTHERS.items()}
+        results.sections = {
+            title: _section(script)
+            for title, script in OTHERS.items()
+            if not options.sections or Path(script).stem in options.sections
+        }
     if options.add:
         results = results.added_to(Results.load(kept))
         places = {
@@ -185,8 +191,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--sections",
-        action="store_true",
-        help="measure no work, only the sections on start-up, profiles and so on",
+        nargs="*",
+        choices=[Path(script).stem for script in OTHERS.values()],
+        metavar="NAME",
+        help="measure no work, only these sections, such as startup or spark, or all of them",
     )
     parser.add_argument(
         "--page-only",

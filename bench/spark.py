@@ -66,6 +66,12 @@ def measure(context, objects):
 """
 
 
+INTRODUCTION = """Steps with `distribute: spark` beside the same steps alone, without Spark, on the
+same {cores} cores: CPU seconds of all processes, of a step and of 1,000 more objects (of one GiB of
+a large one), less the start of Spark. The last four columns are those of {works}.
+"""
+
+
 @dataclass(frozen=True)
 class Run:
     """The cost of all of a run, and those of its steps by their ids."""
@@ -210,6 +216,13 @@ def choose_counts(options: argparse.Namespace) -> dict[str, tuple[int, int]]:
     return {work: (few[work], many[work]) for work in few}
 
 
+def _describe_works(works: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(
+        f"{work} {many >> 30} GiB" if work == "large" else f"{work} {many:,}"
+        for work, (_, many) in works.items()
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, nargs=2, default=[5_000, 20_000])
@@ -224,12 +237,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run is ended, too
     python = python_with_spark()
     if python is None:
-        raise SystemExit("Python 3.11 and Java are needed")
+        print("Not measured: Python 3.11 and Java are needed.")
+        return
     works = choose_counts(options)
-    print(f"{works}; {os.cpu_count()} cores for all; CPU seconds\n")
+    print(INTRODUCTION.format(cores=os.cpu_count(), works=_describe_works(works)))
     print(
-        "| delay, ms | work | executors | no Spark: step | + 1,000 | Spark: step | + 1,000 "
-        "| ratio of + 1,000 | many: no Spark | Spark (JVMs, workers) | ratio | ratio of wall |"
+        "| delay, ms | work | executors | alone: step | alone: + 1,000 | Spark: step "
+        "| Spark: + 1,000 | ratio of + 1,000 | alone | Spark (JVMs, workers) | ratio "
+        "| ratio of wall |"
     )
     print(f"|{'---|' * 12}")
     with tempfile.TemporaryDirectory() as name:

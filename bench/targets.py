@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """## What was wanted, and what limits the rest
 
-Ratios of wall time, as in the table above; above 1, rolerunner is faster. The figures for
-[Spark](spark.md#expected-throughput-of-ten-workers) and for [many roles](engine.md) have pages of
-their own.
+Ratios of wall time, as in the table above; above 1, rolerunner is faster. Those of Spark are the
+time of a step on executors divided by that of the same step alone; below 1, Spark is cheaper.
 """
 WANTED_START_CPU, WANTED_START_PEAK = 17.5, 36
 """An empty step: CPU time in starts of the interpreter (140 ms of 8 ms), and MiB."""
@@ -54,10 +53,23 @@ TARGETS = (
     Target("delete-most", "http", ("s5cmd",), 3.0),
 )
 
+SPARK_TARGETS = {"copy": 1.3, "list": 2.0, "delete": 2.0, "call": 2.0}
+"""How many times the CPU time alone a step may take with Spark, where S3 answers at once."""
+_SPARK = re.compile(
+    r"^\| (?P<delay>\d+) \| (?P<work>\w+) \| \d+ \|(?:[^|]+\|){7} (?P<cpu>[\d.]+) "
+    r"\| (?P<wall>[\d.]+) \|$",
+    re.MULTILINE,
+)
+
 
 def target_section(results: Results) -> Iterator[str]:
     """Yields the section on the targets, if one of its works was measured."""
-    rows = [*_work_rows(results), *_start_rows(results), *_growth_rows(results)]
+    rows = [
+        *_work_rows(results),
+        *_start_rows(results),
+        *_spark_rows(results),
+        *_growth_rows(results),
+    ]
     if rows:
         yield INTRODUCTION
         yield table(["work", "wanted", "reached", "what limits it"], rows)
@@ -130,3 +142,23 @@ def _growth_rows(results: Results) -> Iterator[list[str]]:
             f"{each.exponent:.2f}; {peak:.0f} MiB",
             "" if is_reached else "measured in few rounds: the start varies more than the slope",
         ]
+
+
+def _spark_rows(results: Results) -> Iterator[list[str]]:
+    for row in _SPARK.finditer(results.sections.get("Spark", "")):
+        work, cpu = row["work"], float(row["cpu"])
+        if row["delay"] == "0" and work in SPARK_TARGETS:
+            wanted = SPARK_TARGETS[work]
+            yield [
+                f"Spark: {work}, CPU",
+                f"at most {wanted:g}",
+                f"{cpu:.2f}",
+                "" if cpu <= wanted else "a Spark job, which costs half a second of CPU time",
+            ]
+        elif work == "copy":
+            yield [
+                f"Spark: copy, {row['delay']} ms a request, wall time",
+                "less than 1",
+                f"{float(row['wall']):.2f}",
+                "" if float(row["wall"]) < 1 else "both have the same cores",
+            ]
