@@ -54,7 +54,7 @@ TARGETS = (
 )
 
 SPARK_TARGETS = {"copy": 1.3, "list": 2.0, "delete": 2.0, "call": 2.0}
-"""How many times the CPU time alone a step may take with Spark, where S3 answers at once."""
+"""The multiple of its CPU time alone that a step may take with Spark, where S3 answers at once."""
 _SPARK = re.compile(
     r"^\| (?P<delay>\d+) \| (?P<work>\w+) \| \d+ \|(?:[^|]+\|){7} (?P<cpu>[\d.]+) "
     r"\| (?P<wall>[\d.]+) \|$",

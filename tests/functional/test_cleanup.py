@@ -31,7 +31,7 @@ KEYS = ["in/a", "in/b", "in/sub/c", "other/d"]
 
 @pytest.fixture
 def s3(aws: Sandbox) -> Iterator[Any]:
-    """Has an unfinished upload of 3 bytes for each key, and two for the first."""
+    """A bucket with an unfinished upload of 3 bytes for each key, and two for the first."""
     client = aws.client("s3", HERE)
     for key in (*KEYS, KEYS[0]):
         place = {"Bucket": "ours", "Key": key}

@@ -345,7 +345,7 @@ def test_a_server_without_conditions(
 
 
 def test_looks_and_deletions_take_turns(storage: Any, memory_aws: Store) -> None:
-    """Where a server may ignore conditions, few objects are looked at before they are deleted."""
+    """Looks at few objects before they are deleted where a server may ignore conditions."""
     names = [f"k{number:03}" for number in range(120)]
     for name in names:
         memory_aws.put("landing", name, "x")

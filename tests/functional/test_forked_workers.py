@@ -189,7 +189,7 @@ def list_children(pid: int) -> list[int]:
 
 
 def sockets(pid: int) -> int:
-    """How many it has open; one that waits has a single one."""
+    """Returns how many it has open; one that waits has a single one."""
     count = 0
     for link in Path(f"/proc/{pid}/fd").glob("*"):
         try:
@@ -445,7 +445,7 @@ class Work:
 
 
 class Pair:
-    """What Processes is, for one process that is a thread."""
+    """Stands for Processes, with one process that is a thread."""
 
     def __init__(self, work: Work) -> None:
         ours, theirs = socket.socketpair()

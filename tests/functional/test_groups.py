@@ -127,7 +127,7 @@ def _functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 class Order:
-    """What began and ended, in order."""
+    """The starts and ends of steps, in order."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []

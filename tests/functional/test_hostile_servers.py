@@ -63,7 +63,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _dropped_here() -> Iterator[None]:
-    """What is dropped here is collected here, and does not trouble the next module."""
+    """Collects what is dropped here, so that it does not trouble the next module."""
     yield
     gc.collect()
 

@@ -1,4 +1,4 @@
-"""What docs/integrations.md offers to other tools, each checked by the tool or its schema."""
+"""Integrations of docs/integrations.md, each checked by the other tool or its schema."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ NOT_ENFORCED = {
     "s3:GetObjectAnnotation",
     "s3:PutObjectAnnotation",
 }
-"""What the emulator lets pass; on AWS they are needed."""
+"""Permissions that AWS needs and the emulator does not."""
 VERSIONS_NOT_ENFORCED = {"s3:GetObjectVersionTagging", "s3:GetObjectVersionAnnotation"}
 NEEDED_AT_TIMES = {
     ("*", "s3:AbortMultipartUpload"): "only after a failure",

@@ -390,7 +390,7 @@ def test_a_copy_between_roles_keeps_headers_metadata_and_tags() -> None:
 
 
 def decode_aws_chunked(data: bytes) -> tuple[bytes, bytes]:
-    """What aws-chunked holds, and its trailer."""
+    """Returns the content of an aws-chunked body, and its trailer."""
     body = b""
     while True:
         size, _, data = data.partition(b"\r\n")

@@ -75,7 +75,7 @@ def _functions(tmp_path: Path) -> Iterator[None]:
 
 
 class Order:
-    """What began and ended, in order."""
+    """The starts and ends of steps, in order."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []

@@ -54,7 +54,7 @@ def world(
 
 
 def run_config(name: str, running: sandbox.Sandbox, tmp_path: Path) -> str:
-    """How a run of the config ends; ``refused`` where a role or a step is."""
+    """Returns how a run of the config ends; ``refused`` where a role or a step is."""
     param = "target" if name == "blog_cross_role" else "workdir"
     job = api.load(CONFIGS / f"{name}.yaml", {param: f"{tmp_path}/"})
     try:

@@ -278,7 +278,7 @@ GIVEN = {"job.py", "param.txt", "params.json", "spec.yaml"}
 
 
 def _leaks(texts: dict[str, str], secrets: Iterable[str]) -> list[tuple[str, str, int]]:
-    """Where which secret stands, in which encoding."""
+    """The places of each secret, and its encodings there."""
     needles = {
         encode(secret): (secret, number)
         for secret in secrets

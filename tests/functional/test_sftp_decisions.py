@@ -1,4 +1,4 @@
-"""Which files and objects sftp.download and sftp.upload plan, skip, refuse and keep."""
+"""The files and objects that sftp.download and sftp.upload plan, skip, refuse and keep."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def theirs(
 
 
 def ask(interpreter: str, folder: Path, script: str, *arguments: str, text: str = "") -> Any:
-    """What a script prints with the awsglue of a folder."""
+    """Returns what a script prints with the awsglue of a folder."""
     ended = subprocess.run(
         [interpreter, "-c", script, *arguments],
         input=text,

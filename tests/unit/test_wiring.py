@@ -1,4 +1,4 @@
-"""What a run depends on: the engine, the memory's share, small objects, and worker processes."""
+"""The parts of a run: the engine, the memory's share, small objects, and worker processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the base of all actions does for them: polls, empty sources, storage, lists."""
+"""The base of all actions: polls, empty sources, storage, lists."""
 
 from __future__ import annotations
 

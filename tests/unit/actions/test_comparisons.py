@@ -1,4 +1,4 @@
-"""What proves that two sides hold the same content, and what proves nothing."""
+"""Proofs that two sides hold the same content, and values that prove nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run would do with each object, as lines of a dry run."""
+"""Lines of a dry run, which say what a run would do with each object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which object goes into which archive, and under which name."""
+"""The archive that each object goes into, and its name there."""
 
 from __future__ import annotations
 

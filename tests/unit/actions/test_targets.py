@@ -1,4 +1,4 @@
-"""Which lists are known to have targets that differ, and what is found in those that are not."""
+"""Lists that are known to have targets that differ, and collisions in those that are not."""
 
 from __future__ import annotations
 

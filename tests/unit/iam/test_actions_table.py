@@ -148,7 +148,7 @@ def types_of(action: str) -> list[str]:
 
 
 def fits_a_type(permission: Permission) -> bool:
-    """Is the resource of a type that the action takes?"""
+    """Returns True if the resource is of a type that the action takes."""
     service = permission.action.partition(":")[0]
     if permission.resource == "*":
         return True

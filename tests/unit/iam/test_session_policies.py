@@ -1,4 +1,4 @@
-"""Which permissions a role needs for which step, and the session policies made of them."""
+"""Permissions that a role needs for each step, and the session policies made of them."""
 
 from __future__ import annotations
 

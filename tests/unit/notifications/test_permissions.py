@@ -1,4 +1,4 @@
-"""What the roles of notifications need, in plans, policies and session policies."""
+"""The permissions of notifications, in plans, policies and session policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What roles lack, have too much of, and whom they trust."""
+"""Permissions that roles lack or have too much of, and the principals that they trust."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe concludes from the answers of AWS, and the requests that it sends."""
+"""The requests of a probe, and its conclusions from the answers of AWS."""
 
 from __future__ import annotations
 

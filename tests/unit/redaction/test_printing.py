@@ -1,4 +1,4 @@
-"""What is printed during a run shows no secrets."""
+"""Prints during a run show no secrets."""
 
 from __future__ import annotations
 

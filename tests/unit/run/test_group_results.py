@@ -1,4 +1,4 @@
-"""How the results of a group's items add up."""
+"""Sums of the results of a group's items."""
 
 from __future__ import annotations
 

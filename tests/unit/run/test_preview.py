@@ -1,4 +1,4 @@
-"""What a run would work on, and the reasons why that is not known."""
+"""The objects that a run would work on, and the reasons why they are not known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which version of each key was current at a moment."""
+"""The version of each key that was current at a moment."""
 
 from __future__ import annotations
 

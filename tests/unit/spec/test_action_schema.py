@@ -1,4 +1,4 @@
-"""What a schema of an action says unless it is overridden."""
+"""The schema of an action that overrides nothing."""
 
 from __future__ import annotations
 

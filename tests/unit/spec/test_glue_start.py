@@ -1,4 +1,4 @@
-"""What starts a Glue job: schedules, other jobs, and the params of such runs."""
+"""Starts of a Glue job: schedules, other jobs, and the params of such runs."""
 
 from __future__ import annotations
 

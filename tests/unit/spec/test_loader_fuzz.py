@@ -23,7 +23,7 @@ CONFIGS = sorted(
 )
 GOOD = sorted(ROOT.joinpath("tests/specs/good").glob("*.yaml"))
 ROUNDS = int(os.environ.get("ROLERUNNER_FUZZ", "1"))
-"""How many times as many mutations as usual."""
+"""Multiplies the usual number of mutations."""
 VALUES = (
     "{a: 1}", "[x]", "[]", "{}", "null", "true", "-1", "0", "1e999", ".nan", ".inf", "9" * 39,
     "9" * 5_000, "0x10", "0o17", "''", "' '", "x", "2026-99-99",

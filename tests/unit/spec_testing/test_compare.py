@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FakeAws:
-    """What a sandbox recorded of a run."""
+    """The record of a run in a sandbox."""
 
     refused: list[RecordedRequest] = field(default_factory=list)
     taken: list[RecordedMessage] = field(default_factory=list)

@@ -195,7 +195,7 @@ class FakeCaller:
 
 
 class Transport:
-    """Has a method for parts."""
+    """A client with a method for parts."""
 
     def read(self, *arguments: Any) -> Any:
         return arguments

@@ -1,4 +1,4 @@
-"""Where conditional deletions are relied on, and what XML can hold."""
+"""Servers whose conditional deletions are relied on, and keys that XML can hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a copy sends again, and what it must not lose."""
+"""Metadata that a copy sends again, and must not lose."""
 
 from __future__ import annotations
 

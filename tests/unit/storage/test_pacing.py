@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def sent(throttle: AdaptiveThrottle, clock: Clock, seconds: float, asking: float = 10_000.0) -> int:
-    """How many requests go in that time, of so many that want to in a second."""
+    """Returns how many requests go in that time, of so many that want to in a second."""
     went, end = 0, clock.now + seconds
     while clock.now < end:
         went += throttle.wait() == 0

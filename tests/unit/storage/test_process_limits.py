@@ -1,4 +1,4 @@
-"""What the limits of a process leave to each step."""
+"""The share of a process's limits that each step gets."""
 
 import resource
 

@@ -1,4 +1,4 @@
-"""What `memory` means: how much may be in flight, whatever else the process holds."""
+"""The meaning of `memory`: how much may be in flight, whatever else the process holds."""
 
 from __future__ import annotations
 

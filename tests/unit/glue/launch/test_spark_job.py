@@ -42,7 +42,7 @@ OFF = ["--JOB_NAME", "orders", "--job-bookmark-option", "job-bookmark-disable"]
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What awsglue was told, in order."""
+    """The calls of awsglue, in order."""
     told: list[Any] = []
 
     class GlueContext:

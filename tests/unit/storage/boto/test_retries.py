@@ -1,4 +1,4 @@
-"""Which transfers are begun again, and when."""
+"""Transfers that are begun again, and the time of that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the blocking client alone does: files, blocks, and bodies in chunks."""
+"""The work of the blocking client alone: files, blocks, and bodies in chunks."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Bench:
         self.requests: list[Request] = []
         self.pauses: list[float] = []
         self.redirects: list[bool] = []
-        """What finding the bucket's region returns, in turn."""
+        """The regions that are found for the bucket, in turn."""
         self.renewals: list[bool] = []
         self.pacer = Pacer()
         self.policy = RetryPolicy(tries, self.pacer, Cancel(), lambda: self.renewals.pop(0))

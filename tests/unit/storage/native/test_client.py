@@ -125,7 +125,7 @@ def test_a_session_that_cannot_be_replaced_fails(memory_aws: aws.Store, can_rene
 
 
 def test_a_bucket_elsewhere_is_looked_for_once(client: NativeClient, memory_aws: aws.Store) -> None:
-    """Where botocore finds no other region, the request is not repeated."""
+    """Sends no request again where botocore finds no other region."""
     memory_aws.hook = lambda r: (
         aws.error(301, "PermanentRedirect") if r.method == "GET" else aws.Response(200)
     )

@@ -1,4 +1,4 @@
-"""What one role reads another stores, once it is verified."""
+"""Copies that one role reads and another stores, once they are verified."""
 
 from __future__ import annotations
 

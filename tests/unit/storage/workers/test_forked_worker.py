@@ -1,4 +1,4 @@
-"""What a worker does with the messages of its parent, and what it sends back."""
+"""The messages of its parent that a worker receives, and those that it sends back."""
 
 from __future__ import annotations
 

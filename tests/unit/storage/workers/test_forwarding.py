@@ -1,4 +1,4 @@
-"""What runs on this machine reaches the local storage with all its arguments."""
+"""Calls that stay on this machine reach the local storage with all their arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where work is done sooner: the estimates, and the amounts at which the decision changes."""
+"""Estimates of where work is done sooner, and the amounts at which the decision changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pool gives its workers, and what it does itself when they are busy, wrong or gone."""
+"""Work that the pool gives its workers, or does itself when they are busy, wrong or gone."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class FakeProcesses:
 
 
 def work(channel: Channel) -> None:
-    """Does what a worker does: an outcome for each item, and the double of each call's number."""
+    """Answers as a worker: an outcome for each item, and the double of each call's number."""
     assert channel.receive() == (protocol.OPEN, SPEC)
     while True:
         kind, *values = channel.receive()

@@ -1,4 +1,4 @@
-"""How workers of a cluster open S3."""
+"""The way in which workers of a cluster open S3."""
 
 from __future__ import annotations
 
