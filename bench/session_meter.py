@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import statistics
 import threading
 import time
 from dataclasses import astuple, dataclass, replace
@@ -50,11 +51,19 @@ class SessionMeter(threading.Thread):
 
     def measure(self, start: float, end: float) -> Cost:
         """Returns the cost from the first sample after a moment to the first one after another."""
-        before, after = (
-            next((cost for at, cost in self._samples if at >= moment), self._samples[-1][1])
-            for moment in (start, end)
-        )
+        before, after = map(self._find_sample, (start, end))
         return replace(after - before, wall=end - start)
+
+    def _find_sample(self, moment: float) -> Cost:
+        """Returns the first sample after a moment, with the median CPU time of it and its neighbours.
+
+        A process that ends while a sample is taken counts twice there, by itself and as one that
+        was waited for, or not at all.
+        """
+        last = len(self._samples) - 1
+        place = next((n for n, (at, _) in enumerate(self._samples) if at >= moment), last)
+        near = [cost.cpu for _, cost in self._samples[max(place - 1, 0) : place + 2]]
+        return replace(self._samples[place][1], cpu=statistics.median(near))
 
     def _read_total(self) -> Cost:
         """Returns the CPU time of all processes, and of those that they have waited for.
