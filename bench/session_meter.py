@@ -55,7 +55,7 @@ class SessionMeter(threading.Thread):
         return replace(after - before, wall=end - start)
 
     def _find_sample(self, moment: float) -> Cost:
-        """Returns the first sample after a moment, with the median CPU time of it and its neighbours.
+        """Returns the first sample after a moment, with the median CPU time of three around it.
 
         A process that ends while a sample is taken counts twice there, by itself and as one that
         was waited for, or not at all.

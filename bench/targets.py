@@ -153,7 +153,9 @@ def _spark_rows(results: Results) -> Iterator[list[str]]:
                 f"Spark: {work}, CPU",
                 f"at most {wanted:g}",
                 f"{cpu:.2f}",
-                "" if cpu <= wanted else "a Spark job, which costs half a second of CPU time",
+                ""
+                if cpu <= wanted
+                else "a Spark job, which costs half a second of CPU, more than the calls",
             ]
         elif work == "copy":
             yield [
