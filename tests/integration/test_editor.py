@@ -24,6 +24,8 @@ from tests.conftest import CONFIGS, ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.long  # npm installs the server
+
 SERVER = "yaml-language-server@1.19.2"
 CACHE = ROOT / ".cache" / "yaml-language-server"
 PUBLISHED = Path(rolerunner.__file__).with_name("schema.json")
