@@ -1,7 +1,7 @@
 """Records the outcomes of operations on many objects: manifest, progress, failures, outputs."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Optional, Union
 
@@ -162,7 +162,9 @@ def _name_reason(uri: str, error: StepError) -> str:
     return error.message if is_named else f"{uri}: {error.message}"
 
 
-def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: Any) -> StepError:
+def _build_failure(some: Iterable[Outcome], failed: int, total: int, manifest: Any) -> StepError:
+    """Returns the error of a step, in the order of keys: equal runs have equal messages."""
+    first = sorted(some, key=lambda each: str(each.uri))
     error = first[0].error
     assert error is not None  # noqa: S101 - they are failed ones
     if total == 1:

@@ -10,7 +10,7 @@ import pytest
 
 from rolerunner.actions.outcomes import TransferSummary, record_outcomes
 from rolerunner.actions.shared_fields import TransferFields
-from rolerunner.errors import AccessDenied
+from rolerunner.errors import AccessDenied, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Outcome
@@ -62,3 +62,10 @@ def test_the_failure_of_the_only_object_is_the_steps(tmp_path: Path) -> None:
     with pytest.raises(AccessDenied) as caught:
         record(tmp_path, [outcome])
     assert caught.value is outcome.error
+
+
+def test_the_message_is_in_the_order_of_keys_whatever_failed_first(tmp_path: Path) -> None:
+    with pytest.raises(StepError) as caught:
+        record(tmp_path, [failed("b", "ask b"), failed("a", "ask a")])
+    assert caught.value.message.endswith("s3://box/a: no a; s3://box/b: no b")
+    assert str(caught.value.hint).startswith("ask a\n")
