@@ -22,6 +22,7 @@ time of a step on executors divided by that of the same step alone; below 1, Spa
 """
 WANTED_START_CPU, WANTED_START_PEAK = 17.5, 36
 """An empty step: CPU time in starts of the interpreter (140 ms of 8 ms), and MiB."""
+PAGE = "rolerunner run, one page of 1,000 keys under an assumed role"
 _START = re.compile(
     r"^\| (?P<command>[^|]+) \| \d+ \| (?P<cpu>\d+) \| (?P<peak>\d+) \|$", re.MULTILINE
 )
@@ -94,11 +95,11 @@ def _work_rows(results: Results) -> Iterator[list[str]]:
 def _explain_limit(results: Results, target: Target) -> str:
     found = results.of(target.work, target.setting)
     if not target.is_of_bytes:
-        start = _read_starts(results).get("rolerunner run, one page of 1,000 keys", "")
+        cpu, _ = _read_starts(results).get(PAGE, (0, 0))
         other = found[target.others[0]].median
         return (
-            f"the start: Python, botocore and pydantic take {start} before the first request of an "
-            f"object, and {target.others[0]} ends after {other.wall * 1000:,.0f} ms"
+            f"the start: Python, botocore and pydantic take {cpu} ms of CPU before the first "
+            f"request of an object, and {target.others[0]} ends after {other.wall * 1000:,.0f} ms"
         )
     if LIMIT not in found:
         return ""
@@ -109,17 +110,14 @@ def _explain_limit(results: Results, target: Target) -> str:
     )
 
 
-def _read_starts(results: Results) -> dict[str, str]:
-    """Maps the commands of the section on start-up to their CPU time."""
+def _read_starts(results: Results) -> dict[str, tuple[int, int]]:
+    """Maps the commands of the section on start-up to their CPU time in ms and peak in MiB."""
     rows = _START.finditer(results.sections.get("Start-up", ""))
-    return {each["command"].partition(" under")[0]: f"{each['cpu']} ms of CPU" for each in rows}
+    return {each["command"]: (int(each["cpu"]), int(each["peak"])) for each in rows}
 
 
 def _start_rows(results: Results) -> Iterator[list[str]]:
-    rows = {
-        each["command"]: (int(each["cpu"]), int(each["peak"]))
-        for each in _START.finditer(results.sections.get("Start-up", ""))
-    }
+    rows = _read_starts(results)
     bare = rows.get("python -c pass")
     empty = rows.get("rolerunner run, one step that does nothing")
     if bare and empty:
