@@ -95,6 +95,8 @@ OFFLINE = {
 CHECKING = {*OFFLINE, "rolerunner.run.runner"}
 RESULTS = {"rolerunner.model.plan", "rolerunner.model.results"}
 HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
+IF_INSTALLED = {"colorama", "ctypes", "_ctypes"}
+"""What structlog imports where another package, such as the manual's, brought colorama."""
 IS_MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
 """True under coverage, which imports modules of its own in each process."""
 
@@ -134,7 +136,8 @@ def test_the_entry_of_glue_imports_no_botocore() -> None:
 
 
 def imported_by(completed: Any) -> set[str]:
-    return set(re.findall(r"^import time: .*\| +([\w.]+)$", completed.stderr, re.MULTILINE))
+    names = re.findall(r"^import time: .*\| +([\w.]+)$", completed.stderr, re.MULTILINE)
+    return {name for name in names if name.split(".")[0] not in IF_INSTALLED}
 
 
 def test_a_name_that_is_none_of_ours_is_looked_for_among_all(
