@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,6 +138,59 @@ def test_a_result_whose_pages_do_not_end_is_a_failure(
         done = run(QUERY, "GetQueryResults", answer)
         assert done.error is not None
         assert "do not end" in done.error.message
+
+
+GET_TABLES = {
+    "action": "aws.call",
+    "role": "reader",
+    "service": "glue",
+    "operation": "GetTables",
+    "parameters": {"DatabaseName": "d"},
+}
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "tables", "reason"),
+    [
+        ("MAX_EMPTY_PAGES", 5, [], "the last 5 of them empty"),
+        ("MAX_GATHERED", 1 << 20, [{"Name": "t" * 100_000}], "more than 1 MiB"),
+    ],
+)
+def test_a_call_whose_pages_do_not_end_says_how_many_came(
+    limit: str,
+    most: int,
+    tables: list[Any],
+    reason: str,
+    run: Callable[..., StepResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(f"rolerunner.sessions.bounded_pages.{limit}", most)
+    tokens = iter(range(MOST_REQUESTS))
+    done = run(
+        GET_TABLES,
+        "GetTables",
+        lambda: as_json({"TableList": tables, "NextToken": str(next(tokens))}),
+    )
+    assert done.error is not None
+    assert done.error.type == "EndlessPages"
+    assert f"{next(tokens)} pages came, {reason}" in done.error.message
+
+
+def test_pages_are_read_no_further_once_the_step_has_timed_out(
+    run: Callable[..., StepResult],
+) -> None:
+    tokens = iter(range(MOST_REQUESTS))
+
+    def answer() -> Response:
+        time.sleep(0.05)
+        return as_json({"TableList": [], "NextToken": str(next(tokens))})
+
+    done = run({**GET_TABLES, "timeout": "0.2s"}, "GetTables", answer)
+    assert done.error is not None
+    time.sleep(0.2)
+    reached = next(tokens)
+    time.sleep(0.2)
+    assert next(tokens) == reached + 1
 
 
 def test_partitions_that_are_never_processed_are_asked_for_in_vain_once(

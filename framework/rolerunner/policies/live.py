@@ -11,6 +11,7 @@ from rolerunner.iam.aws_errors import AwsError
 from rolerunner.iam.denials import explain_error
 from rolerunner.model import JOB, RoleArn
 from rolerunner.policies.compare import GrantedPolicies, parse_granted_policies
+from rolerunner.sessions.bounded_pages import paginate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,13 +55,13 @@ def _fetch_policies(iam: Any, name: str) -> GrantedPolicies:
 
 
 def _iter_inline(iam: Any, name: str) -> Iterator[Any]:
-    for page in iam.get_paginator("list_role_policies").paginate(RoleName=name):
+    for page in paginate(iam, "list_role_policies", {"RoleName": name}):
         for policy in page["PolicyNames"]:
             yield iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
 
 
 def _iter_managed(iam: Any, name: str) -> Iterator[Any]:
-    for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
+    for page in paginate(iam, "list_attached_role_policies", {"RoleName": name}):
         for attached in page["AttachedPolicies"]:
             version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
             yield iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)[

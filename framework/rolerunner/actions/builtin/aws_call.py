@@ -67,8 +67,8 @@ class AwsCall(RegionFields, Action):
     """Call any operation of any AWS service under the step's role.
 
     Service, operation and parameters are checked against the service's model before anything runs.
-    All pages of a paginated operation are read. Operations that return credentials are refused: use
-    ``role`` to obtain a session.
+    All pages of a paginated operation are read, up to 64 MiB. Operations that return credentials
+    are refused: use ``role`` to obtain a session.
     """
 
     kind: ClassVar[str] = "aws.call"
@@ -207,18 +207,24 @@ class AwsCall(RegionFields, Action):
 
         def call() -> Any:
             with translate_errors(context, role, request, self._needed_permissions):
-                answer = to_plain_json(self._send_request(client, method))
+                answer = to_plain_json(self._send_request(client, method, context))
                 self._seal_response(answer)  # errors of expressions quote it
                 return answer
 
         return call
 
-    def _send_request(self, client: Any, method: str) -> Any:
+    def _send_request(self, client: Any, method: str, context: StepContext) -> Any:
         if not client.can_paginate(method):
             return getattr(client, method)(**self.parameters)
-        limits = {"MaxItems": self.max_items} if self.max_items else {}
-        pages = client.get_paginator(method).paginate(**self.parameters, PaginationConfig=limits)
-        return pages.build_full_result()
+        from rolerunner.sessions.bounded_pages import paginate  # noqa: PLC0415 - imports botocore
+
+        return paginate(
+            client,
+            method,
+            self.parameters,
+            max_items=self.max_items,
+            on_page=context.cancel.stop_if_set,
+        ).build_full_result()
 
     def _call_until(self, wait: WaitUntil, call: Callable[[], Any], context: StepContext) -> Any:
         for number in iter_polls(context, wait.interval, wait.max_wait):

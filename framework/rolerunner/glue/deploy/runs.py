@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.errors import StepError, UsageError
+from rolerunner.errors import StepError, UnexpectedResponse, UsageError
 from rolerunner.glue.deploy.account import NOT_THERE
 from rolerunner.glue.launch.arguments import split_environment
 from rolerunner.glue.launch.invocation import merge_arguments
 from rolerunner.glue.launch.log_streams import find_stream_prefix, name_log_group
 from rolerunner.glue.launch.runtime import RUNTIMES
+from rolerunner.storage.responses import PaginationGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -255,7 +256,7 @@ class JobRuns:
         return job.get("DefaultArguments") or {}, job.get("NonOverridableArguments") or {}
 
     def _read_streams(self, streams: _LogStreams, containing: str) -> Iterator[LogLine]:
-        asked = streams.request(containing)
+        asked, guard = streams.request(containing), PaginationGuard()
         while True:
             try:
                 found = self.account.call("logs", "filter_log_events", **asked)
@@ -271,6 +272,10 @@ class JobRuns:
             if not found.get("nextToken"):
                 return
             asked["nextToken"] = found["nextToken"]
+            if guard.is_repeated(found["nextToken"]) or guard.is_stalled(
+                is_empty=not found["events"]
+            ):
+                raise UnexpectedResponse("logs FilterLogEvents: the pages of the log do not end")
 
     def _call_glue(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:

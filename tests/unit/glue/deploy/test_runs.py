@@ -92,6 +92,15 @@ def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(
         assert JobRuns(account, "nightly", "pythonshell").reason(run) == "nightly: no such bucket"
 
 
+def test_pages_of_a_log_that_do_not_end_are_an_error(account: Account) -> None:
+    run = JobRun("jr_1", "RUNNING", 1, 1.0, "", "/aws-glue/python-jobs")
+    with stubbed(account, "logs") as logs:
+        for _ in range(4):
+            logs.add_response("filter_log_events", {"events": [], "nextToken": "again"})
+        with pytest.raises(StepError, match="do not end"):
+            list(JobRuns(account, "nightly", "pythonshell").lines(run))
+
+
 def test_who_may_not_read_logs_still_gets_glues_reason(account: Account) -> None:
     run = JobRun("jr_1", "ERROR", 1, 1.0, "Out of memory", "/aws-glue/jobs")
     with stubbed(account, "glue") as glue, stubbed(account, "logs") as logs:
