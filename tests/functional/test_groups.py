@@ -292,6 +292,39 @@ def test_an_empty_list_gives_empty_lists(tmp_path: Path) -> None:
     assert (result.status, result.steps[0].items) == ("succeeded", ())
 
 
+@pytest.mark.parametrize(
+    ("loop", "read", "expected"),
+    [
+        (group([], call("x", value="${{ item }}")), "steps.g.x.value", []),
+        (group([1, 2], call("x", more="when: '${{ item > 2 }}'")), "steps.g.x.value", [None] * 2),
+        (
+            group([1, 2], call("x", "fail", broken=True), more="max_failures: 100%"),
+            "steps.g.x.value",
+            [None] * 2,
+        ),
+        (f"  - {call('l', more='for_each: []', value=1)}\n", "steps.l.value", []),
+    ],
+    ids=["no items", "all skipped", "all failed", "a loop without items"],
+)
+def test_outputs_whose_names_only_runs_know_are_lists_without_any_value(
+    loop: str, read: str, expected: list[Any], tmp_path: Path
+) -> None:
+    read_all = f"${{{{ {read} }}}}"
+    result = run(tmp_path, loop + f"  - {call('after', value=read_all)}\n")
+    assert result.steps[-1].outputs == {"value": expected}, result.steps[-1].error
+
+
+def test_an_output_of_a_skipped_step_is_missing_for_a_reason(tmp_path: Path) -> None:
+    skipped = call("s", more="when: '${{ 1 > 2 }}'")
+    read = call("after", value="${{ steps.s.value }}")
+    error = run(tmp_path, f"  - {skipped}\n  - {read}\n").steps[-1].error
+    assert error is not None
+    assert error.hint == (
+        "the step 's' was skipped, so it has no outputs; test that first, "
+        "as in when: ${{ steps.s.status == 'succeeded' }}"
+    )
+
+
 def test_items_with_hostile_names_are_labelled_by_position(tmp_path: Path) -> None:
     items = ["../../etc/passwd", "a]b", "a\nb", "x" * 300, "ok", "ok", {"name": "[red]"}, None]
     result = run(tmp_path, group(items, call("x", value="${{ item }}")))

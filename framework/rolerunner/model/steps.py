@@ -86,6 +86,9 @@ class Step:
     """Permissions besides those derived from the fields."""
     secret_outputs: tuple[str, ...] = ()
     """Outputs declared as secret."""
+    read_outputs: tuple[str, ...] = ()
+    """Outputs that other steps read, of a step that runs for items and whose action does not say
+    which outputs it has."""
     mark: Mark = NOWHERE
     """The place in the spec."""
 

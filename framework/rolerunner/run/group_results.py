@@ -81,7 +81,8 @@ def _collect_outputs(
     for position, step in enumerate(group.steps):
         results = [item.steps[position] for item in items]
         known = actions[step.action].outputs or ()
-        names = dict.fromkeys([*known, *(name for each in results for name in each.outputs)])
+        found = dict.fromkeys([*known, *(name for each in results for name in each.outputs)])
+        names = found or step.read_outputs
         collected[local_name(step.id)] = {
             **{name: [each.outputs.get(name) for each in results] for name in names},
             "status": [each.was or each.status for each in results],

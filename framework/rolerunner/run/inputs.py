@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FIELDS_OF_CALL = frozenset({"idempotent"})
 """Fields about how a step is called, not about what it does."""
+_SUCCESSES = ("succeeded", "warning")
+"""Statuses of steps that have outputs."""
 
 
 def resolve_templates(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
@@ -27,7 +29,24 @@ def resolve_templates(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
     try:
         return fill_templates(value, scope)
     except ExpressionError as error:
-        raise FieldError(f"{step.mark}: {error}") from error
+        hint = _explain_missing_output(value, scope)
+        raise FieldError(f"{step.mark}: {error}", hint=hint) from error
+
+
+def _explain_missing_output(value: Any, scope: Mapping[str, Any]) -> str:
+    """Returns the hint for an output that is missing since its step was skipped or failed."""
+    paths = [each.path for _, template in iter_templates(value) for each in template.references]
+    for name in (path[1] for path in paths if path[0] == "steps" and len(path) > 1):
+        outputs = scope.get("steps", {}).get(name, {})
+        if list(outputs) == ["status"] and outputs["status"] not in _SUCCESSES:
+            has = {"failed": "failed", "skipped": "was skipped"}.get(
+                outputs["status"], "did not run"
+            )
+            condition = f"when: ${{{{ steps.{name}.status == 'succeeded' }}}}"
+            return (
+                f"the step '{name}' {has}, so it has no outputs; test that first, as in {condition}"
+            )
+    return ""
 
 
 def build_action(

@@ -64,7 +64,8 @@ def execute_step(
             step, scope, run, deadline, is_resumed, claims, threading.Event(), progress
         )
         completed = loop.execute(items)
-        return _merge_items(completed, run.environment.actions[step.action].outputs or ())
+        known = run.environment.actions[step.action].outputs
+        return _merge_items(completed, step.read_outputs if known is None else known)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,11 @@ class RawStep:
         return (*path, "items") if isinstance(self.loop, dict) else path
 
     @property
+    def has_unnamed_lists(self) -> bool:
+        """True if its outputs are lists with a value for each item, whose names only runs know."""
+        return self.items is not None and self.schema is not None and self.schema.outputs is None
+
+    @property
     def role_fields(self) -> tuple[str, ...]:
         """The keys that may name the step's roles."""
         if self.is_group:

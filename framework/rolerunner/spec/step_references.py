@@ -98,6 +98,22 @@ class ReferenceChecker:
                     self.reader.refuse_secret(path, template.text, expression, reference)
         return frozenset(found)
 
+    def list_read_outputs(self) -> dict[str, tuple[str, ...]]:
+        """Returns full id -> outputs that are read, of steps with items whose actions name none."""
+        found: dict[str, dict[str, None]] = {}
+        for reader in (each for step in self.steps for each in (step, *step.steps)):
+            for *_, reference in _iter_references(reader):
+                if len(reference.path) < _OUTPUT_DEPTH or reference.path[0] != "steps":
+                    continue
+                step, output = self._find_step(reference)
+                if (
+                    step is not None
+                    and step.has_unnamed_lists
+                    and output[:1] not in ((), (STATUS,))
+                ):
+                    found.setdefault(step.full_id, {})[output[0]] = None
+        return {full_id: tuple(names) for full_id, names in found.items()}
+
     def check_output_types(self, position: int) -> None:
         """Reports fields that are another step's output, but do not accept its type."""
         step = self.steps[position]

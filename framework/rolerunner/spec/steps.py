@@ -74,9 +74,10 @@ class _Linker:
         for position in range(len(raw)):
             checker.check_output_types(position)
         needs = resolve_needs(raw, references, self._reader)
+        read = checker.list_read_outputs()
         return [
-            self._builder.build(step, read, needs[step.id], steps)
-            for step, read, steps in zip(raw, references, inner)
+            _name_read_outputs(self._builder.build(step, named, needs[step.id], steps), read)
+            for step, named, steps in zip(raw, references, inner)
         ]
 
     def _link_group(
@@ -102,6 +103,14 @@ def _find_outside_references(steps: Sequence[Step]) -> frozenset[str]:
     """Returns the steps outside of a group that its steps read from."""
     inside = {step.id for step in steps}
     return frozenset(each for step in steps for each in step.references if each not in inside)
+
+
+def _name_read_outputs(step: Step, read: Mapping[str, tuple[str, ...]]) -> Step:
+    """Returns the step or group with the outputs that other steps read."""
+    if not read:
+        return step
+    inner = tuple(_name_read_outputs(each, read) for each in step.steps)
+    return replace(step, steps=inner, read_outputs=read.get(step.id, ()))
 
 
 class _StepBuilder:

@@ -65,6 +65,24 @@ def test_a_wrong_value_is_told_with_its_place() -> None:
         resolve_templates(Step("it", "probe", {}, mark=MARK), parse_template("${{ 1 / 0 }}"), SCOPE)
 
 
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        ("skipped", "the step 'a' was skipped"),
+        ("failed", "the step 'a' failed"),
+        ("not_run", "the step 'a' did not run"),
+        ("succeeded", ""),
+    ],
+)
+def test_a_missing_output_is_explained(status: str, hint: str) -> None:
+    step = Step("s", "probe", {}, mark=MARK)
+    scope = {**SCOPE, "steps": {"a": {"status": status}}}
+    with pytest.raises(FieldError, match=r"there is no 'steps.a.count'") as caught:
+        resolve_templates(step, [parse_template("${{ steps.a.count }}")], scope)
+    assert caught.value.hint.startswith(hint)
+    assert bool(caught.value.hint) is bool(hint)
+
+
 def test_a_secret_reaches_only_fields_that_may_hold_one() -> None:
     made = build(arguments={"deep": [{"key": parse_template("${{ params.key }}")}]})
     assert made.arguments["deep"][0]["key"] == "secret-of-test-inputs"

@@ -51,6 +51,24 @@ def test_a_condition_and_a_loop_are_references_too() -> None:
     assert job.steps[-1].references == {"find", "look"}
 
 
+def test_outputs_of_items_that_are_read_are_kept_where_the_action_names_none() -> None:
+    call = "{id: %s, action: python.call, function: 'm:f'%s}"
+    group = f"  - {{id: g, for_each: [1], steps: [{call % ('x', '')}, {call % ('y', '')}]}}\n"
+    job = load(
+        f"  - {call % ('once', '')}\n"
+        f"  - {call % ('each', ', for_each: [1]')}\n"
+        + group
+        + FIND.replace("}", ", for_each: [1]}")
+        + write("${{ steps.once.a }}${{ steps.each.b }}${{ steps.g.x.c }}${{ steps.find.count }}")
+        + write("${{ steps.each.status }}${{ steps.g.x.d.e }}").replace("out", "last")
+    )
+    read = {step.id: step.read_outputs for top in job.steps for step in (top, *top.steps)}
+    assert {id_: names for id_, names in read.items() if names} == {
+        "each": ("b",),
+        "g.x": ("c", "d"),
+    }
+
+
 @pytest.mark.parametrize(
     ("value", "message", "hint"),
     [
