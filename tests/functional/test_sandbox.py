@@ -315,6 +315,18 @@ def test_a_profile_that_is_not_there_is_no_matter_in_a_sandbox(
     assert completed.returncode == 0, completed.stderr
 
 
+@pytest.mark.parametrize("command", [["run"], ["plan", "--live"]])
+def test_a_proxy_of_the_user_is_no_matter_in_a_sandbox(
+    command: list[str], rolerunner: Callable[..., Any]
+) -> None:
+    spec = BLOG.with_name("blog_cross_role.yaml")
+    proxy = "http://127.0.0.1:9"
+    completed = rolerunner(
+        *command, spec, "--sandbox", HTTP_PROXY=proxy, http_proxy=proxy, no_proxy="example.com"
+    )
+    assert completed.returncode == 0, completed.stderr
+
+
 def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.delenv(server.OTHER_PYTHON, raising=False)

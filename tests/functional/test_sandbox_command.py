@@ -114,6 +114,16 @@ def test_a_shell_that_reads_the_lines_is_the_job_and_each_role(spec: Path) -> No
     assert list_files(folder) == []
 
 
+def test_programs_reach_it_without_the_proxy_of_the_user(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.com")
+    with serve(spec.parent) as process:
+        lines = read_until(process, "# try:      python")
+    assert "export no_proxy=example.com,127.0.0.1\n" in lines
+
+
 def test_a_run_in_another_terminal_uses_it_and_its_objects_stay(
     spec: Path, rolerunner: Callable[..., Any]
 ) -> None:

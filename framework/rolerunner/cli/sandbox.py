@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import threading
@@ -91,9 +92,11 @@ def sandbox(
     """
     from rolerunner.glue.rehearsal.sandboxed_run import COMMAND  # noqa: PLC0415
     from rolerunner.sandbox import start_sandbox  # noqa: PLC0415
+    from rolerunner.sandbox.proxies import bypass_proxies  # noqa: PLC0415
     from rolerunner.sandbox.running import publish_sandbox  # noqa: PLC0415
 
     _require_none(spec, env)
+    bypass_proxies()
     given = read_params(params, params_file)
     job, settings = _load_job(spec, given, env)
     named = file or DEFAULT_FILE
@@ -171,8 +174,11 @@ def _wait(stop: threading.Event, running: Sandbox) -> None:
 
 def _list_variables(served: RunningSandbox) -> dict[str, str]:
     """Returns the environment in which a program is the job in the sandbox."""
+    from rolerunner.sandbox.proxies import list_bypasses  # noqa: PLC0415
+
     keys = served.job_keys
     return {
+        **list_bypasses(os.environ),
         "AWS_ENDPOINT_URL": served.endpoint,
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,

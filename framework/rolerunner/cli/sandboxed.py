@@ -67,9 +67,11 @@ def enter_sandbox(
     ``env`` names an environment of the spec. Raises UsageError, SandboxError.
     """
     from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
+    from rolerunner.sandbox.proxies import bypass_proxies  # noqa: PLC0415
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
     from rolerunner.sessions.keys import Keys  # noqa: PLC0415
 
+    bypass_proxies()
     served = find_served_sandbox(spec, file, env)
     if served is not None:
         _describe_served(served)
@@ -145,8 +147,11 @@ def find_deployment_target(
 def _find_target(
     job: Job, settings: GlueSettings, file: Optional[str]
 ) -> Optional[DeploymentTarget]:
+    from rolerunner.sandbox.proxies import bypass_proxies  # noqa: PLC0415
+
     if file is None:
         return DeploymentTarget(settings)
+    bypass_proxies()
     running = find_served_sandbox(job.file, file, job.environment)
     if running is None:
         return None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner import sandbox
 from rolerunner.errors import SandboxError
 from rolerunner.sandbox.faults import FaultyProxy
+from rolerunner.sandbox.proxies import PROXY_VARIABLES
 from rolerunner.spec_testing.case_setup import build_world, write_files
 from rolerunner.spec_testing.compare import ObservedRun, find_mismatches
 from rolerunner.spec_testing.mismatches import Mismatch
@@ -148,7 +149,7 @@ _POLL_SECONDS = 0.2
 def _command_environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
     """Returns the user's environment with the sandbox as AWS, so that no code reaches another."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    for name in [name for name in kept if name.lower() in _PROXIES]:
+    for name in [name for name in kept if name.lower() in PROXY_VARIABLES]:
         del kept[name]
     if kept.get("PYTHONPATH"):  # it runs in another folder
         kept["PYTHONPATH"] = os.pathsep.join(
@@ -169,7 +170,6 @@ def _command_environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str,
     }
 
 
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _LEFT_OUT = ("level", "timestamp", "event")
 
 

@@ -17,6 +17,7 @@ from rolerunner.errors import UsageError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.policies.least_privilege import drop_run_params
 from rolerunner.sandbox.from_spec import generate_world
+from rolerunner.sandbox.proxies import PROXY_VARIABLES
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
 from rolerunner.spec.values import format_suggestion
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from rolerunner.model import Job, Role, RunResult
     from rolerunner.sandbox import Sandbox, World
     from rolerunner.sessions.registry import Sessions
-
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-"""Variables of proxies, which have no business on loopback."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class SpecSandbox:
         others = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("AWS_") and name.lower() not in _PROXIES
+            if not name.startswith("AWS_") and name.lower() not in PROXY_VARIABLES
         }
         boto3: Any = sys.modules["boto3"]  # the sandbox has imported it
         with (
