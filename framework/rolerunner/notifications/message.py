@@ -10,9 +10,9 @@ import re
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.json_values import safe_text
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.redaction.brief import redact_briefly
+from rolerunner.redaction.redact import redact
 from rolerunner.step_ids import local_name
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ SUBJECT_LENGTH = 100
 """Maximum characters of the subject of an SNS message (SNS API reference)."""
 _MOST_SELECTED = 10
 """Selected steps that a message names."""
-_CHAT_TEXT = 3000
-"""Maximum characters of a reason or a hint in a chat; Teams takes 28 KB in all."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CHAT_TEXTS = (3000, 1500, 700, 300, 100)
+"""Maximum characters of a text in a chat; each is tried where the one before makes too much."""
+MAX_POST = 28_000
+"""Maximum bytes of a post to a chat: Teams takes 28 KB."""
 _VERBS = {
     "warning": "ended with a warning",
     "refused": "was refused a role",
@@ -209,12 +210,7 @@ def _list_inner(step: StepResult) -> Iterator[StepResult]:
 
 
 def _shorten(text: str, limit: int = SHORT_TEXT) -> str:
-    """Returns the text without secrets and control characters, of at most ``limit`` bytes."""
-    masked = _CONTROL.sub(" ", safe_text(redact_text(text)))
-    data = masked.encode("utf-8", "replace")
-    if len(data) <= limit:
-        return data.decode()
-    return data[: limit - 3].decode("utf-8", "ignore") + "…"
+    return redact_briefly(text, limit)
 
 
 def render_json(message: Message) -> str:
@@ -228,9 +224,19 @@ def render_post(message: Message) -> bytes:
     Slack reads ``text`` and of an attachment ``color`` and ``text``; Teams' workflows read
     ``type`` and of an attachment ``contentType`` and ``content``. Neither makes a link, a mention
     or bold text of what a message quotes: Slack's characters are escaped, and Teams' runs of text
-    are not Markdown.
+    are not Markdown. Long texts are shortened until the post is small enough.
     """
-    details = _list_details(message)
+    post = b""
+    for length in _CHAT_TEXTS:
+        post = _render_post(message, length)
+        if len(post) <= MAX_POST:
+            break
+    return post
+
+
+def _render_post(message: Message, length: int) -> bytes:
+    """Returns a post whose texts have at most ``length`` characters."""
+    details = _list_details(message, length)
     attachment: dict[str, Any] = {
         "color": _COLOURS.get(message.event, "danger"),
         "fallback": _escape_slack(message.headline),
@@ -257,14 +263,13 @@ def render_post(message: Message) -> bytes:
     return json.dumps(redact(post), ensure_ascii=False).encode()
 
 
-def _list_details(message: Message) -> list[tuple[str, str]]:
+def _list_details(message: Message, length: int) -> list[tuple[str, str]]:
     texts = [("Reason", message.typed_reason if message.reason else ""), ("Hint", message.hint)]
-    shortened = [
-        (name, value if len(value) <= _CHAT_TEXT else value[: _CHAT_TEXT - 1] + "…")
-        for name, value in texts
+    return [
+        (name, value if len(value) <= length else value[: length - 1] + "…")
+        for name, value in [*texts, *message.list_facts()]
         if value
     ]
-    return [*shortened, *message.list_facts()]
 
 
 def _build_run_of_text(text: str, **style: str) -> dict[str, Any]:

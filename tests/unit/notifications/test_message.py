@@ -10,6 +10,7 @@ import pytest
 
 from rolerunner.model import Failure, ItemResult, RunLocation, RunResult, StepResult
 from rolerunner.notifications.message import (
+    MAX_POST,
     SUBJECT_LENGTH,
     Message,
     describe_run,
@@ -107,7 +108,20 @@ def test_long_and_hostile_texts_stay_below_the_limits(text: str) -> None:
     assert message.subject.isprintable()
     for rendered in (message.text.encode(), render_json(message).encode()):
         assert len(rendered) < 128 << 10
-    assert len(render_post(message)) < 96 << 10
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "世", "\U0001f600", "<", '"', "\n", "\x00"])
+def test_posts_stay_below_the_limit_of_teams(letter: str) -> None:
+    error = Failure("E" * 200, letter * 99_999, letter * 99_999)
+    message = replace(
+        describe(result(replace(step("a" * 64, error=error), role="r" * 300))),
+        selected=(letter * 300,) * 10,
+        result=f"s3://bucket/{'k' * 1000}",
+    )
+    post = render_post(message)
+    assert len(post) <= MAX_POST
+    assert len(post) > MAX_POST // 8, "no more is left out than must be"
+    assert json.loads(post)["text"]
 
 
 def test_secrets_are_masked_before_texts_are_shortened() -> None:

@@ -28,7 +28,8 @@ from rolerunner.events import RunFinished, RunStarted, StepFinished, StepStarted
 from rolerunner.model import StepDatasets
 from rolerunner.observers.telemetry.background import BackgroundSender
 from rolerunner.observers.telemetry.datasets import find_datasets, join_datasets
-from rolerunner.observers.telemetry.totals import name_without_item
+from rolerunner.observers.telemetry.totals import MESSAGE_LENGTH, name_without_item
+from rolerunner.redaction.brief import redact_briefly
 from rolerunner.redaction.redact import redact_text
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _describe_jobs(datasets: StepDatasets) -> dict[str, RunFacet]:
 def _describe_error(failure: Optional[Failure]) -> dict[str, RunFacet]:
     if failure is None:
         return {}
-    text = redact_text(f"{failure.type}: {failure.message}")
+    text = redact_briefly(f"{failure.type}: {failure.message}", MESSAGE_LENGTH)
     return {"errorMessage": ErrorMessageRunFacet(text, "PYTHON", producer=_PRODUCER)}
 
 

@@ -25,8 +25,8 @@ from rolerunner.events import (
     StepStarted,
 )
 from rolerunner.observers.telemetry.background import BackgroundSender
-from rolerunner.observers.telemetry.totals import count_bytes, count_objects
-from rolerunner.redaction.redact import redact_text
+from rolerunner.observers.telemetry.totals import MESSAGE_LENGTH, count_bytes, count_objects
+from rolerunner.redaction.brief import redact_briefly
 from rolerunner.step_ids import StepId, is_inside_group
 
 if TYPE_CHECKING:
@@ -225,8 +225,9 @@ def _read_parent(traceparent: str) -> Optional[Context]:
 
 
 def _set_error(span: Span, error_type: str, message: str) -> None:
-    span.set_attribute("error.type", error_type)
-    span.set_status(Status(StatusCode.ERROR, redact_text(message)))
+    # one text that is not UTF-8, or a batch that is too large, would lose all spans of the batch
+    span.set_attribute("error.type", redact_briefly(error_type, MESSAGE_LENGTH))
+    span.set_status(Status(StatusCode.ERROR, redact_briefly(message, MESSAGE_LENGTH)))
 
 
 def _end_span(span: Span, failure: Optional[Failure]) -> None:

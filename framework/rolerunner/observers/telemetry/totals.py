@@ -1,4 +1,4 @@
-"""Numbers of steps that all kinds of telemetry report."""
+"""Numbers of steps, and limits, that all kinds of telemetry share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from rolerunner.step_ids import StepId, inner_id, is_inside_group
 if TYPE_CHECKING:
     from rolerunner.model import StepResult
 
+MESSAGE_LENGTH = 4 << 10
+"""Maximum bytes of an error message, so that the 512 spans of a request stay below 4 MB."""
 _REFUSALS = ("AccessDenied", "AccessDeniedException", "RoleRefused")
 """Types of failures that a policy causes."""
 

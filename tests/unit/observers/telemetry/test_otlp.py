@@ -130,3 +130,24 @@ def test_a_parent_that_is_not_valid_begins_a_new_trace(caplog: pytest.LogCapture
         pass
     assert "traceparent 'no traceparent' is not valid" in caplog.text
     assert trace.spans["run nightly"].parent_span_id == b""
+
+
+def test_a_hostile_message_loses_no_spans() -> None:
+    with tracing() as trace:
+        for number in range(300):
+            id_ = f"s{number}"
+            trace.notify(
+                StepStarted(Step(id_, "s3.copy", {}), ""),
+                StepFinished(
+                    StepResult(
+                        id_,
+                        "s3.copy",
+                        "",
+                        "failed",
+                        1,
+                        error=Failure("\ud800", "\x00\udcff" * 5_000, ""),
+                    )
+                ),
+            )
+    assert len(trace.spans) == 301
+    assert max(len(body) for _, body in trace.server.received) < 4_000_000
