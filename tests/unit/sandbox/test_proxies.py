@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.request import proxy_bypass_environment
+from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves it out
+    proxy_bypass_environment,
+)
 
 import pytest
 
