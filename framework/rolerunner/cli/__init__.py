@@ -76,10 +76,9 @@ class _Commands(click.Group):
     ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
         is_unknown = args and args[0] not in COMMANDS and not args[0].startswith("-")
         if is_unknown and not ctx.resilient_parsing:
-            from rolerunner.spec.values import suggest_name  # noqa: PLC0415 - needed only for an unknown command
+            from rolerunner.cli.misuse import describe_unknown_command  # noqa: PLC0415 - needed only for an unknown command
 
-            hint = suggest_name(args[0], COMMANDS) or f"known: {', '.join(COMMANDS)}"
-            ctx.fail(f"there is no command '{args[0]}' ({hint})")
+            ctx.fail(describe_unknown_command(args[0], COMMANDS))
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -151,7 +150,12 @@ def run_or_exit(work: Callable[[], Any]) -> Any:
         echo(f"rolerunner: {error}", err=True)
         sys.exit(error.exit_status)
     except click.ClickException as error:
+        from rolerunner.cli.misuse import explain_misuse  # noqa: PLC0415 - needed only for a wrong command line
+
         error.show()
+        hint = explain_misuse(error)
+        if hint:
+            echo(f"  {hint}", err=True)
         sys.exit(UsageError.exit_status)
     except click.Abort:
         sys.exit(130)

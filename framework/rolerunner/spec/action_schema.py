@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Optional, Union
 
 from rolerunner.redaction.secret_names import is_secret_name
 from rolerunner.spec.field_types import NamesRole, StrictModel
+from rolerunner.spec.values import HintedError
 
 
 def _may_be_in_s3(value: Any) -> bool:
@@ -12,12 +13,8 @@ def _may_be_in_s3(value: Any) -> bool:
     return isinstance(place, str) and (place.startswith("s3://") or "${{" in place)
 
 
-class FieldConflictError(ValueError):
+class FieldConflictError(HintedError):
     """Fields of a step that conflict; ``hint`` is the remedy."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 class ActionSchema(StrictModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -29,7 +30,7 @@ from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import SecretValue, register_secret
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.values import check_duration, parse_duration, parse_size
+from rolerunner.spec.values import HintedError, check_duration, parse_duration, parse_size
 from rolerunner.spec.without_plugins import plugins_disabled
 
 if TYPE_CHECKING:
@@ -148,7 +149,14 @@ def json_form(**schema: Any) -> JsonForm:
 
 
 def _s3_uri(value: Any) -> Any:
-    return check_key(S3Uri.parse(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return check_key(S3Uri.parse(value))
+    except ValueError as error:
+        from rolerunner.spec.foreign_addresses import suggest_s3_uri  # noqa: PLC0415 - a right spec has no use for it
+
+        raise HintedError(str(error), suggest_s3_uri(value)) from None
 
 
 def check_key(uri: S3Uri) -> S3Uri:
@@ -241,6 +249,11 @@ def check_path(value: Any) -> Any:
         raise ValueError("must be a path on this machine")
     if isinstance(value, str) and re.match(r"[a-z][a-z0-9+.-]+://", value):
         raise ValueError(f"must be a path on this machine, not '{value}'")
+    if isinstance(value, str) and re.match(r"\$[A-Za-z_]|%[A-Za-z_]+%", value):
+        message = f"must be a path on this machine, not '{value}': nothing replaces the variable"
+        raise HintedError(message, "write '~/' for the home folder, or declare a param")
+    if os.name != "nt" and isinstance(value, str) and re.match(r"[A-Za-z]:[\\/]", value):
+        raise ValueError(f"must be a path on this machine, not the path of Windows '{value}'")
     return value
 
 

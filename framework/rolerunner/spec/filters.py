@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from rolerunner.lazy_dataclass import dataclass
-from rolerunner.spec.values import parse_duration
+from rolerunner.spec.values import parse_duration, suggest_name
 
 MAX_RESULT = 1 << 20
 """Maximum length of a text or list that an expression produces."""
@@ -19,12 +19,24 @@ class ExpressionError(Exception):
     """A mistake in an expression; ``wrong`` and ``right`` are for a suggestion."""
 
     def __init__(
-        self, message: str, offset: int = 0, *, wrong: str = "", right: tuple[str, ...] = ()
+        self,
+        message: str,
+        offset: int = 0,
+        *,
+        wrong: str = "",
+        right: tuple[str, ...] = (),
+        hint: str = "",
     ) -> None:
         super().__init__(message)
         self.offset = offset
         self.wrong = wrong
         self.right = right
+        self._hint = hint
+
+    @property
+    def hint(self) -> str:
+        """The remedy; empty if it is not known."""
+        return self._hint or (suggest_name(self.wrong, self.right) if self.wrong else "")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Nothing replaces such text, so a step would write an object named ``{{ ds }}``. ``{{ x }}`` is
 always a mistake. ``${x}`` is one in every field, but in the user's own content, such as a script,
 only if an expression could read the name. ``$(x)``, ``%(x)s``, ``<x>`` and ``{x}`` are mistakes
-if an expression could read the name, and never in content.
+if an expression could read the name, and never in content; so is ``$params.x``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ _STRONG = compile_on_use(
 _NAME = r"[A-Za-z_][\w.-]*"
 _WEAK = compile_on_use(
     rf"\$\(\s*(?P<a>{_NAME})\s*\)|%\((?P<b>{_NAME})\)s|<(?P<c>{_NAME})>|(?<![\{{$])\{{(?P<d>{_NAME})\}}(?!\}})"
+    rf"|\$(?P<e>(?:params|run|steps|item)\.{_NAME})"
 )
+
 _PLAIN = compile_on_use(rf"\{{\{{\s*{_NAME}\s*\}}\}}\Z")
 _FIRST_NAME = compile_on_use(_NAME)
-_MARKS = ("{", "$(", "%(", "<")
+_MARKS = ("{", "$", "%(", "<")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,13 @@ from jinja2.parser import Parser
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.spec.bound_filters import bind_filter
 from rolerunner.spec.filters import FILTERS, ExpressionError, check_size, format_value
+from rolerunner.spec.foreign_expressions import (
+    suggest_date_form,
+    suggest_filter,
+    suggest_for_call,
+    suggest_operator,
+)
+from rolerunner.spec.values import suggest_name
 
 Evaluator = Callable[[Any], Any]
 """Takes the values that an expression can read, and returns its own."""
@@ -53,7 +60,7 @@ _ALLOWED = (
 _REFUSED: dict[type, str] = {
     nodes.Call: "calls are not allowed; use a filter, as in ${{ run.date | format('%Y') }}",
     nodes.Pow: "'**' is not allowed",
-    nodes.Slice: "slices are not allowed",
+    nodes.Slice: "slices are not allowed; use a filter such as split or format",
     nodes.Test: "'is' tests are not allowed; compare with == instead",
 }
 
@@ -104,12 +111,11 @@ def parse_expression(text: str, offset: int) -> ExpressionTree:
         if not parser.stream.eos:
             rest = parser.stream.current.value
             message = f"'{text.strip()}' is not one expression: '{rest}' is left over"
-            raise ExpressionError(message, offset)
+            raise ExpressionError(message, offset, hint=suggest_operator(text))
         _check_node(root, offset)
     except TemplateSyntaxError as error:
-        raise ExpressionError(
-            f"'{text.strip()}' is not an expression: {error.message}", offset
-        ) from None
+        message = f"'{text.strip()}' is not an expression: {error.message}"
+        raise ExpressionError(message, offset, hint=suggest_operator(text)) from None
     except RecursionError:
         raise ExpressionError("an expression is nested too deeply", offset) from None
     return ExpressionTree(root, tuple(_collect_references(root)))
@@ -118,9 +124,8 @@ def parse_expression(text: str, offset: int) -> ExpressionTree:
 def _check_node(node: nodes.Node, offset: int) -> None:
     if type(node) not in _ALLOWED:
         kind = type(node)
-        raise ExpressionError(
-            _REFUSED.get(kind, f"{kind.__name__} is not allowed in an expression"), offset
-        )
+        message = _REFUSED.get(kind, f"{kind.__name__} is not allowed in an expression")
+        raise ExpressionError(message, offset, hint=_suggest_for_node(node))
     if isinstance(node, nodes.Filter):
         _check_filter(node, offset)
     if isinstance(node, nodes.Getattr) and _read_path(node) is None:
@@ -131,20 +136,42 @@ def _check_node(node: nodes.Node, offset: int) -> None:
         _check_node(child, offset)
 
 
+def _suggest_for_node(node: nodes.Node) -> str:
+    is_call = isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name)
+    return suggest_for_call(node.node.name) if is_call else ""  # type: ignore[attr-defined]
+
+
 def _check_filter(node: nodes.Filter, offset: int) -> None:
     if node.dyn_args is not None or node.dyn_kwargs is not None or node.kwargs:
         raise ExpressionError(f"the filter '{node.name}' takes plain arguments only", offset)
     known = FILTERS.get(node.name)
     if known is None:
-        raise ExpressionError(
-            f"there is no filter '{node.name}'", offset, wrong=node.name, right=tuple(FILTERS)
-        )
+        raise _report_unknown_filter(node.name, offset)
     low, high = known.arguments
     if not low <= len(node.args) <= high:
         count = str(low) if low == high else f"{low} to {high}"
         raise ExpressionError(
             f"the filter '{node.name}' takes {count} argument(s), not {len(node.args)}", offset
         )
+
+    form = _read_text(node.args[0]) if node.name == "format" else ""
+    right = suggest_date_form(form)
+    if right:
+        message = f"'format' takes a form of strftime, such as '%Y/%m/%d', not '{form}'"
+        raise ExpressionError(message, offset, hint=f"write '{right}'")
+
+
+def _read_text(node: nodes.Node) -> str:
+    """Returns the text of a constant; empty for other nodes."""
+    is_text = isinstance(node, nodes.Const) and isinstance(node.value, str)
+    return str(node.value) if is_text else ""  # type: ignore[attr-defined]
+
+
+def _report_unknown_filter(name: str, offset: int) -> ExpressionError:
+    hint = suggest_filter(name) or suggest_name(name, FILTERS) or f"known: {', '.join(FILTERS)}"
+    return ExpressionError(
+        f"there is no filter '{name}'", offset, wrong=name, right=tuple(FILTERS), hint=hint
+    )
 
 
 def _read_path(node: nodes.Node) -> Optional[tuple[str, ...]]:

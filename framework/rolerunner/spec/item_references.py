@@ -37,7 +37,7 @@ def find_item_mistake(
     if first is None:
         return "", ""
     which = f", such as in item {errors.index(first)}" if None in errors else ""
-    return f"{first}{which}", suggest_name(first.wrong, first.right) if first.wrong else ""
+    return f"{first}{which}", first.hint
 
 
 def _is_always_read(step: RawStep, expression: Expression, reference: Reference) -> bool:

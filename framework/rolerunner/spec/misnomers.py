@@ -1,4 +1,4 @@
-"""Suggests fields for keys that other tools use.
+"""Suggests fields and values for those that other tools use.
 
 Each group maps keys to the fields that they can mean, best first; the suggestion is the first one
 that is valid at that place of the spec.
@@ -10,9 +10,11 @@ import re
 from typing import TYPE_CHECKING, Any, get_args
 
 from rolerunner.model import S3Uri
+from rolerunner.spec.foreign_actions import NO_SHELL
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from pydantic import BaseModel
 
@@ -38,6 +40,39 @@ _FORMS = {
 }
 """Examples of fields whose name alone does not explain them."""
 
+_MAPPINGS = {
+    "encryption": "{type: aws:kms, key: alias/NAME}",
+    "retry": "{attempts: 3, delay: 2s}",
+    "defaults": "{role: ALIAS, timeout: 30m}",
+    "roles": "{ALIAS: ARN}",
+    "params": "{NAME: {type: string}}",
+    "arguments": "{NAME: VALUE}",
+    "tags": "{KEY: VALUE}",
+    "metadata": "{KEY: VALUE}",
+    "state": "{location: s3://bucket/prefix/, role: ALIAS}",
+    "glue": "{role: ARN, artifacts: s3://bucket/prefix/}",
+    "environments": "{prod: {params: {NAME: VALUE}}}",
+    "parameters": "{Bucket: NAME}",
+    "options": "{NAME: VALUE}",
+}
+"""Examples of fields that are mappings."""
+
+_LISTS_OF_TEXT = frozenset(
+    [
+        "needs",
+        "include",
+        "exclude",
+        "choices",
+        "requirements",
+        "packages",
+        "connections",
+        "secret_outputs",
+        "policy_arns",
+        "transitive_tags",
+        "on",
+    ]
+)
+
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "bucket key prefix bucket_name s3_key s3_bucket s3_prefix s3_uri s3_path uri url object",
@@ -59,7 +94,7 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("function",),
     ),
     ("depends_on depends dependencies after requires dependson upstream", ("needs", "after")),
-    ("env envs environment overlays", ("environments",)),
+    ("envs environment overlays", ("environments",)),
     ("cron schedule_expression scheduleexpression trigger triggers", ("schedule",)),
     ("predicate triggered_by after_jobs", ("after",)),
     ("queue queuing job_queuing job_run_queuing_enabled", ("queue_runs",)),
@@ -128,6 +163,15 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("url webhook_url slack_webhook slack_url slack teams", ("webhook",)),
     ("when events status", ("on",)),
     ("sql", ("query",)),
+    ("query jmespath output_path result_path", ("select",)),
+    ("newer_than modified_after since after_date", ("max_age",)),
+    ("older_than modified_before until before_date", ("min_age",)),
+    ("glue_version python_version glueversion version", ("runtime",)),
+    ("dpu max_capacity maxcapacity", ("capacity",)),
+    ("number_of_workers num_workers numberofworkers", ("workers",)),
+    ("default_arguments defaultarguments", ("arguments", "fixed_params")),
+    ("extra_py_files additional_python_modules pip", ("requirements", "packages")),
+    ("interval_seconds", ("delay",)),
     ("api method call function", ("operation",)),
     ("client", ("service",)),
     ("job job_name", ("name",)),
@@ -150,6 +194,10 @@ _ELSEWHERE = {
     "cron": _SCHEDULE,
     "env": "steps do not read environment variables: declare 'params'",
     "environment": "steps do not read environment variables: declare 'params'",
+    **dict.fromkeys(
+        ("max_failures", "max_requests_per_second", "bandwidth"),
+        "this action has no such limit; those that work on each object have it",
+    ),
     "region": "the region belongs to the role: write it under 'roles'",
     "external_id": "it belongs to the role: write it under 'roles'",
     **dict.fromkeys(
@@ -163,11 +211,7 @@ _ELSEWHERE = {
         "this action stores no object; s3.upload, s3.write and s3.copy set this header",
     ),
     "recursive": "a prefix that ends with '/' includes everything under it",
-    "cmd": "no step runs a shell: write a function and call it with action: python.call",
-    "command": "no step runs a shell: write a function and call it with action: python.call",
-    "run": "no step runs a shell: write a function and call it with action: python.call",
-    "script": "no step runs a shell: write a function and call it with action: python.call",
-    "shell": "no step runs a shell: write a function and call it with action: python.call",
+    **dict.fromkeys(("cmd", "command", "run", "script", "shell"), NO_SHELL),
     "with": "write the fields of an action at the same level as 'action'",
 }
 """Hints for keys that no field replaces."""
@@ -177,6 +221,8 @@ def suggest_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str
     """Returns the hint for a key of another tool, given the valid ``keys``; empty without one."""
     known = tuple(keys)
     canonical = _to_snake_case(name)
+    if canonical.startswith(("x_", ".")):
+        return "a spec has no keys for anchors alone: write '&NAME' at the value's first use"
     if canonical in known:
         return f"write '{canonical}'"
     for names, fields in _GROUPS:
@@ -184,6 +230,57 @@ def suggest_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str
         if right:
             return f"write {' or '.join(right)}"
     return _ELSEWHERE.get(canonical, "")
+
+
+_VALUES = {
+    "sse-kms": "aws:kms",
+    "kms": "aws:kms",
+    "sse-s3": "AES256",
+    "s3": "AES256",
+    "array": "list",
+    "float": "number",
+    "text": "string",
+    "ignore": "continue",
+    "warn": "continue",
+    "failure": "on_failure",
+    "failed": "on_failure",
+    "success": "on_success",
+    "all_success": "on_success",
+    "one_failed": "on_failure",
+    "all_done": "always",
+    "mtime": "modified",
+    "last_modified": "modified",
+    "date": "modified",
+    "replace": "overwrite",
+    "error": "fail",
+    "newer": "skip_same",
+    "spark": "glue-5.0",
+    "glueetl": "glue-5.0",
+    "python": "pythonshell",
+}
+"""Values of other tools, in lower case, and the choices that mean the same."""
+
+
+def suggest_choice(value: Any, choices: Collection[str]) -> str:
+    """Returns the hint for a value that is none of the choices; empty if none is near."""
+    same = _VALUES.get(str(value).lower().strip("()"))
+    return f"write {same}" if same in choices else suggest_name(str(value), choices)
+
+
+def suggest_mapping(path: Sequence[str | int]) -> str:
+    """Returns the hint for a value that must be a mapping; empty if no example is known."""
+    if len(path) == 2 and path[0] == "params":  # noqa: PLR2004 - a param is right below
+        return f"write {path[1]}: {{type: string}}"
+    form = _MAPPINGS.get(str(path[-1])) if path else None
+    return f"write {path[-1]}: {form}" if form else ""
+
+
+def suggest_list(name: str, value: Any) -> str:
+    """Returns the hint for a value that must be a list."""
+    if name == "steps":
+        return "begin each step with '- id: NAME'"
+    is_plain = isinstance(value, str) and not set("'\n").intersection(value)
+    return f"write {name}: ['{value}']" if is_plain and name in _LISTS_OF_TEXT else ""
 
 
 def _to_snake_case(name: str) -> str:

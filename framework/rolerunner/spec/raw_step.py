@@ -14,11 +14,10 @@ from rolerunner.spec.misnomers import suggest_field
 from rolerunner.spec.nested_templates import BROKEN_EXPRESSION
 from rolerunner.spec.object_templates import OBJECT, reads_object
 from rolerunner.spec.step_fields import GroupFields, StepFields
-from rolerunner.spec.values import suggest_name
 from rolerunner.step_ids import inner_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Path
@@ -170,7 +169,7 @@ def _parse_step(
     deferred = _parse_deferred(own, path, reader, has_item=has_item, in_group=group is not None)
     common = _parse_common(own, deferred, path, reader)
     role_templates = _parse_role_templates(own, schema, path, reader, has_item=has_item)
-    fields = _parse_own_fields(own, schema, path, reader, has_item=has_item)
+    fields = _parse_own_fields(own, schema, path, reader, actions=actions, has_item=has_item)
     if common is None:
         return None
     return RawStep(path, own, common, schema, fields, deferred, role_templates, group)
@@ -229,8 +228,9 @@ def _find_schema(
     if not isinstance(name, str):
         return None
     if name not in actions:
-        hint = suggest_name(name, actions) or f"known: {', '.join(sorted(actions))}"
-        reader.add((*path, "action"), f"unknown action '{name}'", hint)
+        from rolerunner.spec.foreign_actions import suggest_action  # noqa: PLC0415 - a right spec has no use for it
+
+        reader.add((*path, "action"), f"unknown action '{name}'", suggest_action(name, actions))
     return actions.get(name)
 
 
@@ -312,6 +312,7 @@ def _parse_own_fields(
     path: Path,
     reader: SpecReader,
     *,
+    actions: Collection[str],
     has_item: bool,
 ) -> dict[str, Any]:
     role_fields = schema.role_fields if schema else ()
@@ -339,16 +340,20 @@ def _parse_own_fields(
         more_keys = (*validation.list_keys(StepFields), *role_fields)
         reader.validate_model(schema, reader.fill_known(fields, path), path, more_keys)
     elif "action" not in value:
-        _check_foreign_keys(fields, path, reader)
+        _check_foreign_keys(fields, actions, path, reader)
     return fields
 
 
-def _check_foreign_keys(fields: Mapping[str, Any], path: Path, reader: SpecReader) -> None:
+def _check_foreign_keys(
+    fields: Mapping[str, Any], actions: Collection[str], path: Path, reader: SpecReader
+) -> None:
     """Reports keys of other tools' steps in a step without an action.
 
     Any other unknown key may belong to the action that is missing.
     """
     for key in fields:
         hint = suggest_field(key, StepFields, validation.list_keys(StepFields))
+        if key in actions:
+            hint = f"write action: {key}, and its fields beside it"
         if hint:
             reader.add((*path, key), f"unknown key '{key}'", hint, key=True)

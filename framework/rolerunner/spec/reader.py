@@ -19,7 +19,6 @@ from rolerunner.spec.foreign_templates import find_foreign_templates
 from rolerunner.spec.nested_templates import BROKEN_EXPRESSION
 from rolerunner.spec.object_templates import OBJECT, OBJECT_SAMPLE, find_type_mistake
 from rolerunner.spec.scopes import CLOCK_NAMES, find_scope_mistake
-from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -186,8 +185,7 @@ class SpecReader:
     ) -> Template:
         template, errors = scan_template(text)
         for error in errors:
-            hint = suggest_name(error.wrong, error.right) if error.wrong else ""
-            self.add_at(self.mark_offset(path, text, error.offset), str(error), hint)
+            self.add_at(self.mark_offset(path, text, error.offset), str(error), error.hint)
         for expression in template.expressions:
             for reference in expression.references:
                 self._check_scope(
@@ -306,11 +304,7 @@ class SpecReader:
         try:
             return template.evaluate({"params": self.known.params, **self.known.clock})
         except ExpressionError as error:
-            self.add_at(
-                self.mark_offset(path, template.text, 0),
-                str(error),
-                suggest_name(error.wrong, error.right) if error.wrong else "",
-            )
+            self.add_at(self.mark_offset(path, template.text, 0), str(error), error.hint)
         return template
 
     def _is_known(self, template: Template) -> bool:

@@ -12,7 +12,7 @@ from rolerunner.model import AUTO, PER_STEP, RoleArn
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import DYNAMIC, Account, Seconds, StrictModel, Text, json_form
 from rolerunner.spec.names import Name
-from rolerunner.spec.values import check_tag_text
+from rolerunner.spec.values import HintedError, check_tag_text
 
 MIN_DURATION, MAX_DURATION = 900, 3600
 """Seconds that a session of a chained role may last (IAM user guide).
@@ -31,7 +31,12 @@ _POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\x21-\x7e]+\
 
 def _validate_arn(value: Any) -> Any:
     if isinstance(value, str):
-        RoleArn.parse(value)
+        try:
+            RoleArn.parse(value)
+        except ValueError as error:
+            from rolerunner.spec.foreign_addresses import suggest_role_arn  # noqa: PLC0415 - a right spec has no use for it
+
+            raise HintedError(str(error), suggest_role_arn(value)) from None
     return value
 
 

@@ -83,7 +83,9 @@ class Roles:
             try:
                 RoleArn.parse(wanted)
             except ValueError as error:
-                reader.add(path, str(error))
+                from rolerunner.spec.foreign_addresses import suggest_role_arn  # noqa: PLC0415 - a right spec has no use for it
+
+                reader.add(path, str(error), suggest_role_arn(wanted))
             return
         hint = (
             self._missing.get(wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rolerunner.spec.foreign_expressions import suggest_foreign_name
 from rolerunner.spec.object_templates import OBJECT, OBJECT_SAMPLE
 from rolerunner.spec.values import suggest_name
 
@@ -32,7 +33,7 @@ def find_scope_mistake(
     if head in CLOCK_NAMES:
         return _find_clock_mistake(head, name)
     if head not in scopes:
-        return _find_unavailable(head, scopes)
+        return _find_unavailable(head, scopes, params)
     if head != "item" and not name:
         return f"'{head}' needs a name after it, as in {head}.NAME", ""
     if head == "params" and name not in params:
@@ -50,12 +51,16 @@ def _find_clock_mistake(head: str, name: str) -> tuple[str, str]:
     return f"'{head}' has no parts", f"use a filter, as in ${{{{ {head} | format('%Y') }}}}"
 
 
-def _find_unavailable(head: str, scopes: tuple[str, ...]) -> tuple[str, str]:
+def _find_unavailable(
+    head: str, scopes: tuple[str, ...], params: Collection[str]
+) -> tuple[str, str]:
     if head == "item":
         return "'item' is available only in a step with for_each", ""
     if head == OBJECT:
         return "'object' is available only where an action names objects, in 'name'", ""
-    return f"'{head}' is not available here", _suggest_or_list(head, (*scopes, *CLOCK_NAMES))
+    available = (*scopes, *CLOCK_NAMES)
+    hint = suggest_foreign_name(head, params if "params" in scopes else ())
+    return f"'{head}' is not available here", hint or _suggest_or_list(head, available)
 
 
 def _suggest_or_list(name: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from rolerunner.spec.field_types import DYNAMIC, Allowed, Seconds, StrictModel, 
 from rolerunner.spec.names import Name
 from rolerunner.spec.permission_fields import PermissionFields
 from rolerunner.spec.validation import describe_value
+from rolerunner.spec.values import HintedError
 
 MAX_ATTEMPTS = 20
 MAX_PARALLEL = 64
@@ -36,7 +37,10 @@ def _validate_loop(value: Any) -> Any:
 
 def _validate_when(value: Any) -> Any:
     if isinstance(value, str) and value not in WHEN:
-        raise ValueError(f"must be one of {', '.join(WHEN)}, or an expression, not '{value}'")
+        from rolerunner.spec.misnomers import suggest_choice  # noqa: PLC0415 - a right spec has no use for it
+
+        message = f"must be one of {', '.join(WHEN)}, or an expression, not '{value}'"
+        raise HintedError(message, suggest_choice(value, WHEN))
     return value
 
 

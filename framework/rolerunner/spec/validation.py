@@ -41,6 +41,7 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
 }
 _LONGEST_SHOWN = 60
+_MEBIBYTE = 1 << 20
 _TIME_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 """Seconds of the units of durations, the longest first."""
 
@@ -108,7 +109,7 @@ def suggest_key(name: str, model: type[BaseModel], more_keys: Iterable[str] = ()
     """Returns the hint for an unknown key: a similar key, one for another tool's, or all keys."""
     from rolerunner.spec.misnomers import suggest_field  # noqa: PLC0415 - a right spec has no use for it
 
-    keys = (*list_keys(model), *more_keys)
+    keys = tuple(dict.fromkeys((*list_keys(model), *more_keys)))
     near = suggest_name(name, keys)
     return (suggest_field(name, model, keys) or near) or _list_names("known", keys)
 
@@ -189,7 +190,7 @@ def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str
         if context.get("class_name") == "S3Uri":
             expected = "an s3:// URI"
         message = f"{_name_field(location)} must be {expected}, not {value}"
-        return message, _suggest_quotes(kind, detail["input"])
+        return message, _suggest_form(kind, location, detail["input"])
     text = str(detail["msg"])
     return f"{_name_field(location)}: {text[:1].lower()}{text[1:]}", ""
 
@@ -198,7 +199,9 @@ def _describe_choice(location: Path, expected: str, value: Any) -> tuple[str, st
     choices = [choice.strip(" '") for choice in expected.split(",")]
     one_of = "one of " if len(choices) > 1 else ""
     quoted = str(value) in choices and not isinstance(value, bool)
-    hint = "write it without quotes" if quoted else suggest_name(str(value), choices)
+    from rolerunner.spec.misnomers import suggest_choice  # noqa: PLC0415 - a right spec has no use for it
+
+    hint = "write it without quotes" if quoted else suggest_choice(value, choices)
     return f"{_name_field(location)} must be {one_of}{expected}, not {describe_value(value)}", hint
 
 
@@ -207,7 +210,12 @@ def _is_step(location: Path) -> bool:
 
 
 def _format_limit(limit: Any, given: Any) -> str:
-    """Returns a limit in the form of the value: ``7d`` where that is a duration such as ``90d``."""
+    """Returns a limit in the form of the value: ``7d`` where that is a duration such as ``90d``.
+
+    A limit of whole mebibytes is a size.
+    """
+    if isinstance(limit, int) and limit and not limit % _MEBIBYTE:
+        return f"{limit // _MEBIBYTE}MiB"
     if not isinstance(given, str) or not isinstance(limit, (int, float)):
         return str(limit)
     units = [unit for unit in _TIME_UNITS if given.endswith(unit)]
@@ -222,7 +230,15 @@ def _name_field(location: Path) -> str:
     return f"'{names[-1]}'" if names else "the spec"
 
 
-def _suggest_quotes(kind: str, value: Any) -> str:
+def _suggest_form(kind: str, location: Path, value: Any) -> str:
+    from rolerunner.spec import misnomers  # noqa: PLC0415 - a right spec has no use for it
+
+    if _EXPECTED[kind] == "a list":
+        return misnomers.suggest_list(str(location[-1]) if location else "", value)
+    if _EXPECTED[kind] == "a mapping" and location[-1:] != ("steps",):
+        return misnomers.suggest_mapping(location)
+    if _EXPECTED[kind] == "a whole number" and isinstance(value, str) and value.isdigit():
+        return "write it without quotes"
     if kind == "string_type" and isinstance(value, (bool, int, float)):
         return "put it in quotes"
     if kind == "bool_type" and str(value).lower() in ("yes", "no", "on", "off"):

@@ -22,6 +22,14 @@ class FileValue:
     mark: Mark
 
 
+class HintedError(ValueError):
+    """A wrong value; ``hint`` is the remedy."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 _DURATION = compile_on_use(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 _SECONDS = (86_400, 3_600, 60, 1)
 _LONGEST = 100 * 366 * 86_400

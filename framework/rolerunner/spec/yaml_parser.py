@@ -67,6 +67,7 @@ def parse_versioned_document(text: str, file: str, what: str) -> Document:
 class _Anchor:
     value: Any
     nodes: int
+    path: Path
 
 
 class _DocumentBuilder:
@@ -140,7 +141,7 @@ class _DocumentBuilder:
         self._count_nodes(event, 1)
         self.values.setdefault(path, mark_event(self.file, event))
         if isinstance(event, yaml.AliasEvent):
-            return self._build_alias(event)
+            return self._build_alias(event, path)
         before = self.nodes
         if isinstance(event, yaml.ScalarEvent):
             value = self._build_scalar(event, path)
@@ -153,10 +154,10 @@ class _DocumentBuilder:
             self._check_tag(event, "tag:yaml.org,2002:map")
             value = self._build_mapping(path, depth)
         if event.anchor is not None:
-            self.anchors[event.anchor] = _Anchor(value, self.nodes - before + 1)
+            self.anchors[event.anchor] = _Anchor(value, self.nodes - before + 1, path)
         return value
 
-    def _build_alias(self, event: Any) -> Any:
+    def _build_alias(self, event: Any, path: Path) -> Any:
         anchor = self.anchors.get(event.anchor)
         if anchor is None:
             self.problems.stop_at(
@@ -167,7 +168,27 @@ class _DocumentBuilder:
                 ),
             )
         self._count_nodes(event, anchor.nodes)
+        self._copy_places(anchor.value, anchor.path, path)
         return anchor.value
+
+    def _copy_places(self, value: Any, source: Path, target: Path) -> None:
+        """Gives the values inside an alias or a merged mapping the places of their text."""
+        inner = (
+            value.items()
+            if isinstance(value, dict)
+            else enumerate(value)
+            if isinstance(value, list)
+            else ()
+        )
+        for key, each in inner:
+            at, to = (*source, key), (*target, key)
+            if to not in self.values and at in self.values:
+                self.values[to] = self.values[at]
+                if at in self.keys:
+                    self.keys[to] = self.keys[at]
+                if at in self.blocks:
+                    self.blocks.add(to)
+                self._copy_places(each, at, to)
 
     def _count_nodes(self, event: Any, nodes: int) -> None:
         self.nodes += nodes
@@ -187,7 +208,7 @@ class _DocumentBuilder:
 
     def _build_mapping(self, path: Path, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        merged: list[dict[str, Any]] = []
+        merged: list[tuple[dict[str, Any], Path]] = []
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
@@ -203,9 +224,10 @@ class _DocumentBuilder:
                 self.problems.add_at(event, message, f"the first is on line {first.line}")
             self.keys.setdefault(place, mark_event(self.file, event))
             values[key] = self._build_value(value_event, place, depth + 1)
-        for mapping in merged:  # own keys win over merged ones, and earlier merges over later ones
-            for key, value in mapping.items():
-                values.setdefault(key, value)
+        for mapping, source in merged:  # own keys win over merged ones, earlier merges over later
+            own = {key: value for key, value in mapping.items() if key not in values}
+            values.update(own)
+            self._copy_places(own, source, path)
         return values
 
     def _read_key(self, event: Any) -> str:
@@ -223,10 +245,17 @@ class _DocumentBuilder:
             )
         return "put a value that begins with '{', '[' or '${{' in quotes"
 
-    def _merge_mappings(self, event: Any, path: Path, depth: int) -> list[dict[str, Any]]:
+    def _merge_mappings(
+        self, event: Any, path: Path, depth: int
+    ) -> list[tuple[dict[str, Any], Path]]:
+        """Returns the mappings of a merge key, each with the path of its places."""
         value = self._build_value(event, path, depth + 1)
-        mappings = value if isinstance(value, list) else [value]
-        if not all(isinstance(mapping, dict) for mapping in mappings):
+        mappings = (
+            [(each, (*path, index)) for index, each in enumerate(value)]
+            if isinstance(value, list)
+            else [(value, path)]
+        )
+        if not all(isinstance(mapping, dict) for mapping, _ in mappings):
             self.problems.add_at(event, "'<<' merges mappings", "write '<<: *anchor'")
             return []
         return mappings

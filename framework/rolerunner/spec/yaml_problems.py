@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 _SECRET = re.compile(r"(customer_key|password|private_key|passphrase)[\"']?\s*:")
+_STRANGE_SPACE = re.compile("[\u00a0\u2007\u202f\u200b\u2060\u3000]")
+_SPECIAL_START = re.compile(r"^[^#]*?(?::|-|\[|,)\s+([*&!%@`|>])|^[^#]*?\[([*&!%@`])")
 _DEFAULT = re.compile(r"default[\"']?\s*:")
 
 
@@ -56,7 +58,26 @@ class YamlProblems:
             return
         context = f" {error.context}" if error.context else ""
         message = f"not YAML: {error.problem or 'syntax error'}{context}"
-        self.add(place, message, _find_syntax_hint(self._source_line(place.line), error))
+        self.add(place, message, self._find_hint(place, error))
+
+    def _find_hint(self, place: Mark, error: yaml.MarkedYAMLError) -> str:
+        strange = next(
+            (
+                number
+                for number in range(place.line, max(place.line - 3, 0), -1)
+                if _STRANGE_SPACE.search(self._source_line(number))
+            ),
+            0,
+        )
+        if strange:
+            found = _STRANGE_SPACE.search(self._source_line(strange))
+            code = format_code_point(found.group() if found else "")
+            return f"line {strange} contains {code}, which only looks like a space"
+        line = self._source_line(place.line)
+        opened = error.context_mark
+        if opened is not None and opened.line + 1 < place.line and not line.strip():
+            return f"it begins on line {opened.line + 1}, and nothing ends it"
+        return _find_syntax_hint(line, error)
 
     def refuse_character(self, position: int, character: Any) -> None:
         """Adds a character that no YAML may contain."""
@@ -99,6 +120,12 @@ def _find_syntax_hint(line: str, error: yaml.MarkedYAMLError) -> str:
             "put a value with '${{ ... }}' in quotes inside '{ }' and '[ ]', "
             "and if it contains ':' or '#'"
         )
-    if "mapping values are not allowed" in str(error.problem):
+    problem = str(error.problem)
+    if "unknown escape character" in problem:
+        return "write the text in single quotes, or each \\ twice"
+    begins = _SPECIAL_START.search(line)
+    if begins and ("cannot start any token" in problem or "alphabetic or numeric" in problem):
+        return f"put a value that begins with '{begins[1] or begins[2]}' in quotes"
+    if "mapping values are not allowed" in problem:
         return "put a value that contains ': ' in quotes, or check the indentation"
     return ""

@@ -20,7 +20,6 @@ from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.nested_templates import fill_templates, iter_templates
 from rolerunner.spec.reader import LoadContext, SpecReader
 from rolerunner.spec.source import read_text
-from rolerunner.spec.values import suggest_name
 from rolerunner.spec.yaml_parser import parse_versioned_document
 from rolerunner.spec_testing.case import Case
 from rolerunner.spec_testing.casefile import CaseFields, CaseFile
@@ -252,11 +251,7 @@ def _fill_values(raw: Any, folder: Path, reader: SpecReader) -> Any:
             template.evaluate(scope)
         except ExpressionError as error:
             wrong.add(at)
-            reader.add_at(
-                reader.mark_offset(at, template.text, 0),
-                str(error),
-                suggest_name(error.wrong, error.right) if error.wrong else "",
-            )
+            reader.add_at(reader.mark_offset(at, template.text, 0), str(error), error.hint)
     return fill_templates(_strip_templates(raw, (), wrong), scope)
 
 

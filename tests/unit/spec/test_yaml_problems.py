@@ -25,7 +25,13 @@ def find_syntax_error(text: str, *, show_text: bool = True) -> tuple[str, str, s
         ("a:\n\tb: 1\n", "indent with spaces, not tabs"),
         ("a: {b: ${{ x }}\n", "put a value with '${{ ... }}' in quotes inside '{ }' and '[ ]'"),
         ("a: b: c\n", "put a value that contains ': ' in quotes, or check the indentation"),
-        ("a: 'b\n", ""),
+        ("a: 'b\n", "it begins on line 1, and nothing ends it"),
+        ("a:\n  b: {c: 1\n", "it begins on line 2, and nothing ends it"),
+        ("a: **/*.csv\n", "put a value that begins with '*' in quotes"),
+        ("a: [@x]\n", "put a value that begins with '@' in quotes"),
+        ("a: %x\n", "put a value that begins with '%' in quotes"),
+        ('a: "C:\\data"\n', "write the text in single quotes, or each \\ twice"),
+        ("a:\u00a01\nb: 2\n", "line 1 contains U+00A0, which only looks like a space"),
     ],
 )
 def test_a_syntax_error_has_a_hint(text: str, hint: str) -> None:
