@@ -2,7 +2,7 @@
 
 An operation of any service hands out credentials if its output holds the keys of a session, an
 access token or a login password. Members that a model marks as sensitive are secrets, and so are
-those in the tables of this module.
+those that ``secret_members`` knows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rolerunner.actions.secret_members import is_secret_member
 from rolerunner.errors import FieldError
 from rolerunner.redaction.sealing import has_secret_value, seal_secrets
 from rolerunner.redaction.secret_names import is_secret_name
@@ -59,18 +60,6 @@ _HANDING_OUT: frozenset[tuple[str, str]] = frozenset({
     ("lightsail", "GetRelationalDatabaseMasterUserPassword"),
 })  # fmt: skip
 """Operations that hand out a password under a name that tells nothing."""
-_SECRET_MEMBERS: Mapping[str, frozenset[str]] = {
-    "apigateway": frozenset({"value"}),
-    "batch": frozenset({"environment"}),
-    "codebuild": frozenset({"environmentVariables"}),
-    "ec2": frozenset({"KeyMaterial", "PasswordData"}),
-    "grafana": frozenset({"key"}),
-    "iam": frozenset({"Base32StringSeed", "QRCodePNG", "ServicePassword"}),
-    "kms": frozenset({"Plaintext", "PrivateKeyPlaintext", "SharedSecret"}),
-    "lightsail": frozenset({"privateKeyBase64", "protectedPassword"}),
-    "ssm": frozenset({"Value"}),
-}  # fmt: skip
-"""Service -> members of its outputs that are secrets, as the model does not say everywhere."""
 
 
 def _normalize_name(name: str) -> str:
@@ -148,7 +137,7 @@ def _seal_member(name: str, value: Any, shape: Any, service: str, secretly: bool
         shape.members.get(name) if kind == "structure" else shape.value if kind == "map" else None
     )
     is_secret = (
-        _is_secret_member(name, inner, service)
+        is_secret_member(name, inner, service, shape.name)
         if inner is not None
         else not isinstance(value, Mapping) and is_secret_name(name)
     )
@@ -234,7 +223,7 @@ def _stand_in(
                 service,
                 secret,
                 (*above, shape.name),
-                is_secret=secretly or _is_secret_member(name, each, service),
+                is_secret=secretly or is_secret_member(name, each, service, shape.name),
             )
             for name, each in shape.members.items()
         }
@@ -247,12 +236,3 @@ def _stand_in(
     return {"integer": 1, "long": 1, "float": 1.0, "double": 1.0, "boolean": True}.get(
         shape.type_name, "text"
     )
-
-
-def _is_secret_member(name: str, shape: Any, service: str) -> bool:
-    has_secret_name = (
-        shape.type_name not in ("structure", "map")
-        and is_secret_name(name)
-        and not getattr(shape, "enum", None)
-    )
-    return has_secret_name or name in _SECRET_MEMBERS.get(service, ())
