@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Answer = Callable[[], Response]
 
 PAGE = Response(200, {"Content-Type": "text/html"}, b"<html><body>sign in</body></html>")
+EMPTY = Response(200, {"Content-Type": "application/x-amz-json-1.1"}, b"")
 MOST_REQUESTS = 60
 
 
@@ -103,11 +104,12 @@ def test_the_answers_of_the_services_are_enough(run: Callable[..., StepResult]) 
         assert run(step).error is None
 
 
+@pytest.mark.parametrize("foreign", [PAGE, EMPTY], ids=["page", "empty"])
 @pytest.mark.parametrize(("step", "operation"), REQUESTS, ids=[each for _, each in REQUESTS])
-def test_the_page_of_a_proxy_is_a_failure_that_names_the_request(
-    step: dict[str, Any], operation: str, run: Callable[..., StepResult]
+def test_what_a_proxy_answers_is_a_failure_that_names_the_request(
+    step: dict[str, Any], operation: str, foreign: Response, run: Callable[..., StepResult]
 ) -> None:
-    done = run(step, operation, lambda: PAGE)
+    done = run(step, operation, lambda: foreign)
     assert done.error is not None
     assert done.error.type in ("InternalError", "OutcomeUnknown")
     assert operation in done.error.message

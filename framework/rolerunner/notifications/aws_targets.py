@@ -13,7 +13,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
 )
 
-from rolerunner.errors import StepError
+from rolerunner.errors import StepError, UnexpectedResponse
 from rolerunner.iam.aws_errors import AwsError, is_throttling_response
 from rolerunner.iam.denials import explain_error
 from rolerunner.lazy_dataclass import dataclass
@@ -58,8 +58,19 @@ class AwsTarget:
         """Sends the message. Raises StepError, or Undelivered for what may be sent again."""
         _SENDERS[self.notification.kind](self, message)
 
-    def call(self, operation: str, region: str, parameters: Mapping[str, Any]) -> Any:
-        """Calls the service of the target. Raises StepError."""
+    def call(
+        self, operation: str, region: str, parameters: Mapping[str, Any], confirmation: str
+    ) -> Any:
+        """Calls the service of the target; raises StepError.
+
+        An answer without the member ``confirmation`` may come from anybody, and is an error.
+        """
+        answer = self._send_request(operation, region, parameters)
+        if not answer.get(confirmation):
+            raise UnexpectedResponse(f"{operation}: the response has no {confirmation}")
+        return answer
+
+    def _send_request(self, operation: str, region: str, parameters: Mapping[str, Any]) -> Any:
         service = {"event": "events"}.get(self.notification.kind, self.notification.kind)
         role = self.notification.role or JOB
         client = self.sessions.client(role, service, region=region, config=Config(**_CLIENT_CONFIG))
@@ -109,7 +120,7 @@ def _publish(target: AwsTarget, message: Message) -> None:
         },
         **_order_of_fifo(arn, message),
     }
-    target.call("publish", target.region, parameters)
+    target.call("publish", target.region, parameters, "MessageId")
 
 
 def _put_event(target: AwsTarget, message: Message) -> None:
@@ -119,8 +130,8 @@ def _put_event(target: AwsTarget, message: Message) -> None:
         "Detail": render_json(message),
         "EventBusName": str(target.notification.target),
     }
-    answer = target.call("put_events", target.region, {"Entries": [entry]})
-    failed = next((each for each in answer.get("Entries", ()) if each.get("ErrorCode")), None)
+    answer = target.call("put_events", target.region, {"Entries": [entry]}, "Entries")
+    failed = next((each for each in answer["Entries"] if each.get("ErrorCode")), None)
     if failed is not None:
         code, text = str(failed["ErrorCode"]), str(failed.get("ErrorMessage", ""))
         error = AwsError(code, text, "PutEvents")
@@ -132,7 +143,7 @@ def _put_event(target: AwsTarget, message: Message) -> None:
 def _send_to_queue(target: AwsTarget, message: Message) -> None:
     body = {"MessageBody": render_json(message)}
     parameters = {**body, **_order_of_fifo(str(target.notification.target), message)}
-    target.call("send_message", target.region, parameters)
+    target.call("send_message", target.region, parameters, "MessageId")
 
 
 _SENDERS: Mapping[str, Callable[[AwsTarget, Message], None]] = {

@@ -14,7 +14,11 @@ from botocore.exceptions import (
 from urllib3.exceptions import ProtocolError
 from urllib3.exceptions import ReadTimeoutError as SocketTimeoutError
 
-from rolerunner.sessions.foreign_responses import find_protocol, refuse_foreign_body
+from rolerunner.sessions.foreign_responses import (
+    find_protocol,
+    refuse_empty_body,
+    refuse_foreign_body,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +56,7 @@ def bound_responses(client: Any) -> None:
             response._content = _read_all(response, request)  # noqa: SLF001
         if not is_stream and response.status_code < _FIRST_ERROR_STATUS:
             refuse_foreign_body(protocol, response.content)
+            refuse_empty_body(client, request.headers, response.content)
         return response
 
     session.send = send_bounded

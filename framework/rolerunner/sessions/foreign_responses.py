@@ -6,10 +6,14 @@ request which never reached the service would pass for one that succeeded.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OPERATION_HEADER = "X-Amz-Target"
 _STARTS_PAGE = (b"<!doctype html", b"<html")
 _CHECKED_PROTOCOLS = frozenset({"json", "rest-json", "query", "ec2", "rest-xml"})
 _LONGEST_START = max(map(len, _STARTS_PAGE))
@@ -26,6 +30,21 @@ def find_protocol(client: Any) -> str:
     model = getattr(getattr(client, "meta", None), "service_model", None)
     metadata = getattr(model, "metadata", {})
     return str(getattr(model, "resolved_protocol", None) or metadata.get("protocol", ""))
+
+
+def refuse_empty_body(client: Any, headers: Mapping[str, Any], body: bytes) -> None:
+    """Raises ForeignResponse for an empty body in place of the JSON that the operation returns.
+
+    ``headers`` are those of the request, of which one names the operation in the protocol JSON.
+    """
+    if body.strip() or find_protocol(client) != "json":
+        return
+    target = headers.get(_OPERATION_HEADER, "")
+    name = (target.decode() if isinstance(target, bytes) else str(target)).rpartition(".")[2]
+    model = client.meta.service_model
+    shape = model.operation_model(name).output_shape if name in model.operation_names else None
+    if shape is not None and shape.members:
+        raise ForeignResponse(kind="empty")
 
 
 def refuse_foreign_body(protocol: str, body: bytes) -> None:

@@ -46,6 +46,10 @@ FAILED = RunResult(
 )
 
 
+RECEIVED = {"MessageId": "m1", "Entries": [{"EventId": "e1"}]}
+"""What the three services answer, together."""
+
+
 class FakeClient:
     """A client of a service; ``answer`` decides what each call returns or raises."""
 
@@ -68,7 +72,7 @@ class FakeClient:
 class Bench:
     """Tells targets of a run that failed, and keeps the notes."""
 
-    def __init__(self, answer: Callable[[int], Any] = lambda _: {}) -> None:
+    def __init__(self, answer: Callable[[int], Any] = lambda _: RECEIVED) -> None:
         self.answer = answer
         self.calls: list[Any] = []
         self.notes: list[Note] = []
@@ -160,7 +164,7 @@ def test_only_targets_of_this_end_are_told_and_each_once() -> None:
     ],
 )
 def test_a_message_that_was_not_received_is_sent_again(error: Exception) -> None:
-    bench = Bench(lambda number: error if number < 3 else {})
+    bench = Bench(lambda number: error if number < 3 else RECEIVED)
     (note,) = bench.tell(notification("sns", TOPIC))
     assert (note.message, len(bench.calls)) == (NOTIFIED, 3)
     bench = Bench(lambda _: error)
@@ -191,8 +195,16 @@ def test_an_event_that_the_bus_refuses_is_not_delivered() -> None:
     assert "not now" in str(note.values["error"])
 
 
+def test_a_message_is_sent_only_if_the_service_says_so() -> None:
+    for kind, target in (("sns", TOPIC), ("sqs", QUEUE), ("event", "bus")):
+        bench = Bench(lambda _: {})
+        (note,) = bench.tell(notification(kind, target))
+        assert (note.message, len(bench.calls)) == (NOT_NOTIFIED, 1)
+        assert "the response has no" in str(note.values["error"])
+
+
 def test_one_target_that_fails_leaves_the_others() -> None:
-    bench = Bench(lambda _: {})
+    bench = Bench(lambda _: RECEIVED)
     failing = notification("webhook", register_secret("http://192.0.2.1/delivery-tests"))
     notes = bench.tell(failing, notification("sns", TOPIC))
     assert [note.message for note in notes] == [NOT_NOTIFIED, NOTIFIED]
@@ -201,7 +213,7 @@ def test_one_target_that_fails_leaves_the_others() -> None:
 def test_a_target_that_hangs_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "SECONDS", 0.2)
     ends = threading.Event()
-    bench = Bench(lambda _: ends.wait(20) and {})
+    bench = Bench(lambda _: ends.wait(20) and RECEIVED)
     started = time.monotonic()
     notes = bench.tell(notification("sns", TOPIC), notification("sqs", QUEUE))
     assert time.monotonic() - started < 5

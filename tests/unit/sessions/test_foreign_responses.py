@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
 from rolerunner.sessions.foreign_responses import (
     ForeignResponse,
     find_protocol,
+    refuse_empty_body,
     refuse_foreign_body,
 )
 
@@ -44,6 +46,19 @@ def test_json_that_is_no_object_is_refused(body: bytes) -> None:
 )
 def test_responses_of_the_service_pass(protocol: str, body: bytes) -> None:
     refuse_foreign_body(protocol, body)
+
+
+def test_an_empty_answer_is_refused_where_the_operation_returns_something() -> None:
+    client = boto3.client(
+        "glue", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="y"
+    )
+    target = {"X-Amz-Target": b"AWSGlue.BatchCreatePartition"}
+    with pytest.raises(ForeignResponse, match="it is empty"):
+        refuse_empty_body(client, target, b" ")
+    refuse_empty_body(client, target, b"{}")
+    for other in ("AWSGlue.TagResource", "AWSGlue.Unknown", ""):
+        refuse_empty_body(client, {"X-Amz-Target": other}, b"")
+    refuse_empty_body(object(), target, b"")
 
 
 def test_the_protocol_is_the_one_that_botocore_resolved() -> None:
