@@ -16,13 +16,13 @@ from rolerunner.errors import RolesRefused
 from rolerunner.observers.result import ResultFile
 from rolerunner.storage.http.framing import MAX_ERROR, ResponseParser
 from rolerunner.storage.http.response_heads import MalformedResponse
-from tests.memory_aws import NAMESPACE, xml
+from tests.memory_aws import NAMESPACE, Response, xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.memory_aws import Request, Response, Store
+    from tests.memory_aws import Request, Store
 
 HEAD = """
 version: 1
@@ -164,3 +164,68 @@ def test_the_body_of_an_error_is_bounded() -> None:
         framing.feed(block)
     with pytest.raises(MalformedResponse):
         framing.feed(block)
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        (
+            "<IsTruncated>false",
+            "<NextContinuationToken>{}</NextContinuationToken><IsTruncated>true",
+        ),
+        ("<KeyCount>2<", "<KeyCount>3<"),
+        ("<IsTruncated>false</IsTruncated>", ""),
+    ],
+    ids=["a page again under a new token", "a page with fewer keys than it says", "no end"],
+)
+def test_a_wrong_page_is_an_error_that_names_the_prefix(
+    engine: str, change: tuple[str, str], tmp_path: Path, memory_aws: Store
+) -> None:
+    memory_aws.put("bucket", "p/a", b"a")
+    memory_aws.put("bucket", "p/b", b"b")
+    pages = iter(range(100))
+
+    def hook(request: Request) -> Response | None:
+        if "list-type" not in request.query:
+            return None
+        request.query.pop("continuation-token", None)
+        response = memory_aws.respond(request)
+        body = response.body.decode().replace(change[0], change[1].format(next(pages)))
+        return Response(response.status, response.headers, body.encode())
+
+    memory_aws.hook = hook
+    step = run(
+        tmp_path,
+        f"engine: {engine}\nsteps:\n  - {{id: find, action: s3.list, role: reader,"
+        " source: 's3://bucket/p/'}\n",
+    )
+    assert (step["status"], step["error"]["type"]) == ("failed", "InternalError")
+    assert step["error"]["message"].startswith("s3://bucket/p/: ")
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+def test_objects_are_not_put_together_in_another_order_than_that_of_keys(
+    engine: str, tmp_path: Path, memory_aws: Store
+) -> None:
+    memory_aws.put("bucket", "p/a", b"a")
+    memory_aws.put("bucket", "p/b", b"b")
+
+    def hook(request: Request) -> Response | None:
+        if "list-type" not in request.query:
+            return None
+        response = memory_aws.respond(request)
+        head, first, second = response.body.split(b"<Contents>")
+        second, end = second.split(b"</ListBucketResult>")
+        tail = b"</ListBucketResult>" + end
+        body = head + b"<Contents>" + second + b"<Contents>" + first + tail
+        return Response(response.status, response.headers, body)
+
+    memory_aws.hook = hook
+    step = run(
+        tmp_path,
+        f"engine: {engine}\nsteps:\n  - {{id: all, action: s3.concat, role: reader,"
+        " source: 's3://bucket/p/', target: 's3://bucket/all'}\n",
+    )
+    assert (step["status"], step["error"]["type"]) == ("failed", "OutOfOrder")
+    assert ("bucket", "all") not in memory_aws.objects

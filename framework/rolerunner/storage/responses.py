@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -171,11 +171,10 @@ MAX_EMPTY_PAGES = 1_000
 
 
 class PaginationGuard:
-    """Detects listings that do not end: repeated tokens, by Brent's algorithm, and empty pages."""
+    """Detects listings that do not end: repeated tokens, repeated pages and empty pages."""
 
     def __init__(self) -> None:
-        self._kept: object = None
-        self._steps, self._most = 0, 1
+        self._tokens, self._pages = _CycleDetector(), _CycleDetector()
         self._empty = 0
 
     def is_stalled(self, *, is_empty: bool) -> bool:
@@ -183,14 +182,33 @@ class PaginationGuard:
         self._empty = self._empty + 1 if is_empty else 0
         return self._empty >= MAX_EMPTY_PAGES
 
-    def is_repeated(self, told: object) -> bool:
-        """Returns True if a token, or a key, was seen before."""
-        if told == self._kept:
+    def is_repeated(self, token: object, bounds: Optional[object] = None) -> bool:
+        """Returns True if the token of the next page, or a page, was seen before.
+
+        ``bounds`` are the first and the last entry of a page; None if it is empty.
+        """
+        is_seen = bounds is not None and self._pages.has_seen(bounds)
+        return self._tokens.has_seen(token) or is_seen
+
+
+class _CycleDetector:
+    """Finds a cycle in a sequence of values by Brent's algorithm, which keeps one of them."""
+
+    def __init__(self) -> None:
+        self._kept: object = None
+        self._steps, self._most = 0, 1
+
+    def has_seen(self, value: object) -> bool:
+        if value == self._kept:
             return True
         self._steps += 1
         if self._steps == self._most:
-            self._kept, self._steps, self._most = told, 0, self._most * 2
+            self._kept, self._steps, self._most = value, 0, self._most * 2
         return False
+
+
+_ENTRIES = ("Contents", "Versions", "DeleteMarkers", "CommonPrefixes")
+"""Fields of a page that hold its entries."""
 
 
 def validated_pages(
@@ -216,19 +234,37 @@ def validated_pages(
             raise UnexpectedResponse(
                 f"{prefix}: the listing ended without IsTruncated or a continuation token"
             )
+        entries = [each for part in _ENTRIES for each in page.get(part, ())]
+        if page.get("KeyCount", 0) > len(entries):
+            raise UnexpectedResponse(
+                f"{prefix}: a page of the listing has {len(entries):,} of {page['KeyCount']:,} keys"
+            )
         if page["IsTruncated"] and circle.is_repeated(
             page.get("NextContinuationToken")
-            or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))
+            or (page["NextKeyMarker"], page.get("NextVersionIdMarker")),
+            _find_bounds(entries),
         ):
-            raise UnexpectedResponse(f"{prefix}: the listing repeats a continuation token")
-        if page["IsTruncated"] and circle.is_stalled(
-            is_empty=not any(page.get(part) for part in ("Contents", "Versions", "DeleteMarkers"))
-        ):
+            raise UnexpectedResponse(
+                f"{prefix}: the listing repeats a continuation token or a page"
+            )
+        if page["IsTruncated"] and circle.is_stalled(is_empty=not entries):
             raise ServiceFailed(
                 f"{prefix}: the listing returned {MAX_EMPTY_PAGES:,} empty pages in a row",
                 type="EndlessListing",
             )
         yield page
+
+
+def _find_bounds(entries: Sequence[Mapping[str, Any]]) -> Optional[object]:
+    """Returns what identifies the first and the last entry of a page; None if it is empty."""
+    return (
+        [
+            (each.get("Key") or each.get("Prefix"), each.get("VersionId"))
+            for each in (entries[0], entries[-1])
+        ]
+        if entries
+        else None
+    )
 
 
 def _has_continuation(page: Mapping[str, Any]) -> bool:

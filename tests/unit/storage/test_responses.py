@@ -189,6 +189,7 @@ def test_valid_pages_pass() -> None:
         ({"Contents": [{"Size": 1}]}, "outside the prefix"),
         ({}, "ended without IsTruncated"),
         ({"IsTruncated": True}, "or a continuation token"),
+        ({"Contents": [LISTED], "KeyCount": 2, "IsTruncated": False}, "has 1 of 2 keys"),
     ],
 )
 def test_a_page_that_cannot_be_right_ends_the_listing(page: dict[str, Any], message: str) -> None:
@@ -203,6 +204,45 @@ def test_a_listing_that_goes_in_circles_ends(more: dict[str, Any]) -> None:
     page = {"Contents": [LISTED], "IsTruncated": True, **more}
     with pytest.raises(UnexpectedResponse, match="repeats a continuation token"):
         pages(page, page, page)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"Contents": [LISTED]},
+        {"Versions": [version("in/a", "v")]},
+        {"CommonPrefixes": [{"Prefix": "in/a/"}]},
+    ],
+)
+def test_a_listing_that_repeats_a_page_ends(entries: dict[str, Any]) -> None:
+    repeated = (
+        {**entries, "IsTruncated": True, "NextContinuationToken": str(number)}
+        for number in range(9)
+    )
+    with pytest.raises(UnexpectedResponse, match="repeats a continuation token or a page"):
+        pages(*repeated)
+
+
+def test_pages_of_folders_and_of_the_versions_of_one_key_are_not_empty_or_repeated() -> None:
+    count = MAX_EMPTY_PAGES + 1
+    folders = [
+        {
+            "CommonPrefixes": [{"Prefix": f"in/{number}/"}],
+            "IsTruncated": True,
+            "NextContinuationToken": str(number),
+        }
+        for number in range(count)
+    ]
+    versions = [
+        {
+            "Versions": [version("in/a", str(number))],
+            "IsTruncated": True,
+            "NextKeyMarker": "in/a",
+            "NextVersionIdMarker": str(number),
+        }
+        for number in range(count)
+    ]
+    assert len(pages(*folders)) == len(pages(*versions)) == count
 
 
 def test_a_listing_of_empty_pages_ends() -> None:

@@ -169,9 +169,21 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
         return collect_source(self.source, self.objects, self.selection(), storage, context)
 
     def _count_sources(self, objects: ObjectList) -> int:
-        """Raises StepError if the target is a source: a second run would read what this stored."""
-        count = 0
+        """Raises StepError if the target is a source: a second run would read what this stored.
+
+        Also raises it if the server does not list a prefix in key order.
+        """
+        count, last = 0, ""
         for info in objects:
+            if self.source is not None and count and info.key.encode() <= last.encode():
+                raise StepError(
+                    f"{self.source} is not listed in the order of keys: '{info.key}' follows"
+                    f" '{last}'",
+                    hint="nothing was stored; this server lists in an order of its own: list the"
+                    " objects to put together in 'objects'",
+                    type="OutOfOrder",
+                )
+            last = info.key
             count += not info.deleted
             if objects.uri(info) == self.target and not info.deleted:
                 raise StepError(

@@ -62,6 +62,17 @@ def make_parse_error(uri: S3Uri, reason: str) -> ServiceFailed:
     return UnexpectedResponse(f"{uri}: cannot parse the response: {reason}")
 
 
+@contextlib.contextmanager
+def name_prefix(prefix: S3Uri) -> Iterator[None]:
+    """Adds the prefix to the error of a page that names no place."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        if "s3://" in error.message:
+            raise
+        raise UnexpectedResponse(f"{prefix}: {error.message}") from error
+
+
 def translate_botocore_error(error: BotoCoreError, uri: S3Uri) -> StepError:
     """Returns the StepError of an error that botocore raised without a response from S3."""
     name = type(error).__name__

@@ -25,6 +25,7 @@ from rolerunner.storage.boto.errors import (
     PRECONDITION_CODES,
     make_parse_error,
     make_target_exists_error,
+    name_prefix,
     translate_botocore_error,
     translate_value_errors,
 )
@@ -160,7 +161,7 @@ class BotoRequests:
         pages = self.client.get_paginator(method).paginate(
             Bucket=prefix.bucket, Prefix=prefix.key, **self.access_options(method), **parameters
         )
-        with translate_value_errors(method):
+        with name_prefix(prefix), translate_value_errors(method):
             for page in validated_pages(pages, prefix):
                 yield page
                 self.pacer.pace_request()

@@ -45,7 +45,8 @@ class UploadLister:
                 if not page.get("IsTruncated"):
                     return
                 markers = _find_markers(page, uploads, prefix)
-                if guard.is_repeated(tuple(markers.values())) or guard.is_stalled(
+                bounds = (uploads[0].upload_id, uploads[-1].upload_id) if uploads else None
+                if guard.is_repeated(tuple(markers.values()), bounds) or guard.is_stalled(
                     is_empty=not uploads
                 ):
                     raise UnexpectedResponse(f"{prefix}: the listing of uploads does not end")

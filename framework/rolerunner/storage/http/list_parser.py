@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 _COMMON_FORM = re.compile(
     r"<Contents><Key>([^<]*)</Key><LastModified>([^<]{10}T[^<]{8})(?:\.\d+)?Z</LastModified>"
     r"<ETag>(?:&quot;|&#34;|\")?([^<&\"]*)(?:&quot;|&#34;|\")?</ETag>"
-    r"(?:<ChecksumAlgorithm>[^<]*</ChecksumAlgorithm>)?(?:<ChecksumType>[^<]*</ChecksumType>)?<Size>(\d+)</Size>"
+    r"(?:<ChecksumAlgorithm>[^<]*</ChecksumAlgorithm>)?(?:<ChecksumType>[^<]*</ChecksumType>)?<Size>([0-9]{1,19})</Size>"
     r"(?:<Owner>(?:[^<]|<(?!/Owner>))*</Owner>)?(?:<StorageClass>([^<]*)</StorageClass>)?</Contents>"
 )
 _ANY_FORM = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
 _FIELD = re.compile(r"<(Key|LastModified|ETag|Size|StorageClass)>([^<]*)</\1>")
+_NUMBER = re.compile("[0-9]{1,19}")
 _STORAGE_CLASS = ObjectInfo.storage_class
 _NO_PAGE = "the response cannot be parsed: it is not a listing"
 
@@ -32,7 +33,17 @@ class ListPage:
     Raises ServiceFailed if the body is not a listing.
     """
 
-    __slots__ = ("_encoded", "_objects", "_text", "first", "last", "size", "token", "truncated")
+    __slots__ = (
+        "_count",
+        "_encoded",
+        "_objects",
+        "_text",
+        "first",
+        "last",
+        "size",
+        "token",
+        "truncated",
+    )
 
     def __init__(self, body: bytes) -> None:
         try:
@@ -50,15 +61,30 @@ class ListPage:
         self._text = text
         self._objects: Optional[list[ObjectInfo]] = None
         self.size = len(body)
+        self._count = text.count("<Contents>")
         self._encoded = "<EncodingType>url</EncodingType>" in text
-        self.truncated = "<IsTruncated>true</IsTruncated>" in text
+        self.truncated = self._parse_end()
         self.token = _find_between(text, "<NextContinuationToken>", "</NextContinuationToken>")
         self.first = self._parse_key(
-            text.find("<Key>", text.find("<Contents>")) if "<Contents>" in text else -1
+            text.find("<Key>", text.find("<Contents>")) if self._count else -1
         )
         self.last = self._parse_key(text.rfind("<Key>") if self.first is not None else -1)
         if self.truncated and self.token is None and self.last is None:
             raise UnexpectedResponse(_NO_PAGE)
+
+    def _parse_end(self) -> bool:
+        """Returns True if another page follows.
+
+        Raises ServiceFailed if the page does not say so, or has fewer keys than it says.
+        """
+        told = _find_between(self._text, "<IsTruncated>", "</IsTruncated>")
+        if told not in ("true", "false"):
+            raise UnexpectedResponse("the response cannot be parsed: it has no IsTruncated")
+        expected = _find_between(self._text, "<KeyCount>", "</KeyCount>") or ""
+        found = self._count + self._text.count("<CommonPrefixes>")
+        if _NUMBER.fullmatch(expected) and int(expected) > found:
+            raise UnexpectedResponse(f"a page of the listing has {found:,} of {expected} keys")
+        return told == "true"
 
     def _parse_key(self, at: int) -> Optional[str]:
         end = self._text.find("</Key>", at)
@@ -80,8 +106,10 @@ class ListPage:
         if self._objects is not None:  # parsed already, to check the order
             return self._objects
         found = _COMMON_FORM.findall(self._text)
-        if len(found) != self._text.count("<Contents>"):
+        if len(found) != self._count:
             found = list(self._parse_unusual())
+        if len(found) != self._count:
+            raise UnexpectedResponse(_NO_PAGE)
         encoded = self._encoded
         infos = []
         for key, second, etag, size, storage_class in found:
@@ -102,7 +130,7 @@ class ListPage:
         """Yields the fields of objects in another order, with other elements or whitespace."""
         for each in _ANY_FORM.findall(self._text):
             fields = dict(_FIELD.findall(each))
-            if "Key" not in fields or not fields.get("Size", "").isdigit():
+            if "Key" not in fields or not _NUMBER.fullmatch(fields.get("Size", "")):
                 raise UnexpectedResponse(_NO_PAGE)
             second = _parse_time(fields.get("LastModified", ""))[:-1]
             yield (

@@ -172,10 +172,9 @@ class Listing:
         for key in (page.first, page.last):
             if key is not None and not key.startswith(self._prefix):
                 raise UnexpectedResponse(f"S3 lists '{key}', which is not below '{self._prefix}'")
-        if page.truncated and cursor.guard.is_repeated(page.token or page.last):
-            raise UnexpectedResponse(
-                f"the listing of '{self._prefix}' repeats a continuation token"
-            )
+        bounds = None if page.first is None else (page.first, page.last)
+        if page.truncated and cursor.guard.is_repeated(page.token or page.last, bounds):
+            raise UnexpectedResponse("the listing repeats a continuation token or a page")
         if page.truncated and cursor.guard.is_stalled(is_empty=page.first is None):
             message = (
                 f"the listing of '{self._prefix}' returned {MAX_EMPTY_PAGES:,} empty pages in a row"

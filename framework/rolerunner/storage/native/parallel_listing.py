@@ -12,6 +12,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.keyspace import KeyRange
 from rolerunner.model import S3Uri
+from rolerunner.storage.boto.errors import name_prefix
 from rolerunner.storage.boto.retries import backoff_seconds, can_retry
 from rolerunner.storage.http.event_loop import EventLoop
 from rolerunner.storage.http.list_parser import ListPage
@@ -45,14 +46,14 @@ class ParallelLister:
         """
         loop, listing = self._open_loop(prefix, within, cancel, splits=parallel)
         try:
-            with self._client.requests.translate_errors(prefix):
+            with name_prefix(prefix), self._client.requests.translate_errors(prefix):
                 yield from _iterate_objects(listing, loop)
             return
         except UnorderedListing:
             yielded = listing.yielded
         # the server cannot start at any key, so pages come one after the other
         loop, listing = self._open_loop(prefix, within, cancel, splits=False)
-        with self._client.requests.translate_errors(prefix):
+        with name_prefix(prefix), self._client.requests.translate_errors(prefix):
             yield from islice(_iterate_objects(listing, loop), yielded, None)
 
     def _open_loop(

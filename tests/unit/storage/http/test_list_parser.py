@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rolerunner.errors import ServiceFailed
+from rolerunner.errors import ServiceFailed, UnexpectedResponse
 from rolerunner.storage.http.list_parser import ListPage
 from rolerunner.storage.protocol import ObjectInfo
 
@@ -26,7 +26,10 @@ def write_object(
     )
 
 
-def parse(*objects: str, more: str = "") -> ListPage:
+LAST = "<IsTruncated>false</IsTruncated>"
+
+
+def parse(*objects: str, more: str = LAST) -> ListPage:
     return ListPage(f"{HEAD}{more}{''.join(objects)}{TAIL}".encode())
 
 
@@ -87,6 +90,9 @@ def test_another_form_of_an_object_is_parsed_too(written: str, expected: ObjectI
         "<Contents><Key>a</Key></Contents>",
         "<Contents><Key>a</Key><Size>-7</Size></Contents>",
         write_object("a", time="yesterday"),
+        f"<Contents><Key>a</Key><Size>{'9' * 5_000}</Size></Contents>",
+        "<Contents><Key>a</Key><Size>\u00b2</Size></Contents>",
+        f"<Contents>{write_object('a')}",
     ],
 )
 def test_an_object_that_cannot_be_parsed_is_no_listing(written: str) -> None:
@@ -114,8 +120,26 @@ def test_another_body_is_no_listing(body: bytes) -> None:
     assert raised.value.type == "InternalError"
 
 
+@pytest.mark.parametrize("end", ["", "<IsTruncated/>", "<IsTruncated>no</IsTruncated>"])
+def test_a_page_that_does_not_say_whether_another_follows_is_an_error(end: str) -> None:
+    with pytest.raises(UnexpectedResponse, match="it has no IsTruncated"):
+        parse(write_object("a"), more=end)
+
+
+@pytest.mark.parametrize("count", ["", "many", "0", "2", "3"])
+def test_a_page_with_as_many_keys_as_it_says_is_whole(count: str) -> None:
+    folder = "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>"
+    more = f"{LAST}<KeyCount>{count}</KeyCount>{folder}"
+    assert parse(write_object("a"), write_object("c"), more=more).last == "c"
+
+
+def test_a_page_with_fewer_keys_than_it_says_is_an_error() -> None:
+    with pytest.raises(UnexpectedResponse, match="has 1 of 2 keys"):
+        parse(write_object("a"), more=f"{LAST}<KeyCount>2</KeyCount>")
+
+
 def test_a_listing_may_have_an_exclamation_mark_and_blanks_at_its_end() -> None:
-    page = ListPage(f"{HEAD}{write_object('a!')}{TAIL}\n ".encode())
+    page = ListPage(f"{HEAD}{LAST}{write_object('a!')}{TAIL}\n ".encode())
     assert [each.key for each in page.objects()] == ["a!"]
 
 
@@ -131,13 +155,13 @@ def test_a_page_tells_whether_there_is_another() -> None:
 
 
 def test_an_empty_page_has_no_keys() -> None:
-    page = parse(more="<Prefix><Key>not an object</Key></Prefix>")
+    page = parse(more=f"{LAST}<Prefix><Key>not an object</Key></Prefix>")
     assert (page.first, page.last, page.objects()) == (None, None, [])
-    assert page.size == len(f"{HEAD}<Prefix><Key>not an object</Key></Prefix>{TAIL}")
+    assert page.size == len(f"{HEAD}{LAST}<Prefix><Key>not an object</Key></Prefix>{TAIL}")
 
 
 def test_keys_are_decoded_where_the_page_says_so() -> None:
-    encoding = "<EncodingType>url</EncodingType>"
+    encoding = f"{LAST}<EncodingType>url</EncodingType>"
     page = parse(write_object("a%2Bb"), write_object("c+d&amp;"), more=encoding)
     assert [each.key for each in page.objects()] == ["a+b", "c d&"]
     assert (page.first, page.last) == ("a+b", "c d&")

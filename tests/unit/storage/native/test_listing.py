@@ -24,20 +24,21 @@ from rolerunner.storage.native.listing import (
 from rolerunner.storage.protocol import ObjectInfo
 
 
-def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> ListPage:
+def page_of(keys: list[str], *, more: bool, encoded: bool = True, token: str = "") -> ListPage:
     rows = "".join(
         f"<Contents><Key>{quote_plus(key, safe='/') if encoded else escape(key)}</Key>"
         "<LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f"<ETag>&quot;e&quot;</ETag><Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>"
         for key in keys
     )
-    token = (
-        f"<IsTruncated>true</IsTruncated><NextContinuationToken>{escape(keys[-1])}</NextContinuationToken>"
+    end = (
+        "<IsTruncated>true</IsTruncated>"
+        f"<NextContinuationToken>{escape(token or keys[-1])}</NextContinuationToken>"
         if more
-        else ""
+        else "<IsTruncated>false</IsTruncated>"
     )
     encoding = "<EncodingType>url</EncodingType>" if encoded else ""
-    result = f"<ListBucketResult>{encoding}{token}{rows}</ListBucketResult>"
+    result = f"<ListBucketResult>{encoding}{end}{rows}</ListBucketResult>"
     return ListPage(f"<?xml version='1.0'?>{result}".encode())
 
 
@@ -204,6 +205,13 @@ def test_a_repeated_token_is_an_error() -> None:
         pages.add_page(cursor, page_of(["a"], more=True))
 
 
+def test_a_repeated_page_is_an_error_whatever_its_token() -> None:
+    pages, cursor = begin()
+    pages.add_page(cursor, page_of(["a", "b"], more=True, token="1"))
+    with pytest.raises(ServiceFailed, match="repeats a continuation token or a page"):
+        pages.add_page(cursor, page_of(["a", "b"], more=True, token="2"))
+
+
 @given(
     st.lists(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10),
@@ -221,7 +229,8 @@ def test_keys_are_read_as_they_are(keys: list[str], encoded: bool) -> None:
 
 def test_fields_in_another_order_and_other_fields_are_read_too() -> None:
     text = (
-        "<ListBucketResult xmlns='x'>\n<Contents><Size>5</Size><Key>a</Key>"
+        "<ListBucketResult xmlns='x'>\n<IsTruncated>false</IsTruncated>"
+        "<Contents><Size>5</Size><Key>a</Key>"
         '<Owner><ID>i</ID></Owner><ETag>"e"</ETag>'
         "<LastModified>2026-01-02T03:04:05Z</LastModified></Contents>"
         "<Contents><Key>b</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified><ETag>&#34;f-2&#34;</ETag><ChecksumAlgorithm>CRC32</ChecksumAlgorithm>"
@@ -235,7 +244,7 @@ def test_fields_in_another_order_and_other_fields_are_read_too() -> None:
 
 def test_blanks_between_fields_do_no_harm() -> None:
     text = (
-        "<ListBucketResult>\n  <Contents>\n <Key>a!</Key>\n "
+        "<ListBucketResult>\n  <IsTruncated>false</IsTruncated>\n  <Contents>\n <Key>a!</Key>\n "
         "<LastModified>2026-01-02T03:04:05.000Z</LastModified>\n <ETag>&quot;e&quot;</ETag>\n"
         " <Size>5</Size>\n <StorageClass>STANDARD</StorageClass>\n</Contents>\n</ListBucketResult>"
     )
