@@ -12,6 +12,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import RolesRefused, StepError, UsageError
 from rolerunner.events import StepFinished, StepStarted
+from rolerunner.run.state import run_state
 from rolerunner.run.state.stores import FolderStore
 from tests.conftest import identity_of
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rolerunner.model import RunResult
 
 FUNCTIONS = """
-import os, signal, threading, time
+import json, os, signal, threading, time
 from pathlib import Path
 at_once = {"now": 0, "most": 0}
 lock = threading.Lock()
@@ -73,6 +74,10 @@ def interrupt(context, at):
         os.kill(os.getpid(), signal.SIGTERM)
         context.cancel.wait(30)
         raise RuntimeError("stopped")
+
+def read_state(context):
+    (path,) = Path("state").rglob("*.json")
+    return {"steps": list(json.loads(path.read_text())["steps"])}
 
 def count_up(context, number):
     return {"items": list(range(number))}
@@ -644,6 +649,40 @@ def test_two_items_do_not_move_their_objects_to_one_key(
     error = result.steps[0].items[1].steps[0].error
     assert error is not None
     assert "x.csv" in error.message
+
+
+@pytest.mark.parametrize(
+    "removal",
+    [
+        "action: s3.delete, objects: '${{ steps.find.objects }}', max_delete: 9",
+        "action: s3.copy, source: 's3://in-north/z/', target: 's3://in-north/y/', move: true",
+        (
+            "action: s3.copy, source: 's3://in-north/kept/', target: 's3://in-north/z/', "
+            "delete_extra: true, max_delete: 9"
+        ),
+    ],
+    ids=["deletion", "move", "mirror"],
+)
+def test_what_was_read_is_recorded_before_it_is_removed(
+    removal: str, aws: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_state, "_SHORTEST_PAUSE", 60.0)
+    monkeypatch.setattr(run_state, "_LONGEST_PAUSE", 60.0)
+    s3 = aws.client("s3", "222233334444")
+    for key in ("z/gone.txt", "kept/kept.txt"):
+        s3.put_object(Bucket="in-north", Key=key)
+    steps = group(
+        ["only"],
+        call("first"),
+        "{id: find, action: s3.list, role: north_reader, source: 's3://in-north/z/'}",
+        f"{{id: remove, role: north_reader, {removal}}}",
+        call("seen", "read_state"),
+    )
+    result = run(tmp_path, steps, ROLES + STATE, identity=identity_of(aws))
+    assert result.status == "succeeded", result.steps[0].error
+    assert result.steps[0].outputs["seen"]["steps"] == [
+        ["g[only].first", "g[only].find", "g[only].remove"]
+    ]
 
 
 def test_a_state_that_cannot_be_written_fails_the_group(

@@ -8,15 +8,24 @@ from rolerunner.errors import FieldError, FunctionFailed, StepError
 from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
 
 if TYPE_CHECKING:
+    from rolerunner.actions.base import Action
     from rolerunner.model import Step
 
 NOT_RECORDED = "NotRecorded"
 """The type of a failure that came after the work was done."""
 
+_REMOVING_FIELDS = ("move", "delete_extra")
+
 
 def is_idempotent(step: Step) -> bool:
     """Returns False if the call must not be repeated while its outcome is unknown."""
     return step.fields.get("idempotent") is not False
+
+
+def removes_objects(step: Step, action: type[Action]) -> bool:
+    """Returns True if the step may remove objects or files that an earlier step has read."""
+    removes = (step.fields.get(name) not in (None, False) for name in _REMOVING_FIELDS)
+    return action.deletes_objects or any(removes)
 
 
 def can_retry(step: Step, error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from rolerunner.events import Note
 from rolerunner.model import Failure, StepResult
 from rolerunner.plan.planning import state_prefix
 from rolerunner.redaction.sealing import has_secret_text
-from rolerunner.run.idempotency import is_idempotent, is_outcome_known
+from rolerunner.run.idempotency import is_idempotent, is_outcome_known, removes_objects
 from rolerunner.run.inputs import fingerprint_inputs
 from rolerunner.run.resume import NoState, ReadScope, ResumeState, RunOptions
 from rolerunner.run.state.acquire import acquire_state
@@ -144,9 +144,15 @@ class KeptState:
         return self._restorer.restore_unselected(step)
 
     def mark_begun(self, step: Step) -> None:
-        """Records that a call begins which must not be repeated. Raises StepError."""
+        """Records that a call begins which must not be repeated. Raises StepError.
+
+        The steps before one that removes objects are written first: repeated, they would no longer
+        find what they have read.
+        """
         if not is_idempotent(step):
             self._work.execute(lambda: self._state.mark_begun(step.id))
+        elif self._is_written_at_once(step):
+            self.flush()
 
     def clear_begun(self, step: Step, error: StepError) -> None:
         """Takes that back if the call is known to have failed.
@@ -214,5 +220,11 @@ class KeptState:
         digests = fingerprint(fingerprint_inputs(step, scope))
         run_id, seconds = self._run.run_id, result.seconds
         record = StepRecord(result.status, result.outputs, digests, run_id, seconds)
-        soon = is_inside_group(step.id) and is_idempotent(step)
+        soon = not self._is_written_at_once(step)
         self._state.record_step(step.id, record, left, soon=soon)
+
+    def _is_written_at_once(self, step: Step) -> bool:
+        """Returns False for a step that is written with others, within seconds."""
+        action = self._run.environment.actions[step.action]
+        is_repeatable = is_idempotent(step) and not removes_objects(step, action)
+        return not (is_inside_group(step.id) and is_repeatable)
