@@ -11,11 +11,12 @@ from rich.console import Console
 
 from rolerunner.common.units import sum_numbers
 from rolerunner.events import StepFinished
-from rolerunner.model import Failure, RoleUse, RunResult, StepResult
+from rolerunner.model import Failure, ItemResult, RoleUse, RunResult, StepResult
 from rolerunner.observers.report import render_page
 from rolerunner.observers.result import build_result_document
 from rolerunner.observers.terminal import Terminal, format_outputs
 from rolerunner.observers.terminal_tables import (
+    build_group_table,
     build_roles_table,
     build_steps_table,
     wrap_name,
@@ -95,6 +96,26 @@ def test_names_break_between_their_words(width: int) -> None:
     for name in (STEPS[0].id, STEPS[0].role, STEPS[1].role, ARN):
         for word in re.split(r"[^A-Za-z0-9]+", name):
             assert any(word in re.split(r"[^A-Za-z0-9]+", each) for each in words), word
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_steps_and_items_of_a_group_break_between_their_words(width: int) -> None:
+    names = ("list-the-new-orders", "fetch-the-new-orders", "verify-the-new-orders")
+    label = "the-partner-in-the-north"
+    steps = tuple(StepResult(f"g[{label}].{name}", "s3.list", "", "succeeded", 1) for name in names)
+    group = StepResult(
+        "partners-of-the-north",
+        "group",
+        "",
+        "succeeded",
+        1,
+        items=(ItemResult(label, "succeeded", steps),),
+    )
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(build_group_table(group, {"succeeded": "+"}))
+    words = re.findall("[a-z]+", str(console.file.getvalue()))  # type: ignore[attr-defined]
+    expected = [word for name in (*names, label, group.id) for word in name.split("-")]
+    assert sorted(words) == sorted([*expected, "seconds", "total", "seconds"])
 
 
 @pytest.mark.parametrize(

@@ -76,11 +76,11 @@ def _counts_transfers(group: StepResult, name: str) -> bool:
 def build_group_table(group: StepResult, symbols: Mapping[str, str]) -> Table:
     """Returns a table with a row for each item of a group, and the totals of each step."""
     columns = add_up_columns(group.items)
-    table = _make_table(escape(group.id), *(each.name for each in columns), "seconds")
+    table = _make_table(group.id, *(each.name for each in columns), "seconds")
     shown = _choose_items(group.items)
     for item in shown:
         cells = [_format_cell(step, symbols) for step in item.steps]
-        table.add_row(escape(item.item), *cells, f"{sum(each.seconds for each in item.steps):.2f}")
+        table.add_row(_Name(item.item), *cells, f"{sum(each.seconds for each in item.steps):.2f}")
     more = len(group.items) - len(shown)
     if more:
         table.add_row(f"[dim]{format_count(more, 'more item')}[/]")
@@ -164,11 +164,12 @@ def _make_table(*names: str) -> Table:
     for name in names:
         right = name in ("seconds", "objects", "bytes", "AssumeRole calls")
         # names may wrap in a narrow terminal; numbers and statuses never do
+        is_fixed = right or name == "status"
         table.add_column(
-            name,
+            name if is_fixed else _Name(name),
             justify="right" if right else "left",
             overflow="fold",
-            no_wrap=right or name == "status",
+            no_wrap=is_fixed,
         )
     return table
 
