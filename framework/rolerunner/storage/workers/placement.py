@@ -28,17 +28,20 @@ class WorkKind:
     here: float
     """On one machine."""
     there: float
-    """On a core of an executor, with its share of what Spark does for it."""
+    """On a core of an executor, with its share of what Spark does for it in a task of seconds."""
     in_flight: int = 128
     """Requests that one process has in flight: the connections of the event loop."""
 
 
-COPY = WorkKind(1, 0.00019, 0.00062)
-RELAY = WorkKind(4, 0.0002, 0.00063)
-"""Without the bytes, which count by themselves."""
-DELETION = WorkKind(0.001, 0.000011, 0.000071)
-BOTO_REQUEST = WorkKind(1, 0.0015, 0.0018, in_flight=16)
-"""A request of boto3, which sends each from a thread."""
+COPY = WorkKind(1, 0.00019, 0.00025)
+"""``bench/spark.py``: 0.18 to 0.19 ms alone; with Spark 0.25 ms on cores that other processes used
+(docs/spark.md, "Expected throughput") and 0.17 to 0.20 ms on free ones (docs/benchmarks.md)."""
+RELAY = WorkKind(4, 0.0002, 0.00026)
+"""Without the bytes, which count by themselves. Spark is taken to add as much as to a copy."""
+DELETION = WorkKind(0.001, 0.000013, 0.000017)
+"""From the same tables: 0.013 to 0.014 ms alone, 0.015 to 0.017 ms with Spark."""
+BOTO_REQUEST = WorkKind(1, 0.0015, 0.00156, in_flight=16)
+"""A request of boto3, which sends each from a thread. Spark is taken to add what a copy has."""
 
 
 @dataclass(frozen=True)
