@@ -13,6 +13,7 @@ from rolerunner.iam.aws_errors import DENIED_CODES, AwsError
 from rolerunner.iam.denials import explain_error
 from rolerunner.iam.session_policies import NOTIFY_USER
 from rolerunner.model import JOB, S3Uri
+from rolerunner.run.roles import uses_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +52,13 @@ class ProbeResult:
 
 def list_refused_roles(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
     """Assumes every role; returns those that are refused."""
-    refused = []
-    sessions.assume(JOB)
-    for role in plan.roles:
+    refused, needs_job = [], uses_job(plan)
+    for role in (JOB, *plan.roles):
         try:
             sessions.assume(role)
         except RoleRefused as refusal:
-            refused.append(refusal)
+            if needs_job or not role.is_job:
+                refused.append(refusal)
     return refused
 
 

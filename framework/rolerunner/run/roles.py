@@ -35,7 +35,10 @@ def assume_roles(
         return refusals
 
     def assume_each() -> None:
-        environment.sessions.assume(JOB)
+        job = _assume_role(JOB, environment)  # asks once who the job is, not in every thread
+        if isinstance(job, RoleWasRefused) and uses_job(plan):
+            notify(job)
+            refusals[job.refusal.role] = job.refusal
         with ThreadPool(_CONCURRENCY, thread_name_prefix="rolerunner-role") as pool:
             roles = pool.map(lambda role: _assume_role(role, environment), plan.roles)
             for event in roles:  # in the order of the plan
@@ -51,9 +54,23 @@ def assume_roles(
     return refusals
 
 
+def uses_job(plan: Plan) -> bool:
+    """Returns True if steps, secrets or the state use the job's own role as it is."""
+    state = plan.job.state
+    is_state = state is not None and state.role is not None and state.role.is_job
+    return is_state or any(role.is_job for role in _list_used_roles(plan))
+
+
+def _list_used_roles(plan: Plan) -> list[Role]:
+    """Returns the roles of steps and secrets."""
+    used = [role for step in plan.job.steps for role in step.all_roles]
+    return used + [secret.source.role for secret in plan.secrets]
+
+
 def drop_optional(refusals: Mapping[str, RoleRefused], plan: Plan) -> dict[str, RoleRefused]:
     """Returns the refusals that the run cannot do without: notifications need no more."""
-    required = {str(role) for role in plan.roles if role not in plan.optional_roles}
+    roles = (JOB, *plan.roles)  # a refusal of the job's own is there only if steps need it
+    required = {str(role) for role in roles if role not in plan.optional_roles}
     return {name: refusal for name, refusal in refusals.items() if name in required}
 
 
@@ -71,10 +88,8 @@ def _assume_role(role: Role, environment: RunEnvironment) -> Union[RoleAssumed, 
 
 def list_role_uses(plan: Plan, sessions: Sessions) -> tuple[RoleUse, ...]:
     """Returns the sessions of the plan's roles, and of the job's own role if it is used."""
-    used = [role for step in plan.job.steps for role in step.all_roles]
-    used += [secret.source.role for secret in plan.secrets]
-    uses_job = any(role.is_job for role in used)
-    roles = [JOB, *plan.roles] if uses_job else plan.roles
+    has_job = any(role.is_job for role in _list_used_roles(plan))
+    roles = [JOB, *plan.roles] if has_job else plan.roles
     return tuple(
         RoleUse(
             str(role),

@@ -64,15 +64,22 @@ class BotocoreSessions:
     def load_job_credentials(self) -> Credentials:
         """Loads the job's own credentials, which botocore renews where it can.
 
-        Raises NoCredentialsError.
+        Raises UsageError, NoCredentialsError, and whatever botocore's sources of credentials raise.
         """
         if self._identity.keys is not None:
             return self._identity.keys.to_credentials()
         self._reader = self.create_session()  # a new one, since files may have changed
-        credentials = self._reader.get_credentials()
+        try:
+            credentials = self._reader.get_credentials()
+        except ProfileNotFound as error:
+            raise explain_missing_profile(error) from None
         if credentials is None:
             raise NoCredentialsError
         return credentials
+
+    def find_profile(self) -> str:
+        """Returns the name of the profile that the job's settings come from, empty for none."""
+        return str((self._reader.profile if self._reader is not None else None) or "")
 
     def find_region(self) -> str:
         """Returns the job's region, empty where none is configured. Raises UsageError."""

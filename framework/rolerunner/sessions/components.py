@@ -65,7 +65,7 @@ def create_components(
     """Returns the parts of a job with this identity, before any request."""
     sessions = BotocoreSessions(identity)
     clients = ClientCache(sessions)
-    job = JobCredentials(sessions.load_job_credentials)
+    job = JobCredentials(sessions.load_job_credentials, sessions.find_profile)
     caller = CallerIdentity(job, clients, sessions.require_region)
     sts = StsClient(
         clients, caller, sessions.require_region, session_name=session_name, clock=clock

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.errors import RoleRefused
+from rolerunner.errors import RoleRefused, RolerunnerError
 from rolerunner.iam.aws_errors import EXPIRED_CODES
 from rolerunner.model import JOB, Role, RoleArn
 from rolerunner.sessions.botocore_imports import Credentials, ReadOnlyCredentials
 from rolerunner.sessions.keys import freeze_keys
 from rolerunner.sessions.lease import LeaseRequest
+from rolerunner.sessions.role_errors import explain_failed_credentials, explain_unusable_keys
 from rolerunner.sessions.unpicklable import Unpicklable
 
 if TYPE_CHECKING:
@@ -82,43 +84,82 @@ class RenewableCredentials(Unpicklable, Credentials):  # type: ignore[misc]  # b
 
 
 class JobCredentials(RenewableCredentials):
-    """The job's own credentials: loaded once for all threads, and again after they expire."""
+    """The job's own credentials: loaded once for all threads, and again after they expire.
 
-    def __init__(self, load: Callable[[], Credentials]) -> None:
+    ``load`` returns them, and raises anything; ``find_profile`` names their profile, if any.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Credentials],
+        find_profile: Callable[[], str] = str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._load = load
+        self._find_profile = find_profile
+        self._clock = clock
         self._lock = threading.Lock()
         self._loaded: Optional[Credentials] = None
         self._last: Optional[ReadOnlyCredentials] = None
         self._earlier: deque[ReadOnlyCredentials] = deque(maxlen=_MAX_EARLIER_KEYS)
+        self._refusal: Optional[RoleRefused] = None
+        self._hold_until = 0.0
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """Returns the keys to sign with now. Raises NoCredentialsError."""
-        loaded = self._loaded
-        if loaded is None:
-            with self._lock:
-                if self._loaded is None:
-                    self._loaded = self._load()
-                loaded = self._loaded
-        frozen = loaded.get_frozen_credentials()
+        """Returns the keys to sign with now. Raises RoleRefused and UsageError."""
+        frozen = self._read_keys()
         last = self._last
         if last is None or last[:3] != frozen[:3]:  # newer botocores have a fourth field
             if last is not None:
                 self._earlier.append(last)  # they may be valid for hours yet
+            _check_keys(frozen)
             # kept so that redaction knows them for as long as they are in use
             self._last = last = freeze_keys(frozen.access_key, frozen.secret_key, frozen.token)
         return last
 
+    def _read_keys(self) -> ReadOnlyCredentials:
+        """Returns botocore's keys, which it renews; a failure is not repeated for some seconds.
+
+        Many threads may ask at once, and a source may take seconds to fail.
+        """
+        refusal = self._refusal
+        if refusal is not None and self._clock() < self._hold_until:
+            raise _copy_refusal(refusal)
+        try:
+            loaded = self._loaded or self._load_once()
+            frozen = loaded.get_frozen_credentials()
+        except RolerunnerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - botocore's sources raise anything
+            refusal = explain_failed_credentials(error, self._find_profile())
+            self._refusal, self._hold_until = refusal, self._clock() + REFUSAL_HOLD_SECONDS
+            raise _copy_refusal(refusal) from None
+        self._refusal = None
+        return frozen
+
+    def _load_once(self) -> Credentials:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
     def invalidate(self, token: Any) -> bool:
         """Loads the credentials again at the next signature."""
         with self._lock:
-            loaded = self._loaded
-            if (
-                token is None
-                or loaded is None
-                or loaded.get_frozen_credentials().token == token  # not loaded again meanwhile
-            ):
+            last = self._last
+            if token is None or last is None or last.token == token:  # not renewed meanwhile
                 self._loaded = None
         return True
+
+
+def _check_keys(keys: ReadOnlyCredentials) -> None:
+    """Raises RoleRefused for keys that no server accepts, which its error would not tell."""
+    for name, value in (("access key", keys.access_key), ("secret key", keys.secret_key)):
+        if not value:
+            raise explain_unusable_keys(name, "is missing")
+    for name, value in zip(("access key", "secret key", "session token"), keys[:3]):
+        if value and (value != value.strip() or not value.isprintable()):
+            raise explain_unusable_keys(name, "has white space around it, or a line break in it")
 
 
 class TemplateCredentials(RenewableCredentials):

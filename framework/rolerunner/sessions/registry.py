@@ -138,9 +138,13 @@ class Sessions(Unpicklable):
             self._loaded.clients.close()
 
     def assume(self, role: Role) -> None:
-        """Assumes the role now, unless it has been assumed. Raises RoleRefused."""
+        """Assumes the role now, unless it has been assumed. Raises RoleRefused, UsageError.
+
+        The job's own role is refused if its credentials cannot be loaded.
+        """
         role = self._components.roles.resolve(role)
         if role.is_job:
+            self._components.job.get_frozen_credentials()
             self._components.caller.find_arn()
         else:
             self._get_credentials(role).get_frozen_credentials()

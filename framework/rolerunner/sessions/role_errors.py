@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+import json
 
 from botocore.exceptions import (
     BotoCoreError,
+    ClientError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    NoCredentialsError,
     NoRegionError,
     ReadTimeoutError,
 )
 
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RoleRefused, StepError
-
-if TYPE_CHECKING:
-    from rolerunner.model import Role
+from rolerunner.model import JOB, Role
 
 _NO_CREDENTIALS = (
     "in Glue the job's role provides them; on a laptop run 'aws sso login' or set AWS_PROFILE,"
     " or try --sandbox"
+)
+_PROCESS_HINT = (
+    "run the credential_process of the profile by hand: it must print the keys as JSON, and what it"
+    " writes to standard error is not shown here, since it may hold keys"
 )
 _UNREACHABLE = (ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError)
 _MAX_REASON = 200
@@ -66,15 +71,57 @@ def explain_client_failure(role: Role, error: StepError) -> RoleRefused:
     return RoleRefused(message, role=str(role), hint=error.hint, type=error.type)
 
 
-def explain_missing_credentials(role: Role, error: Optional[BotoCoreError] = None) -> RoleRefused:
-    """Returns the refusal for a job without credentials, or whose credentials fail to load."""
-    reason = (
-        "the job has no AWS credentials of its own"
-        if error is None
-        else f"the job's own credentials cannot be loaded: {error}"
+def explain_missing_credentials(role: Role, refusal: RoleRefused) -> RoleRefused:
+    """Returns the refusal of a role for which the job has no usable credentials of its own."""
+    message = f"the role '{role}' could not be assumed: {refusal.message}"
+    return RoleRefused(message, role=str(role), hint=refusal.hint, type=refusal.type)
+
+
+def explain_failed_credentials(error: Exception, profile: str = "") -> RoleRefused:
+    """Returns the refusal of the job's own role, whose credentials could not be loaded.
+
+    ``profile`` is the name of the profile that they were to come from, if any.
+    """
+    if isinstance(error, NoCredentialsError):
+        message = "the job has no AWS credentials of its own"
+        return RoleRefused(message, role=str(JOB), hint=_NO_CREDENTIALS, type="NoCredentials")
+    source = f" (profile '{profile}')" if profile else ""
+    message = f"the job's own credentials{source} cannot be loaded: {_describe_source_error(error)}"
+    is_process = _is_process_failure(error) or isinstance(error, json.JSONDecodeError)
+    hint = _PROCESS_HINT if is_process else _NO_CREDENTIALS
+    return RoleRefused(message, role=str(JOB), hint=hint, type="NoCredentials")
+
+
+def explain_unusable_keys(name: str, problem: str) -> RoleRefused:
+    """Returns the refusal of the job's own role for a key that no request can be signed with."""
+    return RoleRefused(
+        f"the {name} of the job's own credentials {problem}",
+        role=str(JOB),
+        hint="set it again: a value that is read from a file often ends with a line break",
+        type="NoCredentials",
     )
-    message = f"the role '{role}' could not be assumed: {reason}"
-    return RoleRefused(message, role=str(role), hint=_NO_CREDENTIALS, type="NoCredentials")
+
+
+def _describe_source_error(error: Exception) -> str:
+    """Returns one short line. What a credential_process writes may hold keys: it is not quoted."""
+    if isinstance(error, json.JSONDecodeError):
+        return "what its source returned is not JSON"
+    if _is_process_failure(error):
+        return "the credential_process of the profile failed"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(safe_text(error).split())[:_MAX_REASON]
+    is_sentence = isinstance(error, (BotoCoreError, ClientError, RuntimeError, ValueError))
+    return text if is_sentence else f"{type(error).__name__}: {text}"
+
+
+def _is_process_failure(error: Exception) -> bool:
+    """Returns True if a credential_process ended with an error, whose text botocore quotes."""
+    if not isinstance(error, CredentialRetrievalError):
+        return isinstance(error, UnicodeDecodeError)
+    reason = str(error.kwargs.get("error_msg", ""))
+    own = reason.startswith(("Unsupported version", "Missing required key"))
+    return error.kwargs.get("provider") == "custom-process" and not own
 
 
 def explain_refused_source(role: Role, source: Role, refusal: RoleRefused) -> RoleRefused:

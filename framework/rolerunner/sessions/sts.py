@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import RoleRefused, StepError, UsageError
 from rolerunner.iam.aws_errors import DENIED_CODES, EXPIRED_CODES, AwsError
@@ -135,12 +135,10 @@ def require_source_token(role: Role, source: RenewableCredentials) -> Any:
     """Returns the token that AssumeRole is signed with. Raises RoleRefused where there is none."""
     try:
         return source.get_frozen_credentials().token
-    except NoCredentialsError:
-        raise explain_missing_credentials(role) from None
     except RoleRefused as refusal:
+        if source.role.is_job:
+            raise explain_missing_credentials(role, refusal) from None
         raise explain_refused_source(role, source.role, refusal) from None
-    except BotoCoreError as error:
-        raise explain_missing_credentials(role, error) from None
 
 
 def parse_lease(role: Role, response: Mapping[str, Any], began: float) -> Lease:

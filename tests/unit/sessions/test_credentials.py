@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
 
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
@@ -241,6 +242,41 @@ def test_the_jobs_keys_are_loaded_once_for_two_threads() -> None:
         job._loaded = load()
     second.join()
     assert len(loads) == 1
+
+
+def test_a_failure_to_load_is_not_repeated_for_some_seconds() -> None:
+    loads: list[None] = []
+    now = [100.0]
+
+    def load() -> Any:
+        loads.append(None)
+        raise ValueError("no keys")
+
+    job = JobCredentials(load, lambda: "ops", lambda: now[0])
+    for _ in range(3):
+        with pytest.raises(RoleRefused, match=r"profile 'ops'.*no keys") as refused:
+            job.get_frozen_credentials()
+    assert (len(loads), refused.value.role) == (1, "job")
+    now[0] += REFUSAL_HOLD_SECONDS
+    with pytest.raises(RoleRefused):
+        job.get_frozen_credentials()
+    assert len(loads) == 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (("AKID-OF-UNIT-TESTS ", "key-of-unit-tests", None), "the access key of .* white space"),
+        (("AKID-OF-UNIT-TESTS", "key-of-unit-tests\n", None), "the secret key of .* line break"),
+        (("AKID-OF-UNIT-TESTS", "key-of-unit-tests", "to\nken"), "the session token of .* line"),
+        (("AKID-OF-UNIT-TESTS", None, None), "the secret key of .* is missing"),
+    ],
+)
+def test_keys_that_cannot_sign_are_refused_each_time(keys: Any, message: str) -> None:
+    job = JobCredentials(lambda: Credentials(*keys))
+    for _ in range(2):
+        with pytest.raises(RoleRefused, match=message):
+            job.get_frozen_credentials()
 
 
 def test_the_jobs_credentials_are_loaded_again_after_they_expire() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    NoCredentialsError,
     NoRegionError,
     ProxyConnectionError,
     ReadTimeoutError,
@@ -64,17 +68,45 @@ def test_a_client_that_cannot_be_created() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "message", "hint"),
     [
-        (None, "the job has no AWS credentials of its own"),
-        (NoRegionError(), "the job's own credentials cannot be loaded: You must specify a region."),
+        (NoCredentialsError(), "the job has no AWS credentials of its own", "aws sso login"),
+        (NoRegionError(), "cannot be loaded: You must specify a region.", "aws sso login"),
+        (RuntimeError("still\n expired"), "cannot be loaded: still expired", "AWS_PROFILE"),
+        (KeyError("Token"), "cannot be loaded: KeyError: 'Token'", "AWS_PROFILE"),
+        (FileNotFoundError(2, "No such file", "/x"), "loaded: No such file: /x", "AWS_PROFILE"),
+        (PermissionError(13, "Not allowed"), "cannot be loaded: Not allowed", "AWS_PROFILE"),
+        (
+            json.JSONDecodeError("no", "key-of-unit-tests", 0),
+            "is not JSON",
+            "credential_process",
+        ),
+        (
+            CredentialRetrievalError(provider="custom-process", error_msg="key-of-unit-tests"),
+            "cannot be loaded: the credential_process of the profile failed",
+            "by hand",
+        ),
+        (
+            CredentialRetrievalError(
+                provider="custom-process", error_msg="Missing required key in response: 'X'"
+            ),
+            "Missing required key",
+            "AWS_PROFILE",
+        ),
     ],
 )
-def test_a_job_without_credentials(error: BotoCoreError | None, reason: str) -> None:
-    refused = role_errors.explain_missing_credentials(ROLE, error)
-    assert refused.message == f"the role 'reader' could not be assumed: {reason}"
-    assert refused.type == "NoCredentials"
-    assert "aws sso login" in refused.hint
+def test_credentials_of_the_job_that_cannot_be_loaded(
+    error: Exception, message: str, hint: str
+) -> None:
+    refused = role_errors.explain_failed_credentials(error, "ops")
+    assert message in refused.message
+    assert ("(profile 'ops')" in refused.message) is not isinstance(error, NoCredentialsError)
+    assert hint in refused.hint
+    assert (refused.role, refused.type) == ("job", "NoCredentials")
+    assert "key-of-unit-tests" not in refused.message
+    other = role_errors.explain_missing_credentials(ROLE, refused)
+    assert other.message == f"the role 'reader' could not be assumed: {refused.message}"
+    assert (other.role, other.type, other.hint) == ("reader", "NoCredentials", refused.hint)
 
 
 def test_a_refused_source_names_the_first_refused_role_of_the_chain() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Optional
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import StepError, UsageError
 from rolerunner.iam.aws_errors import AwsError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 NOT_THERE = "EntityNotFoundException"
 """Type of the error for a job that does not exist."""
-_NO_CREDENTIALS = "set AWS_PROFILE, or log in, as with aws sso login"
 _CALLER = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):")
 
 
@@ -69,10 +68,8 @@ class Account:
                 caller=self.sessions.session_arn(self.role),
             ) from error
         except BotoCoreError as error:
-            hint = _NO_CREDENTIALS if isinstance(error, NoCredentialsError) else ""
-            raise StepError(
-                f"{service} {operation}: {error}", hint=hint, type=type(error).__name__
-            ) from error
+            message = f"{service} {operation}: {error}"
+            raise StepError(message, type=type(error).__name__) from error
         return answer
 
     def members(self, shape: str) -> frozenset[str]:
