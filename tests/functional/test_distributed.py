@@ -446,6 +446,51 @@ def test_requests_for_each_object_are_sent_by_workers(
     assert pool.parts > 1
 
 
+@pytest.mark.parametrize("dies", [(), (2,)], ids=["alive", "dies"])
+def test_restores_are_requested_by_workers_and_waited_for(
+    dies: tuple[int, ...], s3: dict[str, Any], step: Any, pool: InProcess
+) -> None:
+    for number in range(12):
+        kind = "GLACIER" if number % 3 else "STANDARD"
+        s3["ours"].put_object(Bucket="ours", Key=f"old/{number:02}", Body=b"123", StorageClass=kind)
+    pool._dies = set(dies)
+    fields = {"role": "job", "source": "s3://ours/old/", "distribute": "spark"}
+    waits = {} if dies else {"wait": True, "interval": 0.2, "max_wait": 30}
+    asked = step("s3.restore", days=2, **waits, **fields)
+    assert asked.error is None
+    done, skipped = asked.outputs["count"], asked.outputs["skipped"]
+    # what the worker asked for before it died is under way when its task runs again
+    assert (done + skipped, done <= 8, dies or done) == (12, True, dies or 8)
+    assert pool.parts > 2
+    assert sorted(info.key for info in asked.outputs["objects"]) == keys(s3, "ours")
+    if waits:
+        copied = step("s3.copy", target="s3://kept/old/", **fields)
+        assert (copied.error, copied.outputs["count"]) == (None, 12)
+
+
+@pytest.mark.parametrize("dies", [(), (2,)], ids=["alive", "dies"])
+def test_unfinished_uploads_are_aborted_by_workers(
+    dies: tuple[int, ...], s3: dict[str, Any], step: Any, pool: InProcess
+) -> None:
+    for number in range(12):
+        place = {"Bucket": "ours", "Key": f"in/{number:02}"}
+        upload = s3["ours"].create_multipart_upload(**place)["UploadId"]
+        s3["ours"].upload_part(**place, UploadId=upload, PartNumber=1, Body=b"123")
+    pool._dies = set(dies)
+    fields: dict[str, Any] = {"role": "job", "source": "s3://ours/in/", "distribute": "spark"}
+    fields.update(min_age=0, measure=True)
+    few = step("s3.cleanup", max_delete=11, **fields)
+    assert few.error.type == "MaxDelete"
+    assert pool.parts == 0
+    done = step("s3.cleanup", max_delete=12, **fields)
+    assert done.error is None
+    assert done.outputs["count"] + done.outputs["skipped"] == 12
+    assert done.outputs["bytes"] == 3 * done.outputs["count"]
+    assert dies or done.outputs["count"] == 12
+    assert pool.parts > 2
+    assert s3["ours"].list_multipart_uploads(Bucket="ours").get("Uploads", []) == []
+
+
 LARGE = 18 << 20
 
 

@@ -67,7 +67,9 @@ def _parse_page(page: Mapping[str, Any], prefix: S3Uri) -> list[UnfinishedUpload
             # aborting it would delete parts that nobody asked for
             message = f"{prefix}: S3 listed an upload of '{key}', which is outside the prefix"
             raise UnexpectedResponse(f"{message} or has no id")
-        age = (now - initiated).total_seconds() if initiated is not None else None
+        # the time of a response has no fractions: an upload of this second would seem to be of the
+        # next one
+        age = max((now - initiated).total_seconds(), 0.0) if initiated is not None else None
         uploads.append(
             UnfinishedUpload(key, str(each["UploadId"]), format_timestamp(initiated), age)
         )
