@@ -224,18 +224,31 @@ def run_sftp_step(folder: Path, action: str, server: OpenSsh, /, **fields: Any) 
     ``params`` are secret params, ``engine`` is that of S3. With ``run_key`` the run keeps state.
     """
     params = {"key": server.key, **fields.pop("params", {})}
-    identity, run_key = fields.pop("identity", None), fields.pop("run_key", "")
-    options = {"identity": identity, "run_key": run_key, "cancel": fields.pop("cancel", None)}
+    names = ("identity", "run_key", "cancel", "engine")
+    options = {name: fields.pop(name) for name in names if name in fields}
+    return run_sftp_fields(folder, action, server.fields(**fields), params, **options)
+
+
+def run_sftp_fields(
+    folder: Path,
+    action: str,
+    fields: dict[str, Any],
+    params: dict[str, str],
+    *,
+    engine: str = "fast",
+    run_key: str = "",
+    **options: Any,
+) -> StepResult:
+    """Runs one step of these fields, those with None left out, with secret params."""
+    given = {name: value for name, value in fields.items() if value is not None}
     spec = {
         "version": 1,
         "name": "t",
-        "engine": fields.pop("engine", "fast"),
+        "engine": engine,
         "params": {name: {"type": "string", "secret": True, "required": True} for name in params},
         **({"state": {"location": f"{folder}/state"}} if run_key else {}),
-        "steps": [{"id": "it", "action": action, "role": ROLE, **server.fields(**fields)}],
+        "steps": [{"id": "it", "action": action, "role": ROLE, **given}],
     }
-    given = {name: value for name, value in spec["steps"][0].items() if value is not None}
-    spec["steps"] = [given]
     path = folder / "job.yaml"
     path.write_text(json.dumps(spec))
-    return api.run(api.load(path, params), **options).steps[0]
+    return api.run(api.load(path, params), run_key=run_key, **options).steps[0]

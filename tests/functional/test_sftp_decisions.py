@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api
-from rolerunner.sftp import listing, reading
+from rolerunner.sftp import listing
+from rolerunner.sftp.client import RemoteHandle
 from tests import memory_aws as aws
 from tests.openssh import ROLE, OpenSsh, explain_missing_sshd, run_sftp_step, start_openssh
 
@@ -291,17 +292,17 @@ def test_another_attempt_of_a_role_that_may_not_read_times_stores_all_files(
 ) -> None:
     fill(folder, {"a": "one", "b": "two"})
     memory_aws.hook = refuse_head
-    read_at = reading.read_at
+    read = RemoteHandle.read
     changed: list[bool] = []
 
-    def read_and_change_once(opened: Any, start: int, length: int) -> bytes:
-        data = read_at(opened, start, length)
+    def read_and_change_once(opened: Any, start: int, length: int, **more: Any) -> bytes:
+        data = read(opened, start, length, **more)
         if data == b"two" and not changed:
             changed.append(True)
             (folder / "b").write_text("newer")
         return data
 
-    monkeypatch.setattr(reading, "read_at", read_and_change_once)
+    monkeypatch.setattr(RemoteHandle, "read", read_and_change_once)
     retry = {"attempts": 2, "delay": 0}
     done = run("sftp.download", source=f"{folder}/", target=PREFIX, retry=retry)
     assert done.status == "succeeded", done.error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.sftp import reading
+from rolerunner.sftp.client import RemoteHandle
 from tests.openssh import (
     CuttingProxy,
     OpenSsh,
@@ -39,7 +39,7 @@ CONTENT = {
     "sub/two words": b"space",
     "sub/deep/line\nbreak": b"newline",
     'quote\'s "$HOME" *.txt': b"shell",
-    "whole": b"x" * (reading.CHUNK * 3 + 5),
+    "whole": b"x" * (32_768 * 3 + 5),
     "large": os.urandom(5 * MIB + 17),
 }
 
@@ -425,16 +425,16 @@ def test_a_file_that_changes_while_it_is_read_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(folder, {"small": b"one", "large": b"x" * 9 * MIB})
-    read_at = reading.read_at
+    read = RemoteHandle.read
 
-    def read_and_change(opened: Any, start: int, length: int) -> bytes:
-        data = read_at(opened, start, length)
+    def read_and_change(opened: Any, start: int, length: int, **more: Any) -> bytes:
+        data = read(opened, start, length, **more)
         for name in ("small", "large"):
             with (folder / name).open("ab") as file:
                 file.write(b"more")
         return data
 
-    monkeypatch.setattr(reading, "read_at", read_and_change)
+    monkeypatch.setattr(RemoteHandle, "read", read_and_change)
     done = run("sftp.download", source=f"{folder}/", target="s3://lake/in/")
     assert done.error is not None
     assert "2 of 2 objects failed" in done.error.message
@@ -522,17 +522,17 @@ def test_another_attempt_skips_what_the_first_one_copied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(folder, {"a": b"one", "b": b"two"})
-    read_at = reading.read_at
+    read = RemoteHandle.read
     changed: list[bool] = []
 
-    def read_and_change_once(opened: Any, start: int, length: int) -> bytes:
-        data = read_at(opened, start, length)
+    def read_and_change_once(opened: Any, start: int, length: int, **more: Any) -> bytes:
+        data = read(opened, start, length, **more)
         if data == b"two" and not changed:
             changed.append(True)
             (folder / "b").write_bytes(b"newer")
         return data
 
-    monkeypatch.setattr(reading, "read_at", read_and_change_once)
+    monkeypatch.setattr(RemoteHandle, "read", read_and_change_once)
     again = {"retry": {"attempts": 2, "delay": 0}}
     done = run("sftp.download", source=f"{folder}/", target="s3://lake/in/", **again)
     assert done.status == "succeeded", done.error

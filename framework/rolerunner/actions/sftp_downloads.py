@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -19,7 +18,8 @@ from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.sftp.listing import RemoteFile, RemoteListing, join_path
 from rolerunner.sftp.names import encode_path, is_utf8, show_path
-from rolerunner.sftp.reading import MIB, check_unchanged, read_segments, read_whole
+from rolerunner.sftp.reading import MIB, read_segments, read_whole
+from rolerunner.sftp.removal import remove_unchanged
 from rolerunner.sftp.sessions import wait_for
 from rolerunner.spec.field_types import MAX_KEY
 from rolerunner.storage.kept_times import MTIME, format_mtime, parse_mtime
@@ -56,6 +56,7 @@ def list_files(action: SftpDownload, sessions: SftpSessions, context: StepContex
         for file in listing.list():
             info = file.as_info()
             if selection(file.relative, file.size, info.modified):
+                _check_age_is_known(file, action)
                 count += 1
                 action.check_file_count(count)
                 yield info
@@ -66,6 +67,16 @@ def list_files(action: SftpDownload, sessions: SftpSessions, context: StepContex
     if listing.left_out.counts:
         context.note("warning", f"{action.source}: {listing.left_out}", {})
     return SourceObjects(manifest.objects(_LISTED))
+
+
+def _check_age_is_known(file: RemoteFile, action: SftpDownload) -> None:
+    if file.mtime is None and (action.min_age or action.max_age):
+        raise StepError(
+            f"{show_path(file.path)}: the server does not report when the file was changed, so"
+            " 'min_age' and 'max_age' cannot select it",
+            hint="leave them out, and copy files that are not written any more",
+            type="NoAttributes",
+        )
 
 
 class SftpDownloads:
@@ -122,7 +133,7 @@ class SftpDownloads:
         for number, info in enumerate(self._objects, 1):
             source = self._action.source
             path = join_path(source, info.key) if is_folder else source
-            file = RemoteFile(path, info.key, info.size, int(info.etag))
+            file = RemoteFile.from_info(path, info)
             try:
                 name = namer.name(info.key, info.key, info.size, info.modified, number)
                 yield file, self._place_object(path, name)
@@ -256,7 +267,7 @@ class SftpDownloads:
 
     def _options_of(self, file: RemoteFile) -> dict[str, Any]:
         options = {"ContentType": guess_content_type(file.path), **self._options}
-        if self._action.keep_times:
+        if self._action.keep_times and file.mtime is not None:
             time = format_mtime(file.mtime * _NANOSECONDS)
             options["Metadata"] = {**options.get("Metadata", {}), MTIME: time}
         return options
@@ -273,7 +284,8 @@ class SftpDownloads:
             if self._lenient:
                 return False
             raise
-        return head.size == file.size and parse_mtime(head.mtime) == file.mtime * _NANOSECONDS
+        kept = None if file.mtime is None else file.mtime * _NANOSECONDS
+        return head.size == file.size and kept is not None and parse_mtime(head.mtime) == kept
 
     def _describe(self, outcome: Outcome) -> Outcome:
         """Adds the source to an outcome."""
@@ -283,7 +295,7 @@ class SftpDownloads:
         return replace(
             outcome,
             path=self._sessions.server.url(file.path),
-            source_info=ObjectInfo(file.path, file.size, etag=str(file.mtime)),
+            source_info=replace(file.as_info(), key=file.path),
         )
 
     def _delete_sources(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -306,9 +318,8 @@ class SftpDownloads:
         info = copied.source_info
         assert info is not None  # noqa: S101 - only these are deleted
         if problem is None:
-            file = RemoteFile(info.key, info.key, info.size, int(info.etag))
             try:
-                self._sessions.run(partial(_remove_unchanged, file), file.path, "delete it")
+                remove_unchanged(self._sessions, RemoteFile.from_info(info.key, info))
             except StepError as error:
                 problem = StepError(
                     f"copied to {copied.uri}, but the source was kept: {error.message}",
@@ -344,8 +355,3 @@ def _find_copy_problem(copied: Outcome, head: Outcome) -> Optional[StepError]:
             f"{copied.uri}: is not the copy that was made, so the source was kept"
         )
     return None
-
-
-def _remove_unchanged(file: RemoteFile, client: Any) -> None:
-    check_unchanged(file, client.lstat(file.path))
-    client.remove(file.path)

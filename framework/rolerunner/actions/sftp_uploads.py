@@ -16,7 +16,9 @@ from rolerunner.actions.unfinished_files import FileWriter
 from rolerunner.errors import IntegrityFailed, StepError, UnsafeKey
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.collisions import find_collision
-from rolerunner.sftp.listing import join_path, lstat_or_none
+from rolerunner.selection.names import fold_name
+from rolerunner.sftp.listing import join_path, lstat_or_none, may_be
+from rolerunner.sftp.name_folding import is_case_insensitive
 from rolerunner.sftp.reading import MIB
 from rolerunner.sftp.sessions import wait_for
 from rolerunner.sftp.writing import (
@@ -32,7 +34,7 @@ from rolerunner.storage.protocol import ObjectInfo, Outcome, Storage
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from rolerunner.actions.base import StepContext
@@ -51,6 +53,8 @@ _READ_AHEAD = 4
 _REMOVAL_SECONDS = 3.0
 """Time for the removal of an unfinished file when the run is stopped."""
 _NANOSECONDS = 1_000_000_000
+_TIMES_END = 1 << 32
+"""Seconds since 1970 that SFTP cannot express any more, in 2106."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ class PlannedUpload:
 
     @property
     def mtime(self) -> Optional[int]:
-        """The time of the object in seconds, if it is known."""
+        """The time of the object in seconds, if it is known and SFTP can express it."""
         nanoseconds = find_mtime(self.info)
-        return None if nanoseconds is None else nanoseconds // _NANOSECONDS
+        seconds = None if nanoseconds is None else nanoseconds // _NANOSECONDS
+        return seconds if seconds is not None and 0 <= seconds < _TIMES_END else None
 
 
 class SftpUploads:
@@ -116,6 +121,19 @@ class SftpUploads:
         if found is not None:
             raise UnsafeKey(
                 f"{found.one} and {found.other} would both be {found.name}",
+                hint="nothing was written; write them in separate steps, to different folders",
+                type="SameFile",
+            )
+        if self._objects.count > 1:
+            self._check_case(names)
+
+    def _check_case(self, names: Callable[[], Iterator[tuple[str, str]]]) -> None:
+        """Raises UnsafeKey if two objects would be one file on a server that ignores case."""
+        found = find_collision(lambda: ((fold_name(name), owner) for name, owner in names()))
+        if found is not None and is_case_insensitive(self._sessions, self._action.target):
+            raise UnsafeKey(
+                f"{found.one} and {found.other} differ in case alone, so they would be one file on"
+                " the server, which ignores case",
                 hint="nothing was written; write them in separate steps, to different folders",
                 type="SameFile",
             )
@@ -266,8 +284,7 @@ class SftpUploads:
 
     def _is_same(self, planned: PlannedUpload, there: Any) -> bool:
         """Returns True if a file has the size of the object and, if compared, its time."""
-        is_file = there.st_mode is None or stat.S_ISREG(there.st_mode)
-        if not is_file or there.st_size != planned.info.size:
+        if not may_be(there.st_mode, stat.S_IFREG) or there.st_size != planned.info.size:
             return False
         return self._compare == "size" or (
             planned.mtime is not None and int(there.st_mtime or 0) == planned.mtime
@@ -381,7 +398,7 @@ class SftpUploads:
             )
         except StepError as error:
             return replace(copied, status="failed", error=error)
-        is_file = there is not None and stat.S_ISREG(there.st_mode or stat.S_IFREG)
+        is_file = there is not None and may_be(there.st_mode, stat.S_IFREG)
         if there is None or not is_file or there.st_size != copied.size:
             problem = IntegrityFailed(
                 f"{path}: is not the copy that was made, so {copied.uri} was kept"

@@ -42,15 +42,25 @@ class RemoteEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A regular file on the server. ``mtime`` is in seconds since 1970."""
+    """A regular file on the server.
+
+    ``mtime`` is in seconds since 1970, and None if the server does not report it.
+    """
 
     path: str
     relative: str
     size: int
-    mtime: int
+    mtime: Optional[int]
+
+    @classmethod
+    def from_info(cls, path: str, info: ObjectInfo) -> RemoteFile:
+        """Returns the file of a line of a list."""
+        return cls(path, info.key, info.size, int(info.etag) if info.etag else None)
 
     def as_info(self) -> ObjectInfo:
         """Returns the file as a line of a list; its ETag holds the time."""
+        if self.mtime is None:
+            return ObjectInfo(self.relative, self.size)
         return ObjectInfo(
             self.relative, self.size, etag=str(self.mtime), modified=format_mtime(self.mtime)
         )
@@ -99,6 +109,18 @@ def describe_kind(mode: int) -> str:
     return next((name for is_kind, name in kinds if is_kind(mode)), "special file")
 
 
+def may_be(mode: Optional[int], kind: int) -> bool:
+    """Returns True for the mode of a kind, such as ``stat.S_IFDIR``, or of none.
+
+    Some servers report permissions without the kind of the file, or nothing.
+    """
+    return mode is None or stat.S_IFMT(mode) in (0, kind)
+
+
+def _is_unknown(mode: Optional[int]) -> bool:
+    return mode is None or not stat.S_IFMT(mode)
+
+
 def lstat_or_none(client: Any, path: str, *, follow: bool = False) -> Optional[Any]:
     """Returns the attributes of a path, or None if there is nothing. Raises OSError."""
     try:
@@ -138,8 +160,8 @@ class RemoteListing:
             folder, base, inside = pending.pop()
             for name, listed in self._read_folder(folder):
                 path, relative = join_path(folder, name), base + name
-                is_link = listed.st_mode is None or stat.S_ISLNK(listed.st_mode)
-                attributes = self._look_at(path) if is_link else listed
+                is_link = may_be(listed.st_mode, stat.S_IFLNK)
+                attributes = self._complete(path, listed)
                 if attributes is None:
                     continue
                 if not stat.S_ISDIR(attributes.st_mode or 0):
@@ -151,11 +173,27 @@ class RemoteListing:
                     inner = (*inside, join_path(inside[-1], name)) if inside else ()
                 pending.append((f"{path}/", f"{relative}/", inner))
 
+    def _complete(self, path: str, listed: RemoteEntry) -> Optional[RemoteEntry]:
+        """Returns the attributes of what is listed; None if it is left out.
+
+        It is looked up if it may be a link, and a file if the listing has not all of them.
+        """
+        if stat.S_ISDIR(listed.st_mode or 0):
+            return listed
+        is_complete = listed.st_size is not None and listed.st_mtime is not None
+        if is_complete and not may_be(listed.st_mode, stat.S_IFLNK):
+            return listed
+        found = self._look_at(path)
+        if found is None:
+            return None
+        mode = listed.st_mode if _is_unknown(found.st_mode) else found.st_mode
+        return RemoteEntry(listed.filename, mode, found.st_size, found.st_mtime)
+
     def _find_single(self) -> Optional[RemoteFile]:
         attributes = self._look_at(self._source, is_source=True)
         if attributes is None:
             return None
-        if stat.S_ISDIR(attributes.st_mode):
+        if stat.S_ISDIR(attributes.st_mode or 0):
             raise StepError(
                 f"{self._source} is a folder on the server",
                 hint=f"write 'source: {self._source}/' for the files below it",
@@ -240,7 +278,7 @@ class RemoteListing:
     ) -> Iterator[RemoteFile]:
         """Yields a regular file; counts anything else, which is never opened."""
         mode = attributes.st_mode
-        if mode is not None and not stat.S_ISREG(mode):
+        if not may_be(mode, stat.S_IFREG):
             if is_source:
                 raise StepError(
                     f"{show_path(path)} is a {describe_kind(mode)} on the server, which is never"
@@ -249,10 +287,10 @@ class RemoteListing:
                 )
             self.left_out.add(describe_kind(mode), path)
             return
-        if mode is None or attributes.st_size is None:
+        if _is_unknown(mode) or attributes.st_size is None:
             raise StepError(
                 f"{show_path(path)}: the server does not report the kind and the size of the file",
                 hint="without them a file cannot be read safely; ask the server's operator",
                 type="NoAttributes",
             )
-        yield RemoteFile(path, relative, attributes.st_size, int(attributes.st_mtime or 0))
+        yield RemoteFile(path, relative, attributes.st_size, attributes.st_mtime)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections import deque
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import StepError
+from rolerunner.sftp.listing import may_be
 from rolerunner.sftp.names import show_path
 from rolerunner.sftp.sessions import wait_for
-from rolerunner.sftp.ssh import list_remote_errors
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ SEGMENT = 4 * MIB
 """Bytes that are read by one session at a time, and again if its connection is lost."""
 _SEGMENTS_AT_ONCE = 2
 """Segments that are being read; one more waits to be used. Each takes its size three times."""
-CHUNK = 1 << 15
-"""Bytes of one request; every server answers that much (draft-ietf-secsh-filexfer-02, section 3).
-"""
 
 
 def read_whole(sessions: SftpSessions, file: RemoteFile) -> bytes:
@@ -63,42 +59,27 @@ def read_segments(sessions: SftpSessions, file: RemoteFile, cancel: Cancel) -> I
 
 
 def _read_range(file: RemoteFile, start: int, length: int, client: Any) -> bytes:
-    with client.open(file.path, "rb") as opened:
-        data = read_at(opened, start, length)
+    is_last = start + length == file.size
+    with client.open_file(file.path, "read") as opened:
+        data: bytes = opened.read(start, length, to_end=is_last)
         check_unchanged(file, opened.stat())
+    if len(data) > length:
+        raise StepError(
+            f"{show_path(file.path)}: the file has more bytes than the {file.size:,} that the"
+            " server reports, so it cannot be copied whole",
+            hint="leave it out with 'exclude', and tell the server's operator",
+            type="SourceChanged",
+        )
     if len(data) != length:
         raise make_changed_error(file)
     return data
 
 
-def read_at(opened: Any, start: int, length: int) -> bytes:
-    """Returns the bytes of a range, requested all at once; fewer at the end of the file."""
-    if length <= CHUNK:
-        opened.seek(start)
-        return bytes(opened.read(length)) if length else b""
-    _end_requests_quietly(opened)
-    chunks = [(at, min(CHUNK, start + length - at)) for at in range(start, start + length, CHUNK)]
-    return b"".join(opened.readv(chunks))
-
-
-def _end_requests_quietly(opened: Any) -> None:
-    """Lets the thread of paramiko that sends requests end without a traceback.
-
-    If the connection is lost, whoever reads the answers gets the error.
-    """
-    send = opened._prefetch_thread  # noqa: SLF001 - paramiko offers nothing else
-
-    def send_quietly(*arguments: Any) -> None:
-        with suppress(*list_remote_errors()):
-            send(*arguments)
-
-    opened._prefetch_thread = send_quietly  # noqa: SLF001
-
-
 def check_unchanged(file: RemoteFile, now: Any) -> None:
     """Raises StepError unless the attributes are those of the file as it was listed."""
-    is_regular = now.st_mode is None or stat.S_ISREG(now.st_mode)
-    if not is_regular or (now.st_size, int(now.st_mtime or 0)) != (file.size, file.mtime):
+    is_file = may_be(now.st_mode, stat.S_IFREG)
+    is_later = file.mtime is not None and now.st_mtime != file.mtime
+    if not is_file or now.st_size != file.size or is_later:
         raise make_changed_error(file)
 
 

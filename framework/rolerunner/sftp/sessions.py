@@ -155,7 +155,7 @@ class SftpSessions:
             self._used += 1
             while self._free:
                 session = self._free.pop()
-                if session.transport.is_active():
+                if session.transport.is_active() and not session.client.is_closed():
                     return session
                 self._opened -= 1
             return None
@@ -192,10 +192,11 @@ class SftpSessions:
                         type="ChannelRefused",
                     ) from None
                 is_first = not self._opened_any
-                if is_first and transport.is_active() and ssh.is_connection_error(error):
+                if is_first and transport.is_active() and not isinstance(error, StepError):
                     raise StepError(
                         f"{self.server.address} does not start SFTP for the user: {error}",
-                        hint="the user may have no access by SFTP; ask the server's operator",
+                        hint="the user may have no access by SFTP, or a login script may print"
+                        " text; ask the server's operator",
                         type="NoSftp",
                     ) from None
                 ssh.close_quietly(transport)

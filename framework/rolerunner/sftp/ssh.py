@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import socket
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -26,6 +27,20 @@ _ALL_KEYS = [each for family in KEY_FAMILIES.values() for each in family]
 
 class ConnectionLost(StepError):
     """The connection broke or the server stopped responding; another attempt may succeed."""
+
+
+class StatusError(OSError):
+    """The server's answer that it failed; ``code`` is that of SFTP.
+
+    ``errno`` is set where the code says as much.
+    """
+
+    def __init__(self, number: Optional[int], text: str, code: int) -> None:
+        super().__init__(number, text)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 def import_paramiko() -> Any:
@@ -65,6 +80,9 @@ def open_channel(transport: Any, server: SftpServer) -> Any:
     from rolerunner.sftp.client import SftpClient  # noqa: PLC0415 - it imports paramiko
 
     channel = transport.open_session(timeout=server.response_timeout)
+    watchdog = threading.Timer(server.response_timeout, close_quietly, (channel,))
+    watchdog.daemon = True
+    watchdog.start()  # paramiko itself waits for the subsystem for ever
     try:
         channel.settimeout(server.response_timeout)
         channel.invoke_subsystem("sftp")
@@ -72,6 +90,8 @@ def open_channel(transport: Any, server: SftpServer) -> Any:
     except BaseException:
         channel.close()
         raise
+    finally:
+        watchdog.cancel()
 
 
 def is_channel_refused(error: BaseException) -> bool:
@@ -89,6 +109,8 @@ def list_remote_errors() -> tuple[type[Exception], ...]:
 
 def is_connection_error(error: BaseException) -> bool:
     """Returns True for an error of the connection, which is not the server's answer."""
+    if isinstance(error, StatusError):
+        return False
     if isinstance(error, (EOFError, socket.timeout, ConnectionError)):
         return True
     if isinstance(error, OSError):
@@ -239,20 +261,49 @@ def _authenticate(paramiko: Any, transport: Any, server: SftpServer, key: Any) -
         missing: Sequence[str] = []
         if key is not None:
             missing = transport.auth_publickey(server.user, key)
-        if server.password and (key is None or "password" in missing):
-            missing = transport.auth_password(server.user, server.password, fallback=False)
+        if server.password and (key is None or _takes_password(missing)):
+            missing = _present_password(paramiko, transport, server)
     except paramiko.BadAuthenticationType as error:
         raise _auth_error(server, ways, error.allowed_types) from None
-    except paramiko.AuthenticationException as error:
+    except (paramiko.SSHException, EOFError, OSError) as error:
         if "timeout" in str(error).lower():
             raise _handshake_error(server, error) from None
-        raise _auth_error(server, ways, ()) from None
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        if not transport.is_active():  # servers also close the connection to refuse
-            raise _auth_error(server, ways, ()) from None
+        refused = _auth_error(server, ways, ())
+        if not transport.is_active():  # to refuse as well; of a server known before, it is a loss
+            raise ConnectionLost(refused.message, hint=refused.hint, type=refused.type) from None
+        if isinstance(error, paramiko.AuthenticationException):
+            raise refused from None
         raise _handshake_error(server, error) from None
     if missing:
         raise _auth_error(server, ways, missing)
+
+
+def _takes_password(methods: Sequence[str]) -> bool:
+    return not {"password", "keyboard-interactive"}.isdisjoint(methods)
+
+
+def _present_password(paramiko: Any, transport: Any, server: SftpServer) -> Sequence[str]:
+    """Presents the password; returns what the server requires besides.
+
+    Servers with PAM often ask for it at a prompt, which is answered once and only if it hides what
+    is typed.
+    """
+    try:
+        still: Sequence[str] = transport.auth_password(server.user, server.password, fallback=False)
+    except paramiko.BadAuthenticationType as error:
+        if "keyboard-interactive" not in error.allowed_types:
+            raise
+    else:
+        return still
+    unused = [server.password]
+
+    def answer(title: str, about: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
+        del title, about
+        is_for_password = len(prompts) == 1 and not prompts[0][1] and unused
+        return [unused.pop()] if is_for_password else [""] * len(prompts)
+
+    asked: Sequence[str] = transport.auth_interactive(server.user, answer)
+    return asked
 
 
 def _auth_error(server: SftpServer, ways: str, allowed: Sequence[str]) -> StepError:

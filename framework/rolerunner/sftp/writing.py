@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import stat
 import threading
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.sftp.errors import translate_error
-from rolerunner.sftp.listing import lstat_or_none
-from rolerunner.sftp.reading import CHUNK, MIB, read_at
+from rolerunner.sftp.listing import lstat_or_none, may_be
+from rolerunner.sftp.reading import MIB
 from rolerunner.sftp.ssh import ConnectionLost, list_remote_errors
 
 if TYPE_CHECKING:
@@ -47,10 +46,18 @@ class NewFile:
     @property
     def temporary(self) -> str:
         """The path of the unfinished file, the same for the same writer and content."""
+        return self._beside("part")
+
+    @property
+    def replaced(self) -> str:
+        """The path of the file that is there, while a server replaces it in steps."""
+        return self._beside("old")
+
+    def _beside(self, ending: str) -> str:
         folder, slash, name = self.path.rpartition("/")
         identity = f"{self.writer}\0{self.source}\0{self.size}\0{name}"
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        end = f".{digest}.part"
+        end = f".{digest}.{ending}"
         room = _MAX_NAME - len(end) - 1
         return f"{folder}{slash}.{name.encode()[:room].decode('utf-8', 'ignore')}{end}"
 
@@ -79,7 +86,7 @@ class RemoteFolders:
         if found is None:
             self._create(folder.rpartition("/")[0])
             self._sessions.run(lambda client: _make_folder(client, folder), folder, "create it")
-        elif not stat.S_ISDIR(found.st_mode or stat.S_IFDIR):
+        elif not may_be(found.st_mode, stat.S_IFDIR):
             raise StepError(
                 f"{folder} is a file on the server, and would have to be a folder",
                 hint="name another target, or rename the file on the server",
@@ -105,9 +112,9 @@ def write_whole(sessions: SftpSessions, new: NewFile, data: bytes) -> None:
         if was_complete and _is_renamed(client, new):
             return
         try:
-            with client.open(new.temporary, "wb") as opened:
-                _write_blocks(opened, iter([data]))
-                finish_file(opened, new)
+            with client.open_file(new.temporary, "create") as opened:
+                opened.write(0, [data])
+            check_complete(client, new)
             was_complete = True
             rename_file(client, new)
         except (OSError, StepError) as error:
@@ -162,17 +169,14 @@ class LargeFile:
         if not self._written:
             self.resumed = start
         try:
-            with client.open(new.temporary, "r+b" if start else "wb") as opened:
-                if start:
-                    opened.truncate(start)
-                    opened.seek(start)
-                _write_blocks(opened, self._count_bytes(start))
-                finish_file(opened, new)
+            with client.open_file(new.temporary, "write" if start else "create") as opened:
+                opened.write(start, self._count_bytes(start))
         except StepError as error:
             if error.type == "Stopped" and not self._is_kept:
                 with suppress(*list_remote_errors()):  # nobody continues it
                     client.remove(new.temporary)
             raise
+        check_complete(client, new)
         rename_file(client, new)
 
     def _count_bytes(self, start: int) -> Iterator[bytes]:
@@ -184,53 +188,51 @@ class LargeFile:
 
     def _find_start(self, client: Any) -> int:
         """Returns the position from which to write; 0 unless the content before it is right."""
-        there = lstat_or_none(client, self._new.temporary)
-        if there is None or not stat.S_ISREG(there.st_mode or stat.S_IFREG):
+        temporary = self._new.temporary
+        there = lstat_or_none(client, temporary)
+        if there is None or not may_be(there.st_mode, stat.S_IFREG):
             return 0
-        start = (min(there.st_size or 0, self._new.size) - _UNSURE) // CHUNK * CHUNK
-        if start < _COMPARED:
+        start = min(there.st_size or 0, self._new.size) - _UNSURE
+        if start < _COMPARED or not _can_continue(client, temporary, there.st_size):
             return 0
-        with client.open(self._new.temporary, "rb") as opened:
-            found = read_at(opened, start - _COMPARED, _COMPARED)
+        with client.open_file(temporary, "read") as opened:
+            found = opened.read(start - _COMPARED, _COMPARED)
         return start if found == self._read_range(start - _COMPARED, _COMPARED) else 0
 
 
-def _write_blocks(opened: Any, blocks: Iterator[bytes]) -> None:
-    """Writes blocks without waiting for each; at the end all of them have been confirmed."""
-    opened.set_pipelined(True)
-    held = b""
-    for block in blocks:
-        if held:
-            opened.write(held)
-        held = bytes(block)
-    rest = held[-CHUNK:]
-    if len(held) > len(rest):
-        opened.write(held[: -len(rest)])
-    # a write that is not pipelined waits for those before it, and raises their errors
-    opened.set_pipelined(False)
-    if rest:
-        opened.write(rest)
-
-
-def finish_file(opened: Any, new: NewFile) -> None:
-    """Sets the time and compares the size of a file that was written. Raises IntegrityFailed."""
-    if new.mtime is not None:
-        with suppress(PermissionError):  # some servers let no user set times
-            _set_time(opened, new.mtime)
-    size = opened.stat().st_size
-    if size != new.size:
-        raise IntegrityFailed(
-            f"{new.path}: the server has {size:,} bytes of {new.size:,}; nothing has this name"
-        )
-
-
-def _set_time(opened: Any, mtime: int) -> None:
+def _can_continue(client: Any, path: str, size: int) -> bool:
+    """Returns True if the server opens a file without emptying it; some gateways do not."""
     try:
-        opened.utime((mtime, mtime))
+        with client.open_file(path, "write") as opened:
+            return bool(opened.stat().st_size == size)
     except OSError as error:
         if isinstance(translate_error(error, "", ""), ConnectionLost):
             raise
-        raise PermissionError(errno.EACCES, str(error)) from None
+        return False
+
+
+def check_complete(client: Any, new: NewFile) -> None:
+    """Sets the time and compares the size of a file that was written. Raises IntegrityFailed.
+
+    The file is closed by then: some servers store it only when it is.
+    """
+    if new.mtime is not None:
+        _set_time(client, new)
+    size = client.lstat(new.temporary).st_size
+    if size != new.size:
+        has = "does not report how many bytes it has" if size is None else f"has {size:,} bytes"
+        raise IntegrityFailed(
+            f"{new.path}: the server {has} of {new.size:,}; nothing has this name"
+        )
+
+
+def _set_time(client: Any, new: NewFile) -> None:
+    """Sets the time, where the server lets the user do that."""
+    try:
+        client.utime(new.temporary, (new.mtime, new.mtime))
+    except OSError as error:
+        if isinstance(translate_error(error, "", ""), ConnectionLost):
+            raise
 
 
 def rename_file(client: Any, new: NewFile) -> None:
@@ -241,42 +243,75 @@ def rename_file(client: Any, new: NewFile) -> None:
     if not new.replaces:
         _rename_new(client, new)
         return
+    if not client.can_replace:
+        _replace_in_steps(client, new)
+        return
     try:
         client.posix_rename(new.temporary, new.path)
     except OSError as error:
-        if error.errno is not None or isinstance(translate_error(error, "", ""), ConnectionLost):
-            raise
-        _rename_without_extension(client, new)
+        if not isinstance(translate_error(error, "", ""), ConnectionLost):
+            _check_no_folder(lstat_or_none(client, new.path), new.path)
+        raise
 
 
 def _is_renamed(client: Any, new: NewFile) -> bool:
     """Returns True if the connection broke after the server had renamed a complete file."""
+    if lstat_or_none(client, new.temporary) is not None:
+        return False
     there = lstat_or_none(client, new.path)
-    is_left = lstat_or_none(client, new.temporary) is not None
-    return not is_left and there is not None and there.st_size == new.size
+    if there is None or there.st_size != new.size:
+        return False
+    if new.replaces and not client.can_replace:
+        _remove_replaced(client, new)
+    return True
 
 
 def _rename_new(client: Any, new: NewFile) -> None:
+    if lstat_or_none(client, new.path) is not None:  # the rename of some servers replaces a file
+        raise make_exists_error(new.path)
     try:
-        client.rename(new.temporary, new.path)  # which never replaces a file
+        client.rename(new.temporary, new.path)
     except OSError as error:
-        if error.errno is None and lstat_or_none(client, new.path) is not None:
+        is_lost = isinstance(translate_error(error, "", ""), ConnectionLost)
+        if not is_lost and lstat_or_none(client, new.path) is not None:
             raise make_exists_error(new.path) from None
         raise
 
 
-def _rename_without_extension(client: Any, new: NewFile) -> None:
-    """Renames on a server without posix-rename@openssh.com, whose rename replaces nothing."""
+def _replace_in_steps(client: Any, new: NewFile) -> None:
+    """Renames on a server without posix-rename@openssh.com, whose rename may replace nothing.
+
+    A file that is there gets another name first, and its own again if the new one cannot have it.
+    """
     there = lstat_or_none(client, new.path)
+    _check_no_folder(there, new.path)
+    try:
+        client.rename(new.temporary, new.path)
+    except OSError as error:
+        if there is None or isinstance(translate_error(error, "", ""), ConnectionLost):
+            raise
+        client.rename(new.path, new.replaced)
+        try:
+            client.rename(new.temporary, new.path)
+        except OSError:
+            client.rename(new.replaced, new.path)
+            raise
+    _remove_replaced(client, new)
+
+
+def _remove_replaced(client: Any, new: NewFile) -> None:
+    """Removes what a new file has replaced, also before the connection was lost."""
+    if lstat_or_none(client, new.replaced) is not None:
+        client.remove(new.replaced)
+
+
+def _check_no_folder(there: Optional[Any], path: str) -> None:
     if there is not None and stat.S_ISDIR(there.st_mode or 0):
         raise StepError(
-            f"{new.path} is a folder on the server",
+            f"{path} is a folder on the server",
             hint="name another target, or remove the folder",
             type="NotAFile",
         )
-    if there is not None:
-        client.remove(new.path)
-    client.rename(new.temporary, new.path)
 
 
 def make_exists_error(path: str) -> StepError:

@@ -52,7 +52,7 @@ class ScriptedClient(SftpClient):
     def _adjust_cwd(self, path: str) -> bytes:
         return path.encode()
 
-    def _async_request(self, *_: Any) -> int:
+    def _send(self, *_: Any) -> int:
         self.asked += 1
         return self.asked
 

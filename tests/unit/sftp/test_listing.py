@@ -73,8 +73,10 @@ def test_a_file_of_unknown_kind_or_size_is_not_read(
     assert caught.value.type == "NoAttributes"
 
 
-def test_a_time_that_is_not_told_is_zero() -> None:
-    assert list_source(Server(RemoteEntry("a", FILE, 3, None))) == [RemoteFile("out/a", "a", 3, 0)]
+def test_a_time_that_is_not_told_is_none() -> None:
+    (file,) = list_source(Server(RemoteEntry("a", FILE, 3, None)))
+    assert file == RemoteFile("out/a", "a", 3, None)
+    assert file == RemoteFile.from_info("out/a", file.as_info())
 
 
 def test_a_link_that_leads_nowhere_is_named() -> None:

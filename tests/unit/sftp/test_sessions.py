@@ -28,6 +28,10 @@ class Transport:
     def is_active(self) -> bool:
         return self.is_up
 
+    def is_closed(self) -> bool:
+        """As a session, which is one as well."""
+        return not self.is_up
+
     def close(self) -> None:
         self.is_up = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from rolerunner.sftp.writing import (
     LargeFile,
     NewFile,
     RemoteFolders,
-    finish_file,
+    check_complete,
     rename_file,
     write_whole,
 )
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 class OldServer:
     """The disk, as a server without posix-rename@openssh.com shows it."""
 
-    def posix_rename(self, old: str, new: str) -> None:
-        raise OSError("Operation unsupported")
+    can_replace = False
 
     def rename(self, old: str, new: str) -> None:
         if Path(new).exists():
@@ -104,22 +102,18 @@ class OpenFile:
     def __exit__(self, *_: object) -> None:
         self._opened.close()
 
-    def set_pipelined(self, _: bool) -> None:
-        """Writes nothing in advance."""
-
-    def write(self, data: bytes) -> None:
-        self._opened.write(data)
-        self._opened.flush()
-
-    def stat(self) -> Any:
-        return os.fstat(self._opened.fileno())
+    def write(self, start: int, blocks: Iterator[bytes]) -> None:
+        self._opened.seek(start)
+        for block in blocks:
+            self._opened.write(block)
+            self._opened.flush()
 
 
 class Server(OldServer):
     """The disk, as one session shows it."""
 
-    def open(self, path: str, mode: str) -> OpenFile:
-        return OpenFile(Path(path).open(mode))
+    def open_file(self, path: str, mode: str) -> OpenFile:
+        return OpenFile(Path(path).open({"create": "wb", "read": "rb", "write": "r+b"}[mode]))
 
     def run(self, work: Any, *_: object) -> None:
         """Stands for the sessions."""
@@ -142,14 +136,11 @@ def test_a_stopped_run_leaves_what_another_continues(
     assert len([*tmp_path.iterdir()]) == left
 
 
-class LosingServer(OldServer):
+class LosingServer(Server):
     """Loses the connection once, after a file was renamed and before that is confirmed."""
 
     def __init__(self) -> None:
         self.renamed = 0
-
-    def open(self, path: str, mode: str) -> OpenFile:
-        return OpenFile(Path(path).open(mode))
 
     def rename(self, old: str, new: str) -> None:
         super().rename(old, new)
@@ -157,7 +148,7 @@ class LosingServer(OldServer):
         if self.renamed == 1:
             raise ConnectionResetError(errno.ECONNRESET, "reset")
 
-    def run(self, work: Any, *_: str) -> None:
+    def run(self, work: Any, *_: object) -> None:
         """Stands for the sessions, which repeat what was lost."""
         try:
             work(self)
@@ -239,13 +230,15 @@ def test_a_file_of_another_size_gets_no_name(large: bool, tmp_path: Path) -> Non
 class BreakingServer(OldServer):
     """Loses the connection when a file is renamed, or its time is set."""
 
+    can_replace = True
+
     def posix_rename(self, old: str, new: str) -> None:
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
     def rename(self, old: str, new: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    def utime(self, times: tuple[int, int]) -> None:
+    def utime(self, path: str, times: tuple[int, int]) -> None:
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
 
@@ -256,5 +249,5 @@ def test_a_lost_connection_is_no_refusal_of_the_server(tmp_path: Path) -> None:
     with pytest.raises(PermissionError):
         rename_file(BreakingServer(), make_file(tmp_path, replaces=False))
     with pytest.raises(ConnectionResetError):
-        finish_file(BreakingServer(), NewFile(new.path, "s", 3, mtime=1))
+        check_complete(BreakingServer(), NewFile(new.path, "s", 3, mtime=1))
     assert Path(new.temporary).exists()
