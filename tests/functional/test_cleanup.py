@@ -37,7 +37,7 @@ def s3(aws: Sandbox) -> Iterator[Any]:
         place = {"Bucket": "ours", "Key": key}
         upload = client.create_multipart_upload(**place)["UploadId"]
         client.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"123")
-    time.sleep(1.1)  # times of uploads have no fractions
+    time.sleep(1.1)  # the time of a response has no fractions: ages are up to a second shorter
     yield client
     for each in client.list_multipart_uploads(Bucket="ours").get("Uploads", ()):
         client.abort_multipart_upload(Bucket="ours", Key=each["Key"], UploadId=each["UploadId"])
@@ -56,7 +56,7 @@ def test_old_uploads_under_the_prefix_are_aborted(
     young = run_step(aws, tmp_path, "s3.cleanup", **fields)
     assert (young.status, young.outputs["count"]) == ("succeeded", 0)
     done = run_step(
-        aws, tmp_path, "s3.cleanup", **fields, min_age="1s", exclude=["sub/**"], measure=True
+        aws, tmp_path, "s3.cleanup", **fields, min_age=0.1, exclude=["sub/**"], measure=True
     )
     assert (done.outputs["count"], done.outputs["bytes"]) == (3, 9)
     assert unfinished(s3) == ["in/sub/c", "other/d"]
