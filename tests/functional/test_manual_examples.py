@@ -130,6 +130,24 @@ def test_a_command_gives_the_output_that_is_printed(
     assert_printed(printed, completed.stdout + completed.stderr)
 
 
+def test_a_page_links_to_the_files_of_the_repository_that_its_commands_need() -> None:
+    for page in RUNNABLE:
+        text = page.read_text()
+        shown = set(re.findall(r"# (?:file|sandbox|test): (configs/\S+)", text))
+        used = {
+            name
+            for block in find_blocks(page, "console")
+            for name in re.findall(r"configs/\w+(?=[.\w]*\.yaml)", block.splitlines()[0])
+        }
+        missing = {
+            name
+            for name in used
+            if f"{name}.yaml" not in shown
+            and not re.search(rf"\]\([./]*(?:{name}\.yaml|configs/)\)", text)
+        }
+        assert missing == set(), page
+
+
 FROM_CODE = [page for page in PAGES if "<!-- from the code: " in page.read_text()]
 
 
@@ -211,3 +229,25 @@ def test_links_and_json_are_right(page: Path) -> None:
         assert link.startswith("https://") or (page.parent / link).exists(), link
     for text in find_blocks(page, "json"):
         json.loads(text)
+
+
+def list_anchors(page: Path) -> set[str]:
+    """Returns the anchors of a page's headings, as MkDocs and GitHub make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title) for title in titles]
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_anchor_of_a_link_is_a_heading(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        target = page.parent / link if link else page
+        assert anchor in list_anchors(target), f"{link}#{anchor}"
+
+
+def test_each_page_has_its_place_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    listed = re.findall(r"([\w./-]+\.md)$", navigation, re.MULTILINE)
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert sorted(listed) == sorted(pages)
