@@ -72,6 +72,10 @@ def translate_errors(
         ParamValidationError,
     )
 
+    from rolerunner.sessions.connection_errors import (  # noqa: PLC0415
+        CONNECTION_HINTS,
+        describe_connection_error,
+    )
     from rolerunner.sessions.foreign_responses import ForeignResponse  # noqa: PLC0415
 
     try:
@@ -86,7 +90,9 @@ def translate_errors(
     except ForeignResponse as error:
         raise UnexpectedResponse(f"{request}: {error}") from error
     except BotoCoreError as error:
-        raise ServiceFailed(f"{request}: {error}", type=type(error).__name__) from error
+        name, text = type(error).__name__, describe_connection_error(error)
+        hint = CONNECTION_HINTS.get(name, "")
+        raise ServiceFailed(f"{request}: {text}", hint=hint, type=name) from error
 
 
 def read_member(answer: Any, request: str, *path: str) -> Any:

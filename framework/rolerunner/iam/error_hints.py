@@ -51,6 +51,7 @@ CODE_HINTS = {
     " again later, or set 'tier: Standard'",
     "NotImplemented": "the server does not have this operation or an option of the request:"
     " leave the option out, or see docs/servers.md for a server that is not AWS's",
+    "407": "a proxy responded: check its user and password in HTTPS_PROXY or HTTP_PROXY",
     "KMS.DisabledException": "the KMS key is disabled",
     "KMS.NotFoundException": "there is no such KMS key in the bucket's region",
     "KMS.KMSInvalidStateException": "the KMS key is not usable: pending deletion, import or"

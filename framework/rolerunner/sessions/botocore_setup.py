@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
-from botocore.exceptions import NoCredentialsError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, NoCredentialsError, ProfileNotFound
 
 from rolerunner.errors import UsageError
 from rolerunner.sessions.botocore_imports import (
@@ -68,7 +68,10 @@ class BotocoreSessions:
         """
         if self._identity.keys is not None:
             return self._identity.keys.to_credentials()
+        region = self.find_region()
         self._reader = self.create_session()  # a new one, since files may have changed
+        if region:  # roles of a profile are assumed there; botocore does not read AWS_REGION
+            self._reader.set_config_variable("region", region)
         try:
             credentials = self._reader.get_credentials()
         except ProfileNotFound as error:
@@ -118,20 +121,23 @@ class BotocoreSessions:
         return {"endpoint_url": endpoint, "config": default}
 
     def _look_up_region(self) -> Any:
-        try:
-            return (
-                self._identity.region
-                or os.environ.get("AWS_REGION")
-                or self._read_variable("region")
-            )
-        except ProfileNotFound as error:
-            raise explain_missing_profile(error) from None
+        return (
+            self._identity.region or os.environ.get("AWS_REGION") or self._read_variable("region")
+        )
 
     def _read_variable(self, name: str) -> Any:
-        """Returns a variable of the job's environment or profile. A session takes milliseconds."""
+        """Returns a variable of the job's environment or profile. Raises UsageError.
+
+        A session takes milliseconds.
+        """
         if self._reader is None:
             self._reader = self.create_session()
-        return self._reader.get_config_variable(name)
+        try:
+            return self._reader.get_config_variable(name)
+        except ProfileNotFound as error:
+            raise explain_missing_profile(error) from None
+        except BotoCoreError as error:  # a file that cannot be parsed
+            raise UsageError(f"the settings of AWS cannot be read: {error}") from None
 
     def _create_bare_session(self) -> Session:
         """Returns a session whose 120 event handlers are shared: registering them is slow."""

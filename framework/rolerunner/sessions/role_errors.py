@@ -18,6 +18,7 @@ from botocore.exceptions import (
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RoleRefused, StepError
 from rolerunner.model import JOB, Role
+from rolerunner.sessions.connection_errors import CONNECTION_HINTS, describe_connection_error
 
 _NO_CREDENTIALS = (
     "in Glue the job's role provides them; on a laptop run 'aws sso login' or set AWS_PROFILE,"
@@ -40,7 +41,7 @@ def explain_invalid_response(role: Role, region: str, error: Exception) -> RoleR
         role=str(role),
         type="NotSts",
         hint=f"a proxy or another server responds for STS in {region}: check AWS_ENDPOINT_URL,"
-        " AWS_ENDPOINT_URL_STS and HTTPS_PROXY",
+        " AWS_ENDPOINT_URL_STS, HTTPS_PROXY and HTTP_PROXY",
     )
 
 
@@ -52,13 +53,15 @@ def _describe_parser_error(error: Exception) -> str:
 
 def explain_failed_connection(role: Role, region: str, error: BotoCoreError) -> RoleRefused:
     """Returns the refusal for a request that did not reach STS."""
-    message = f"the role '{role}' could not be assumed: {error}"
-    hint, kind = "", type(error).__name__
+    message = f"the role '{role}' could not be assumed: {describe_connection_error(error)}"
+    kind = type(error).__name__
+    hint = CONNECTION_HINTS.get(kind, "")
     if isinstance(error, _UNREACHABLE):
         kind = "StsUnreachable"
         hint = (
-            f"there is no route to STS in {region}: a job in a VPC needs an STS interface endpoint"
-            " there, or a NAT gateway"
+            f"there is no route to STS in {region}: check the region, AWS_ENDPOINT_URL and the"
+            " proxy, if one is set; a job in a VPC needs an STS interface endpoint there, or a NAT"
+            " gateway"
         )
     elif isinstance(error, NoRegionError):
         hint = "set AWS_REGION, or 'region' on the role"
@@ -86,7 +89,7 @@ def explain_failed_credentials(error: Exception, profile: str = "") -> RoleRefus
         message = "the job has no AWS credentials of its own"
         return RoleRefused(message, role=str(JOB), hint=_NO_CREDENTIALS, type="NoCredentials")
     source = f" (profile '{profile}')" if profile else ""
-    message = f"the job's own credentials{source} cannot be loaded: {_describe_source_error(error)}"
+    message = f"the job's own credentials{source} cannot be loaded: {describe_source_error(error)}"
     is_process = _is_process_failure(error) or isinstance(error, json.JSONDecodeError)
     hint = _PROCESS_HINT if is_process else _NO_CREDENTIALS
     return RoleRefused(message, role=str(JOB), hint=hint, type="NoCredentials")
@@ -102,12 +105,14 @@ def explain_unusable_keys(name: str, problem: str) -> RoleRefused:
     )
 
 
-def _describe_source_error(error: Exception) -> str:
+def describe_source_error(error: Exception) -> str:
     """Returns one short line. What a credential_process writes may hold keys: it is not quoted."""
     if isinstance(error, json.JSONDecodeError):
         return "what its source returned is not JSON"
     if _is_process_failure(error):
         return "the credential_process of the profile failed"
+    if isinstance(error, EOFError):
+        return "the profile asks for an MFA code (mfa_serial), and there is no terminal to type it"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(safe_text(error).split())[:_MAX_REASON]

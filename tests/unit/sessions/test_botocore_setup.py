@@ -49,6 +49,32 @@ def test_a_missing_profile_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> 
         BotocoreSessions(JobIdentity(profile="no-such-profile")).find_region()
 
 
+def test_settings_that_cannot_be_parsed_are_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[profile x\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    sessions = BotocoreSessions(JobIdentity())
+    for read in (sessions.find_region, sessions.find_ca_bundle):
+        with pytest.raises(UsageError, match=r"cannot be read: .*config"):
+            read()
+
+
+def test_roles_of_a_profile_are_assumed_in_the_jobs_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")  # which botocore does not read
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID-OF-UNIT-TESTS")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key-of-unit-tests")
+    sessions = BotocoreSessions(JobIdentity())
+    sessions.load_job_credentials()
+    assert sessions._reader is not None
+    assert sessions._reader.get_config_variable("region") == "eu-west-3"
+
+
 def test_a_job_without_credentials_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from botocore.exceptions import (
     NoRegionError,
     ProxyConnectionError,
     ReadTimeoutError,
+    SSLError,
 )
 
 from rolerunner.errors import RoleRefused, StepError
@@ -49,14 +50,14 @@ def test_a_response_that_is_not_of_sts(error: Exception, reason: str) -> None:
         (EndpointConnectionError(endpoint_url="x"), "StsUnreachable", "an STS interface endpoint"),
         (ReadTimeoutError(endpoint_url="x"), "StsUnreachable", "or a NAT gateway"),
         (NoRegionError(), "NoRegionError", "set AWS_REGION, or 'region' on the role"),
-        (ProxyConnectionError(proxy_url="x"), "ProxyConnectionError", ""),
+        (ProxyConnectionError(proxy_url="x"), "ProxyConnectionError", "HTTPS_PROXY or HTTP_PROXY"),
+        (SSLError(endpoint_url="x", error="self-signed"), "SSLError", "AWS_CA_BUNDLE"),
     ],
 )
 def test_a_connection_that_fails(error: BotoCoreError, kind: str, hint: str) -> None:
     refused = role_errors.explain_failed_connection(ROLE, "eu-west-1", error)
     assert refused.type == kind
     assert hint in refused.hint
-    assert bool(hint) is bool(refused.hint)
     assert str(error) in refused.message
 
 
@@ -73,6 +74,7 @@ def test_a_client_that_cannot_be_created() -> None:
         (NoCredentialsError(), "the job has no AWS credentials of its own", "aws sso login"),
         (NoRegionError(), "cannot be loaded: You must specify a region.", "aws sso login"),
         (RuntimeError("still\n expired"), "cannot be loaded: still expired", "AWS_PROFILE"),
+        (EOFError(), "the profile asks for an MFA code", "AWS_PROFILE"),
         (KeyError("Token"), "cannot be loaded: KeyError: 'Token'", "AWS_PROFILE"),
         (FileNotFoundError(2, "No such file", "/x"), "loaded: No such file: /x", "AWS_PROFILE"),
         (PermissionError(13, "Not allowed"), "cannot be loaded: Not allowed", "AWS_PROFILE"),

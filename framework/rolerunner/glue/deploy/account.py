@@ -11,6 +11,7 @@ from rolerunner.errors import StepError, UsageError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.iam.denials import explain_error
 from rolerunner.model import JOB
+from rolerunner.sessions.connection_errors import CONNECTION_HINTS, describe_connection_error
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.registry import Sessions
 from rolerunner.spec.values import format_suggestion
@@ -68,8 +69,9 @@ class Account:
                 caller=self.sessions.session_arn(self.role),
             ) from error
         except BotoCoreError as error:
-            message = f"{service} {operation}: {error}"
-            raise StepError(message, type=type(error).__name__) from error
+            message = f"{service} {operation}: {describe_connection_error(error)}"
+            name = type(error).__name__
+            raise StepError(message, hint=CONNECTION_HINTS.get(name, ""), type=name) from error
         return answer
 
     def members(self, shape: str) -> frozenset[str]:

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError
 
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError, UnexpectedResponse
 from rolerunner.model import S3Uri
+from rolerunner.sessions.connection_errors import CONNECTION_HINTS, describe_connection_error
 
 PRECONDITION_CODES = frozenset({"PreconditionFailed", "412"})
 """Error codes of a condition that does not hold."""
@@ -27,6 +28,7 @@ _IF_MATCH_HINT = (
 )
 
 _BOTOCORE_HINTS = {
+    **CONNECTION_HINTS,
     "EndpointConnectionError": _UNREACHABLE_HINT,
     "ConnectTimeoutError": _UNREACHABLE_HINT,
     "MissingDependencyException": _AWSCRT_HINT,
@@ -80,7 +82,8 @@ def translate_botocore_error(error: BotoCoreError, uri: S3Uri) -> StepError:
         return IntegrityFailed(f"{uri}: {error}")
     if name == "ForeignResponse":
         return UnexpectedResponse(f"{uri}: {error}")
-    return ServiceFailed(f"{uri}: {error}", hint=_BOTOCORE_HINTS.get(name, ""), type=name)
+    message = f"{uri}: {describe_connection_error(error)}"
+    return ServiceFailed(message, hint=_BOTOCORE_HINTS.get(name, ""), type=name)
 
 
 @contextlib.contextmanager

@@ -229,9 +229,9 @@ def build_template(
     scope = _SCOPE.match(headers.get("authorization", ""))
     if scope is None:
         raise UnsupportedRequest("the request is not signed by Signature Version 4 for one region")
-    if get_environ_proxies(request.url):
-        raise UnsupportedRequest("an HTTP proxy is set in the environment")
     url = urlsplit(request.url)
+    if get_environ_proxies(request.url).get(url.scheme):  # NO_PROXY alone is an entry too
+        raise UnsupportedRequest("an HTTP proxy is set in the environment")
     coding = ",".join(
         each
         for each in headers.get("content-encoding", "").split(",")

@@ -100,6 +100,23 @@ def test_what_cannot_be_sent_natively(memory_aws: Store, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
+    ("variable", "is_native"),
+    [("NO_PROXY", True), ("HTTPS_PROXY", True), ("HTTP_PROXY", False)],
+)
+def test_only_a_proxy_of_the_endpoints_scheme_goes_to_boto3(
+    variable: str, is_native: bool, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://proxy.example.com:3128")
+    if is_native:
+        assert build("get_object").method == "GET"
+    else:
+        with pytest.raises(UnsupportedRequest, match="an HTTP proxy"):
+            build("get_object")
+
+
+@pytest.mark.parametrize(
     "authorization", ["AWS4-ECDSA-P256-SHA256 Credential=k/20260131/s3/aws4_request", ""]
 )
 def test_a_request_with_another_signature_is_not_sent_natively(
