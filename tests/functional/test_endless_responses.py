@@ -229,3 +229,38 @@ def test_objects_are_not_put_together_in_another_order_than_that_of_keys(
     )
     assert (step["status"], step["error"]["type"]) == ("failed", "OutOfOrder")
     assert ("bucket", "all") not in memory_aws.objects
+
+
+LONGER = {
+    "s3.concat": "source: 's3://bucket/p/', target: 's3://bucket/made'",
+    "s3.pack": "source: 's3://bucket/p/', target: 's3://bucket/made.tar'",
+    "s3.unpack": "source: 's3://bucket/p/a.tar', target: 's3://bucket/made/'",
+    "s3.read": "source: 's3://bucket/p/a.tar'",
+}
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+@pytest.mark.parametrize("action", LONGER)
+def test_a_body_that_is_longer_than_the_object_fails_the_step(
+    action: str, engine: str, tmp_path: Path, memory_aws: Store
+) -> None:
+    """As of a proxy that compresses: what is small becomes longer, and has its own length."""
+    memory_aws.put("bucket", "p/a.tar", b"a")
+
+    def hook(request: Request) -> Response | None:
+        if not request.key or request.method != "GET":
+            return None
+        response = memory_aws.respond(request)
+        body = response.body + b"longer"
+        return Response(
+            response.status, {**response.headers, "Content-Length": str(len(body))}, body
+        )
+
+    memory_aws.hook = hook
+    step = run(
+        tmp_path,
+        f"engine: {engine}\nsteps:\n  - {{id: it, action: {action}, role: reader, timeout: 20s,"
+        f" {LONGER[action]}}}\n",
+    )
+    assert (step["status"], step["error"]["type"]) == ("failed", "IntegrityFailed")
+    assert "s3://bucket/p/a.tar" in step["error"]["message"]

@@ -12,10 +12,11 @@ import pytest
 from botocore.credentials import Credentials
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import StepError
+from rolerunner.errors import IntegrityFailed, StepError, UnexpectedResponse
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.native.engine import open_native_engine
+from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Request, Response, start_fake_s3
@@ -406,3 +407,32 @@ def test_a_directory_bucket_is_listed_in_order_and_its_etags_prove_nothing(stora
     assert {urlparse(url).hostname for url in sent} == {
         "fast--usw2-az1--x-s3.s3express-usw2-az1.us-west-2.amazonaws.com"
     }
+
+
+@pytest.mark.parametrize("sent", [b"correct", b"damaged", b"correc", b"correct!"])
+@pytest.mark.parametrize("is_range", [False, True])
+def test_small_reads_and_ranges_of_whole_objects_are_verified(
+    sent: bytes, is_range: bool, storage: Any
+) -> None:
+    info = ObjectInfo("key", 7, hashlib.md5(b"correct").hexdigest())
+    response = Response(sent, headers={"ETag": f'"{info.etag}"', **WHEN})
+    with start_fake_s3(lambda request: response) as (client, _):
+        engine = storage(client)
+
+        def read() -> bytes:
+            whole = ObjectRange(KEY, info, 0, info.size)
+            return bytes(engine.read_range(whole) if is_range else engine.read(KEY, 100))
+
+        if sent == b"correct":
+            assert read() == sent
+        else:
+            with pytest.raises(IntegrityFailed):
+                read()
+
+
+def test_a_page_of_a_proxy_is_no_small_object(storage: Any) -> None:
+    with (
+        start_fake_s3(lambda request: Response(b"<p>sign in</p>", headers={})) as (client, _),
+        pytest.raises(UnexpectedResponse, match="s3://bucket/key: S3 returned 200 without an ETag"),
+    ):
+        storage(client).read(KEY, 100)

@@ -24,6 +24,11 @@ class ObjectRange:
     length: int
 
     @property
+    def is_whole(self) -> bool:
+        """True if the range is the whole object, so that its checksum can be verified."""
+        return self.start == 0 and self.length == self.info.size > 0
+
+    @property
     def byte_range(self) -> str:
         """The value of a Range header."""
         return f"bytes={self.start}-{self.start + self.length - 1}"

@@ -141,7 +141,9 @@ class BotoEngine:
         return self.reader.read(uri, limit, version)
 
     def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range."""
+        """Returns the bytes of a range; those of a whole object are verified."""
+        if source.is_whole:
+            return self.reader.read_object(source, cancel)
         return self.reader.read_range(source, cancel)
 
     def read_in_order(

@@ -117,7 +117,10 @@ class ObjectReader:
             return int(response["ContentLength"])
 
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
-        """Returns a small object's bytes. Raises StepError if there are more than ``limit``."""
+        """Returns a small object's bytes, once their checksum is verified.
+
+        Raises StepError, also if there are more than ``limit``.
+        """
         with self.requests.translate_errors(uri, version=version):
             response = self.requests.call("get_object", **self._locate_version(uri, version))
             with contextlib.closing(response["Body"]) as body:
@@ -126,6 +129,8 @@ class ObjectReader:
         if max(length, len(data)) > limit:
             size = f"{length:,}" if length > limit else "more"
             raise ServiceFailed(f"{uri} has {size} bytes, more than {limit:,}", type="TooLarge")
+        now = parse_object_info(uri, {"ContentLength": len(data), **response})
+        self.verify_content(uri, now, data, now.size)
         return data
 
     def read_range(

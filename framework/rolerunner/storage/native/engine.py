@@ -115,10 +115,13 @@ class NativeEngine:
         return self.fallback.read(uri, limit, version)
 
     def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range. The connection stays open for the next one.
+        """Returns the bytes of a range; those of a whole object are verified.
 
-        It closes with the engine, or with the next operation on many objects.
+        The connection stays open for the next one. It closes with the engine, or with the next
+        operation on many objects.
         """
+        if source.is_whole:
+            return self.transport.read_object(source, cancel or Cancel())
         return self.transport.read_range(source, cancel)
 
     def read_in_order(

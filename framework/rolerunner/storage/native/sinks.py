@@ -11,6 +11,8 @@ from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.responses import check_unchanged, parse_object_headers
 from rolerunner.storage.transfer_files import check_range_headers
 
+_TOO_LONG = "received more bytes than requested"
+
 
 class PassingSink:
     """Checks a range whose bytes are read by someone else, block by block."""
@@ -48,14 +50,19 @@ class MemorySink:
         self._reset_buffer()
 
     def room(self, most: int) -> memoryview:
-        """Returns the place of the next bytes, which are then passed to ``write``."""
+        """Returns the place of the next bytes, which are then passed to ``write``.
+
+        Raises IntegrityFailed if there is none: an empty place would be filled for ever.
+        """
+        if self.received == len(self._data):
+            raise IntegrityFailed(f"{self._source.uri}: {_TOO_LONG}")
         return self._data[self.received : self.received + most]
 
     def write(self, data: Any) -> None:
         """Keeps the next bytes. Raises IntegrityFailed if there are more than requested."""
         end = self.received + len(data)
         if end > len(self._data):
-            raise IntegrityFailed("received more bytes than requested")
+            raise IntegrityFailed(f"{self._source.uri}: {_TOO_LONG}")
         if not isinstance(data, memoryview) or data.obj is not self._data.obj:
             self._data[self.received : end] = data
         for each in self.hashes.values():

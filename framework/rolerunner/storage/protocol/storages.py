@@ -84,7 +84,10 @@ class ReadingStorage(Protocol):
         """Returns a small object's bytes. Raises StepError, also if it exceeds ``limit`` bytes."""
 
     def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
-        """Returns the bytes of a range. Raises StepError, also if the object has changed."""
+        """Returns the bytes of a range. Raises StepError, also if the object has changed.
+
+        If the range is the whole object, its checksum is verified.
+        """
 
     def read_in_order(
         self,

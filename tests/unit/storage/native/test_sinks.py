@@ -33,6 +33,11 @@ def test_more_bytes_than_requested_are_refused() -> None:
     sink = MemorySink(SOURCE, memoryview(bytearray(4)), ())
     with pytest.raises(IntegrityFailed, match="more bytes than requested"):
         sink.write(b"12345")
+    sink.write(b"1234")
+    with pytest.raises(
+        IntegrityFailed, match="s3://bucket/key: received more bytes than requested"
+    ):
+        sink.room(1)
 
 
 @pytest.mark.parametrize(
