@@ -23,6 +23,9 @@ _SHORT = MAX_KEY // 4
 _SHOWN = 80
 """Characters of a value that an error shows."""
 
+_KINDS = {bool: "true or false", int: "a number", float: "a number", dict: "a mapping"}
+"""Kinds of values of JSON as an error names them."""
+
 Lines = Iterator[tuple[int, str]]
 
 
@@ -192,7 +195,9 @@ def _check_details(record: Mapping[str, Any]) -> Mapping[str, Any]:
 def _describe_value(value: Optional[Any]) -> str:
     if value is None or value == "":
         return "nothing"
-    return f"'{_shorten(str(value))}'" if isinstance(value, str) else f"a {type(value).__name__}"
+    if isinstance(value, str):
+        return f"'{_shorten(value)}'"
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def _shorten(text: str) -> str:

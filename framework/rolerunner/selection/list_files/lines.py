@@ -50,8 +50,8 @@ def _gunzip(first: bytes, rest: Iterator[bytes], name: str) -> Iterator[bytes]:
     decoder = zlib.decompressobj(_GZIP_WINDOW)
     data = first
     while True:
-        if decoder.eof:  # another member may follow
-            data = data.lstrip(b"\0") or next(rest, b"")
+        if decoder.eof:  # another member may follow, and zeros up to the end of a block
+            data = _skip_zeros(data, rest)
             if not data:
                 return
             decoder = zlib.decompressobj(_GZIP_WINDOW)
@@ -63,6 +63,17 @@ def _gunzip(first: bytes, rest: Iterator[bytes], name: str) -> Iterator[bytes]:
             data = next(rest, b"")
             if not data:
                 raise list_error(name, "its gzip data is incomplete")
+
+
+def _skip_zeros(data: bytes, rest: Iterator[bytes]) -> bytes:
+    """Returns the data from the next byte that is not zero, in this piece or a later one."""
+    found = data.lstrip(b"\0")
+    while not found:
+        data = next(rest, b"")
+        if not data:
+            return b""
+        found = data.lstrip(b"\0")
+    return found
 
 
 def iter_lines(pieces: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:

@@ -96,8 +96,10 @@ def read_csv_file(
             entry = _parse_values(number, values, versions=versions)
             if entry is not None:
                 yield entry
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:  # of the row after the last one
         raise list_error(name, f"is not an inventory: {error}", line=number + 1) from None
+    except UnicodeDecodeError as error:
+        raise list_error(name, f"is not an inventory: {error}", line=number) from None
 
 
 def read_parquet_rows(rows: Iterator[Mapping[str, Any]], *, versions: bool) -> Iterator[Entry]:
