@@ -64,6 +64,8 @@ class SftpSessions:
         self._opened_any = False
         self._closed = False
         self._was_connected = False
+        self._is_unreachable = False
+        self._given_up: Optional[StepError] = None
 
     def __enter__(self) -> SftpSessions:
         return self
@@ -81,6 +83,10 @@ class SftpSessions:
         if transport is not None:
             ssh.close_quietly(transport)
 
+    def connect(self) -> None:
+        """Opens a session, which the next use takes. Raises StepError."""
+        self.run(lambda _: None, self.server.address, "open a session")
+
     def run(
         self,
         work: Callable[[Any], T],
@@ -93,15 +99,20 @@ class SftpSessions:
         """Returns the result of work with a session; repeats it when the connection is lost.
 
         A connection that was never made is an error at once, which the step's ``retry`` repeats.
-        Attempts count from the last ``progress``. ``subject`` and ``doing`` are for errors, such as
-        '/out/a.csv' and 'be read'. Without ``keeps_after_errors`` a session is closed whose work
-        fails, since answers may still be on their way. Raises StepError.
+        One that cannot be made again is given up: later work fails without another attempt.
+        Attempts count from the last ``progress``. ``subject`` and ``doing`` are for errors, such
+        as '/out/a.csv' and 'be read'. Without ``keeps_after_errors`` a session is closed whose
+        work fails, since answers may still be on their way. Raises StepError.
         """
         attempt, reached = 0, progress()
         while True:
             self._cancel.stop_if_set()
+            if self._given_up is not None:
+                raise self._given_up
+            is_open = False
             try:
                 with self._borrow(keeps_after_errors=keeps_after_errors) as client:
+                    is_open = True
                     return work(client)
             except ssh.list_remote_errors() as error:
                 failure = translate_error(error, subject, doing)
@@ -110,6 +121,8 @@ class SftpSessions:
                 self._cancel.stop_if_set()
                 is_lost = isinstance(failure, ConnectionLost) and self._was_connected
                 if not is_lost or attempt >= len(RETRY_SECONDS):
+                    if self._is_unreachable and not is_open:
+                        self._given_up = failure
                     raise failure from None
             self._cancel.wait(RETRY_SECONDS[attempt])
             attempt += 1
@@ -176,7 +189,7 @@ class SftpSessions:
         with self._connecting:
             transport = self._transport
             if transport is None or not transport.is_active():
-                transport = ssh.connect(self.server)
+                transport = self._connect()
                 with self._changed:
                     if self._closed:
                         ssh.close_quietly(transport)
@@ -205,6 +218,15 @@ class SftpSessions:
                 self._opened += 1
                 self._opened_any = True
             return session
+
+    def _connect(self) -> Any:
+        try:
+            transport = ssh.connect(self.server)
+        except BaseException:
+            self._is_unreachable = True
+            raise
+        self._is_unreachable = False
+        return transport
 
     def _release(self, session: _Session, *, keeps: bool) -> None:
         with self._changed:

@@ -76,10 +76,14 @@ def connect(server: SftpServer) -> Any:
 
 def open_channel(transport: Any, server: SftpServer) -> Any:
     """Returns an SFTP session of a connection, a paramiko ``SFTPClient``."""
-    import_paramiko()
+    paramiko = import_paramiko()
     from rolerunner.sftp.client import SftpClient  # noqa: PLC0415 - it imports paramiko
 
-    channel = transport.open_session(timeout=server.response_timeout)
+    silence = f"no answer within {server.response_timeout:g} s"
+    try:
+        channel = transport.open_session(timeout=server.response_timeout)
+    except paramiko.SSHException as error:
+        raise socket.timeout(silence) if "Timeout" in str(error) else error from None
     watchdog = threading.Timer(server.response_timeout, close_quietly, (channel,))
     watchdog.daemon = True
     watchdog.start()  # paramiko itself waits for the subsystem for ever
@@ -88,6 +92,8 @@ def open_channel(transport: Any, server: SftpServer) -> Any:
         channel.invoke_subsystem("sftp")
         return SftpClient(channel)
     except BaseException:
+        if watchdog.finished.is_set():
+            raise socket.timeout(silence) from None
         channel.close()
         raise
     finally:
@@ -268,11 +274,10 @@ def _authenticate(paramiko: Any, transport: Any, server: SftpServer, key: Any) -
     except (paramiko.SSHException, EOFError, OSError) as error:
         if "timeout" in str(error).lower():
             raise _handshake_error(server, error) from None
-        refused = _auth_error(server, ways, ())
-        if not transport.is_active():  # to refuse as well; of a server known before, it is a loss
-            raise ConnectionLost(refused.message, hint=refused.hint, type=refused.type) from None
+        if not transport.is_active():
+            raise _auth_broken_error(server, ways) from None
         if isinstance(error, paramiko.AuthenticationException):
-            raise refused from None
+            raise _auth_error(server, ways, ()) from None
         raise _handshake_error(server, error) from None
     if missing:
         raise _auth_error(server, ways, missing)
@@ -312,6 +317,16 @@ def _auth_error(server: SftpServer, ways: str, allowed: Sequence[str]) -> StepEr
         f"{server.address} refused the user '{server.user}' with its {ways}{wants}",
         hint="check 'user' and the secret param; the server's operator must know the public key,"
         " or the password that is current",
+        type="SftpAuthRefused",
+    )
+
+
+def _auth_broken_error(server: SftpServer, ways: str) -> StepError:
+    return ConnectionLost(
+        f"{server.address} closed the connection when the user '{server.user}' presented its"
+        f" {ways}",
+        hint="servers do so to refuse a user, or an address that connects too often: check 'user'"
+        " and the secret param, and ask the server's operator",
         type="SftpAuthRefused",
     )
 

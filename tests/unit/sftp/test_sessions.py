@@ -15,6 +15,7 @@ from rolerunner.sftp import ssh
 from rolerunner.sftp.host_keys import TrustedKeys
 from rolerunner.sftp.server import SftpServer
 from rolerunner.sftp.sessions import SftpSessions, wait_for
+from rolerunner.sftp.ssh import ConnectionLost
 
 SERVER = SftpServer("h", 22, "u", TrustedKeys(()))
 
@@ -57,6 +58,25 @@ def test_a_session_is_used_again(opened: list[Transport]) -> None:
         one = sessions.run(lambda client: client, "/a", "read it")
         assert sessions.run(lambda client: client, "/a", "read it") is one
     assert [each.is_up for each in opened] == [False]
+
+
+def test_a_server_that_is_gone_is_not_connected_to_for_each_file(
+    opened: list[Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[SftpServer] = []
+
+    def refuse(server: SftpServer) -> Transport:
+        attempts.append(server)
+        raise ConnectionLost("refused")
+
+    with SftpSessions(SERVER, 2, Cancel()) as sessions:
+        sessions.connect()
+        opened[0].close()
+        monkeypatch.setattr(ssh, "connect", refuse)
+        for _ in range(5):
+            with pytest.raises(StepError, match="refused"):
+                sessions.run(lambda _: None, "/a", "read it")
+    assert len(attempts) == 3
 
 
 def test_a_lost_connection_is_opened_again(opened: list[Transport]) -> None:

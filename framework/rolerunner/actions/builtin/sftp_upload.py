@@ -129,6 +129,7 @@ class SftpUpload(
                 handle_empty_source(self.on_empty, what, context)
                 return {"files": place, "count": 0, "bytes": 0, "skipped": 0}
             self.check_file_count(gathered.total, "objects")
+            sessions.connect()
             transfers = SftpUploads(self, gathered, sessions, (storage, large), context)
             transfers.check_targets()
             self.check_transfer_size(transfers.plan)
