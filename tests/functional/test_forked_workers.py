@@ -411,6 +411,14 @@ def test_a_machine_that_lets_nobody_fork_has_one_process(monkeypatch: pytest.Mon
 # the two ends, in two threads
 
 
+class Hollow(Exception):
+    """An error that is pickled, and cannot be unpickled."""
+
+    def __init__(self, text: str, *, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class Work:
     """A storage of which each object's key says what becomes of it."""
 
@@ -426,6 +434,8 @@ class Work:
             key = item.source.key
             if key == "refused":
                 raise AccessDenied("no", hint="ask")
+            if key == "hollow":
+                raise Hollow("no", code=1)
             if key == "strange":
                 raise type("Strange", (Exception,), {"lock": threading.Lock()})("cannot be pickled")
             self.flow.report_bytes(10)
@@ -557,6 +567,31 @@ def test_what_stops_one_process_stops_the_operation(
         dispatch(pool, gets("a", "b", "c", *(f"k{number}" for number in range(40)), key))
     assert not raised.value.hint or raised.value.hint == "ask"
     assert process_pair.back == [process_pair.process]
+
+
+def test_a_message_that_cannot_be_read_is_the_end_of_its_process(pair: tuple[Pair, Work]) -> None:
+    process_pair, _ = pair
+    keys = ["a", "b", "c", "hollow", *(f"k{number}" for number in range(40))]
+    with create_pool(process_pair) as pool:
+        by_workers, by_first_process = dispatch(pool, gets(*keys))
+    assert sorted([*by_first_process, *(each.uri.key for each in by_workers)]) == sorted(keys)
+    assert not process_pair.back
+
+
+def test_a_process_whose_operation_has_ended_takes_no_calls_and_the_next_operation(
+    pair: tuple[Pair, Work],
+) -> None:
+    process_pair, _ = pair
+    with create_pool(process_pair) as pool:
+        with pytest.raises(AccessDenied):
+            dispatch(pool, gets("a", "b", "c", *(f"k{number}" for number in range(40)), "refused"))
+        for _ in range(3):  # before and after it has told that the operation has ended
+            with pytest.raises(NoWorkerAvailable):
+                pool.call("twice", 21, here=1)
+            time.sleep(0.05)
+    assert process_pair.back == [process_pair.process]
+    with create_pool(process_pair) as pool:
+        assert pool.call("twice", 21, here=1) == 42
 
 
 def test_what_a_process_leaves_undone_is_begun_here(

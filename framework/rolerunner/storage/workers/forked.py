@@ -41,6 +41,8 @@ class ForkedProcess:
         self.pid = pid
         self.channel = channel
         self._stopped_since = 0.0
+        self._lock = threading.Lock()
+        self._is_reaped = False
         channel.set_send_timeout(_STOPPED_SECONDS)
 
     def check(self) -> None:
@@ -53,9 +55,13 @@ class ForkedProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Kills the process, which closes its channel."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """Kills the process, which closes its channel.
+
+        One that was waited for is left alone: its id may be that of another process by now.
+        """
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if not self._is_reaped:
+                os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """Closes the channel and waits for the process to end; kills it if it does not."""
@@ -63,14 +69,23 @@ class ForkedProcess:
         if self._is_stopped():
             self.kill()
         deadline = time.monotonic() + _END_SECONDS
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
-                if time.monotonic() > deadline:
-                    os.kill(self.pid, signal.SIGKILL)
-                    os.waitpid(self.pid, 0)
-                    break
-                time.sleep(_POLL_SECONDS)
+        while not self._reap(os.WNOHANG):
+            if time.monotonic() > deadline:
+                self.kill()
+                self._reap(0)
+                break
+            time.sleep(_POLL_SECONDS)
         self.channel.close()
+
+    def _reap(self, options: int) -> bool:
+        """Waits for the process by waitpid's options. Returns True if it has ended."""
+        with self._lock:
+            if not self._is_reaped:
+                try:
+                    self._is_reaped = os.waitpid(self.pid, options) != (0, 0)
+                except ChildProcessError:  # somebody else has waited for it
+                    self._is_reaped = True
+            return self._is_reaped
 
     def _is_stopped(self) -> bool:
         try:

@@ -7,6 +7,7 @@ import pickle
 import queue
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.cancellation import Cancel
@@ -76,10 +77,13 @@ class ForkedWorker:
 
     def _receive_messages(self) -> None:
         try:
-            while True:
-                kind, *values = self._channel.receive()
-                self._on_message(kind, values)
-        except ChannelClosed:
+            with suppress(ChannelClosed):
+                while True:
+                    kind, *values = self._channel.receive()
+                    self._on_message(kind, values)
+        finally:
+            # whatever ended this thread: the parent must not wait for a process that hears nothing
+            self._channel.shut_down()
             self._stop_work()
 
     def _on_message(self, kind: str, values: list[Any]) -> None:
@@ -115,13 +119,15 @@ class _Operation:
         self._open_storage = open_storage
         self._storages: list[Storage] = []
         self._open_lock = threading.Lock()
+        self._end_lock = threading.Lock()
+        self._has_ended = False
 
     def on_message(self, kind: str, *values: Any) -> None:
         """Handles a message, in the receiving thread."""
         if kind == protocol.ITEMS:
             self._batches.put(values[0])
         elif kind == protocol.CALL:
-            self._calls.submit(self._run_call, *values)
+            self._start_call(*values)
         else:
             if kind == protocol.STOP:
                 self._cancel.set()
@@ -135,7 +141,19 @@ class _Operation:
             if not self._cancel.is_set():
                 self._send_message(protocol.FAILED, error)
         self._calls.shutdown()
-        self._send_message(protocol.DONE)
+        with self._end_lock:
+            self._has_ended = True
+            self._send_message(protocol.DONE)
+
+    def _start_call(self, number: int, *call: Any) -> None:
+        """Runs a call in a thread. One that comes after the end is answered by DONE."""
+        with self._end_lock:
+            if self._has_ended:
+                return
+            try:
+                self._calls.submit(self._run_call, number, *call)
+            except RuntimeError:  # the operation is ending, or no thread can be started
+                self._send_message(protocol.REFUSED, number)
 
     def _run_items(self) -> None:
         storage, *source = self._open_storages()

@@ -57,6 +57,8 @@ class _Worker:
         self.batch: list[Any] = []
         self.calls: dict[int, Future[Any]] = {}
         self.is_gone = False
+        self.has_ended = False
+        """True once the process sends nothing more for the operation."""
         self._on_message = on_message
         self._thread = threading.Thread(
             target=self._receive_messages, daemon=True, name="rolerunner-worker"
@@ -105,6 +107,12 @@ class _Worker:
                 self._on_message(self, kind, *values)
         except ChannelClosed:
             self.is_gone = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would hear the process
+            _LOG.warning("a worker process is ended: its message is wrong: %r", error)
+            self.process.kill()
+            self.is_gone = True
+        finally:
+            self.has_ended = True
             while self.calls:
                 self.calls.popitem()[1].set_exception(NoWorkerAvailable())
 
@@ -172,7 +180,7 @@ class WorkerPool:
         Raises NoWorkerAvailable, what the method raises, and StepError on cancellation.
         """
         with self._lock:
-            available = (worker for worker in self._acquire_workers() if not worker.is_gone)
+            available = (worker for worker in self._acquire_workers() if not worker.has_ended)
             worker = min(available, key=lambda each: len(each.calls), default=None)
             if worker is None or len(worker.calls) > here:
                 raise NoWorkerAvailable
@@ -182,7 +190,7 @@ class WorkerPool:
         while not wait([future], timeout=_POLL_SECONDS).done:
             self._cancel.stop_if_set()
             self._check_processes()
-            if worker.is_gone and number in worker.calls:
+            if worker.has_ended and number in worker.calls:
                 raise NoWorkerAvailable
         return future.result()
 
@@ -208,7 +216,7 @@ class WorkerPool:
     def _assign_item(self, name: Any, item: Any) -> bool:
         """Adds an item to the batch of a worker that has room; returns False if none has."""
         for worker in self._acquire_workers() if name is not None else ():
-            if worker.is_gone or name in worker.items:
+            if worker.has_ended or name in worker.items:
                 continue
             if len(worker.items) < _MAX_ITEMS:
                 worker.items[name] = item
@@ -223,7 +231,9 @@ class WorkerPool:
         """Yields outcomes that have arrived, and begins what dead workers left."""
         self._check_processes()
         # before their last outcomes are collected
-        dead_workers = [worker for worker in self._workers or () if worker.is_gone and worker.items]
+        dead_workers = [
+            worker for worker in self._workers or () if worker.has_ended and worker.items
+        ]
         while self._arrived:
             worker, outcomes, error = self._arrived.popleft()
             if error is not None:
@@ -251,6 +261,8 @@ class WorkerPool:
             worker.send(protocol.LEASE, number, self._lend_session(role, token))
         elif kind == protocol.RESULT:
             worker.calls.pop(values[0]).set_result(values[1])
+        elif kind == protocol.REFUSED:
+            worker.calls.pop(values[0]).set_exception(NoWorkerAvailable())
         else:
             worker.calls.pop(values[0]).set_exception(values[1])
 

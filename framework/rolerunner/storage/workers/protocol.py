@@ -40,6 +40,8 @@ RESULT = "result"
 """The number of a call and its result."""
 RAISED = "raised"
 """The number of a call and its exception."""
+REFUSED = "refused"
+"""The number of a call that the worker does not take: its operation ends, or it has no thread."""
 DONE = "over"
 """The operation has ended in this worker."""
 
