@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
-from rolerunner.errors import StateHeld, UsageError
+from rolerunner.errors import StateHeld, StepError, UsageError
+from rolerunner.run.state.stores import FolderStore
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
@@ -481,3 +482,53 @@ def test_a_run_without_a_failed_step_prints_no_way_to_resume_it(
     (tmp_path / "state_code.py").write_text("def says(context):\n    return 1\n")
     completed = rolerunner("run", write(tmp_path, render_step("a", "says")))
     assert (completed.returncode, completed.stderr) == (0, "")
+
+
+REMOVALS = {
+    "move": "action: s3.copy, source: 's3://data-bucket/gone/', target: 's3://data-bucket/to/', "
+    "move: true",
+    "deletion": "action: s3.delete, source: 's3://data-bucket/gone/', max_delete: 9",
+}
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_source_that_the_step_has_removed_is_no_error(
+    removal: str, aws: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = aws.client("s3", ACCOUNT)
+    client.put_object(Bucket="data-bucket", Key="gone/a.txt", Body=b"a")
+    job = api.load(write(tmp_path, f"  - {{id: out, role: job, {REMOVALS[removal]}}}\n"))
+
+    def run() -> RunResult:
+        return api.run(job, identity=identity_of(aws), run_key="k", take_over=True)
+
+    write_state = FolderStore.write
+
+    def die_at_record(self: FolderStore, name: str, data: bytes, etag: str) -> str:
+        if json.loads(data)["steps"]:
+            raise StepError("as if the process had ended before this")
+        return write_state(self, name, data, etag)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FolderStore, "write", die_at_record)
+        assert run().status == "failed"
+    assert "Contents" not in client.list_objects_v2(Bucket="data-bucket", Prefix="gone/")
+    resumed = run()
+    assert (resumed.status, resumed.steps[0].outputs["count"]) == ("succeeded", 0)
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_source_that_nobody_removed_is_an_error_of_a_resumed_run_too(
+    removal: str, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    steps = render_step("late", "fails_unless", path=str(flag))
+    steps += f"  - {{id: out, role: job, {REMOVALS[removal].replace('gone', 'never')}}}\n"
+    job = api.load(write(tmp_path, steps))
+    assert api.run(job, identity=identity_of(aws), run_key="k").status == "failed"
+    flag.touch()
+    resumed = api.run(job, identity=identity_of(aws), run_key="k")
+    assert [step.status for step in resumed.steps] == ["succeeded", "failed"]
+    error = resumed.steps[1].error
+    assert error is not None
+    assert error.type == "EmptySource"

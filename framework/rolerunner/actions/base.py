@@ -235,6 +235,8 @@ class Action(ActionSchema):
 
 _JITTER = 0.2
 """Polls vary by this share of the interval, so that many jobs do not poll at once."""
+_REMOVAL = "removal"
+"""The name of the note about what a step removes."""
 
 
 def iter_polls(context: StepContext, interval: float, max_wait: float) -> Iterator[int]:
@@ -252,8 +254,21 @@ def iter_polls(context: StepContext, interval: float, max_wait: float) -> Iterat
         context.cancel.stop_if_set()
 
 
+def note_removal(source: str, context: StepContext) -> None:
+    """Notes that the step begins to remove what it finds in its source. Raises StepError."""
+    if context.started_work is not None:
+        context.started_work.aside(_REMOVAL).write(source, same_inputs=False)
+
+
 def handle_empty_source(on_empty: str, what: str, context: StepContext) -> None:
-    """Raises EmptySource, notes a warning, or does nothing, as ``on_empty`` says."""
+    """Raises EmptySource, notes a warning, or does nothing, as ``on_empty`` says.
+
+    A source that an attempt of this step, or of an earlier run, has removed is no error.
+    """
+    work = context.started_work
+    if work is not None and work.aside(_REMOVAL).read(same_inputs=False) == what:
+        context.note("info", f"nothing is left in {what}: an earlier attempt removed it", {})
+        return
     if on_empty == "error":
         raise EmptySource(
             f"there is nothing in {what}",

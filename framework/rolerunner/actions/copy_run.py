@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from rolerunner.actions.base import handle_empty_source
+from rolerunner.actions.base import handle_empty_source, note_removal
 from rolerunner.actions.blocks import run_blocks
 from rolerunner.actions.copy_items import CopyItems, CopyMirror
 from rolerunner.actions.deletion_limits import DeletionLimits
@@ -66,6 +66,8 @@ class CopyRun:
         self._check_targets(copies)
         extra = self._mirror.find_extra(copies, action.deletion_limits())
         backups = action.open_backups(context, "target_role", copies.place, self._pacer)
+        if action.move and action.source is not None:
+            note_removal(action.source_name, context)
         done = self._record(self._transfer(copies, backups), copies, gathered)
         abort_leftover_uploads(journal, self._target, context)
         deleted = (
@@ -122,13 +124,8 @@ class CopyRun:
 
     def _handle_nothing(self) -> Mapping[str, Any]:
         """Returns the outputs of a step without objects. Raises StepError if that is an error."""
-        action, context = self._action, self._context
-        if action.move and context.is_resumed:
-            source = action.source or "the listed objects"
-            message = f"nothing is left in {source}: an earlier attempt moved it"
-            context.note("info", message, {})
-        else:
-            handle_empty_source(action.on_empty, action.source_name, context)
+        action = self._action
+        handle_empty_source(action.on_empty, action.source_name, self._context)
         nothing = {"count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
         return {"objects": placeholder_list(action.place()), **nothing}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.lazy_dataclass import dataclass
@@ -84,6 +84,10 @@ class StartedWork:
     fingerprint: Callable[[], Mapping[str, str]]
     """Returns the digests of the inputs of the step."""
     notes: WorkNotes
+
+    def aside(self, name: str) -> StartedWork:
+        """Returns another note of the same step or item."""
+        return replace(self, key=f"{self.key}:{name}")
 
     @property
     def is_kept(self) -> bool:

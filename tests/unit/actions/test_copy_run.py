@@ -9,7 +9,8 @@ import pytest
 from rolerunner.actions.builtin.s3_copy import S3Copy
 from rolerunner.actions.copy_run import CopyRun
 from rolerunner.errors import EmptySource
-from rolerunner.model import Role
+from rolerunner.model import Role, Step
+from rolerunner.run.work_notes import StartedWork, WorkNotes
 from tests.unit.actions.builtin.fake import FakeStorage
 from tests.unit.actions.context import Recorded, make_context
 
@@ -56,10 +57,17 @@ def test_nothing_to_copy_may_be_right(tmp_path: Path, fields: dict[str, Any]) ->
 
 def test_a_move_that_an_earlier_attempt_ended_is_no_error(tmp_path: Path) -> None:
     recorded = Recorded()
-    run, _ = open_run(tmp_path, recorded, {"move": True}, is_resumed=True)
+    work = StartedWork("it", Step("it", "s3.copy", {}), "r", dict, WorkNotes())
+    run, _ = open_run(tmp_path, recorded, {"move": True}, is_resumed=True, started_work=work)
+    with pytest.raises(EmptySource):  # nothing says that this step has moved something
+        run.run()
+    work.aside("removal").write("s3://from/in/", same_inputs=False)
     assert run.run()["count"] == 0
-    message = "nothing is left in s3://from/in/: an earlier attempt moved it"
+    message = "nothing is left in s3://from/in/: an earlier attempt removed it"
     assert recorded.notes == [("info", message, {})]
+    work.aside("removal").write("s3://from/other/", same_inputs=False)
+    with pytest.raises(EmptySource):
+        run.run()
 
 
 def test_a_survey_of_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,13 @@ from typing import Any, ClassVar, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.backup_fields import BackupFields, check_backup
-from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.base import (
+    Action,
+    Field,
+    StepContext,
+    handle_empty_source,
+    note_removal,
+)
 from rolerunner.actions.blocks import drop_versions, run_blocks
 from rolerunner.actions.deletion_limits import DeletionLimits, DeletionSizeFields
 from rolerunner.actions.filter_fields import FilterFields
@@ -130,6 +136,8 @@ class S3Delete(
         chosen = choose_distribution(self.distribute, Work(DELETION, gathered.total), context)
         if chosen is not None:
             storage = context.storage(access=self.access(), flow=pacer, distribute=chosen)
+        if self.source is not None:
+            note_removal(self.source_name, context)
         prefix = gathered.objects.prefix
         outcomes = self._delete(gathered.objects, storage, pacer, context)
         done = record_outcomes(

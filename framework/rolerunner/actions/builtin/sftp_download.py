@@ -5,7 +5,13 @@ from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.base import (
+    Action,
+    Field,
+    StepContext,
+    handle_empty_source,
+    note_removal,
+)
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.object_plans import Report
@@ -122,13 +128,16 @@ class SftpDownload(
         with self.open_sessions(context) as sessions:
             gathered = list_files(self, sessions, context)
             place = resolve_target(self.target, to_folder=self.goes_to_folder())
+            what = sessions.server.url(self.source)
             if gathered.total == 0:
-                handle_empty_source(self.on_empty, sessions.server.url(self.source), context)
+                handle_empty_source(self.on_empty, what, context)
                 empty = {"count": 0, "bytes": 0, "skipped": 0}
                 return {"objects": placeholder_list(place), **empty}
             transfers = SftpDownloads(self, gathered, sessions, (storage, large), context)
             transfers.check_targets()
             self.check_transfer_size(transfers.plan)
+            if self.move:
+                note_removal(what, context)
             done = record_outcomes(transfers.transfer(), context, place, self, pacer, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 

@@ -5,7 +5,13 @@ from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.base import (
+    Action,
+    Field,
+    StepContext,
+    handle_empty_source,
+    note_removal,
+)
 from rolerunner.actions.filter_fields import FilterFields
 from rolerunner.actions.object_names import NameFields
 from rolerunner.actions.object_plans import (
@@ -124,8 +130,8 @@ class SftpUpload(
         gathered = self._collect(storage, context)
         with self.open_sessions(context) as sessions:
             place = sessions.server.url(self.target)
+            what = str(self.source or "the listed objects")
             if gathered.total == 0:
-                what = str(self.source or "the listed objects")
                 handle_empty_source(self.on_empty, what, context)
                 return {"files": place, "count": 0, "bytes": 0, "skipped": 0}
             self.check_file_count(gathered.total, "objects")
@@ -133,6 +139,8 @@ class SftpUpload(
             transfers = SftpUploads(self, gathered, sessions, (storage, large), context)
             transfers.check_targets()
             self.check_transfer_size(transfers.plan)
+            if self.move and self.source is not None:
+                note_removal(what, context)
             done = record_outcomes(
                 transfers.transfer(), context, gathered.objects.prefix, self, pacer, gathered
             )
