@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolerunner import api
-from rolerunner.errors import RolesRefused
+from rolerunner.errors import RolesRefused, UsageError
 from rolerunner.observers.result import ResultFile
 
 if TYPE_CHECKING:
@@ -82,3 +82,22 @@ def test_a_source_of_credentials_that_fails_is_a_refusal_before_the_first_step(
         assert "\n" not in failure["message"]
         assert (failure["type"], bool(failure["hint"])) == ("NoCredentials", True)
     assert SECRET not in result
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("AWS_ENDPOINT_URL_S3", "127.0.0.1:9000"), ("AWS_REGION", "eu-west-1\n")],
+)
+def test_a_wrong_setting_is_a_usage_error_with_a_result(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv(variable, value)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    with pytest.raises(UsageError, match=variable):
+        api.run(
+            api.load(tmp_path / "spec.yaml"), observers=[ResultFile.at(tmp_path / "result.json")]
+        )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert variable in result["error"]["message"]

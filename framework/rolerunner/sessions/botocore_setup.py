@@ -6,6 +6,7 @@ import copy
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import BotoCoreError, NoCredentialsError, ProfileNotFound
@@ -19,7 +20,7 @@ from rolerunner.sessions.botocore_imports import (
     HierarchicalEmitter,
     Session,
 )
-from rolerunner.sessions.identity import find_endpoint
+from rolerunner.sessions.identity import check_endpoints, find_endpoint
 from rolerunner.sessions.service_models import shared_loader
 from rolerunner.sessions.timestamps import parse_timestamp
 
@@ -33,6 +34,7 @@ NO_PROFILE: Mapping[str, Any] = {
     "config_file": (None, None, os.devnull, None),
 }
 """Session variables of an identity with its own keys: the user's profile does not apply to it."""
+_REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
 _AWS_ENDPOINT = re.compile(r"\.amazonaws\.com(\.cn)?(:\d+)?(/|\Z)")
 
 
@@ -87,7 +89,13 @@ class BotocoreSessions:
     def find_region(self) -> str:
         """Returns the job's region, empty where none is configured. Raises UsageError."""
         if self._region is None:
-            self._region = str(self._look_up_region() or "")
+            region = str(self._look_up_region() or "")
+            if region and not _REGION.fullmatch(region):
+                raise UsageError(
+                    f"{region!r} is not the name of a region: correct AWS_REGION,"
+                    " AWS_DEFAULT_REGION or 'region' in the profile"
+                )
+            self._region = region
         return self._region
 
     def require_region(self) -> str:
@@ -108,17 +116,45 @@ class BotocoreSessions:
         configured = self._ca_bundles[from_environment]
         return os.environ.get("REQUESTS_CA_BUNDLE") if configured is None else str(configured)
 
+    def require_ca_bundle(self) -> None:
+        """Raises UsageError if there is no file or folder of the certificates to trust."""
+        path = self.find_ca_bundle()
+        if path and not Path(path).exists():
+            raise UsageError(
+                f"there are no certificates at {path}: correct AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or"
+                " 'ca_bundle' in the profile"
+            )
+
     def find_endpoint(self, service: str) -> str:
         """Returns the configured endpoint of a service; empty for the default of AWS."""
-        return find_endpoint(service, self._identity.endpoints) or ""
+        own = self._identity.endpoints
+        found = find_endpoint(service, own)
+        if found and not (own.get(service) or own.get("")) and self._ignores_endpoints():
+            return ""
+        return found or ""
 
     def resolve_client_settings(
         self, service: str, endpoint: Optional[str] = None, config: Optional[Config] = None
     ) -> dict[str, Any]:
-        """Returns a client's endpoint_url and config, with defaults where they are not set."""
-        endpoint = endpoint or find_endpoint(service, self._identity.endpoints)
-        default = config or build_client_config(endpoint if service == "s3" else None)
+        """Returns a client's endpoint_url and config, with defaults where they are not set.
+
+        Raises UsageError if a variable holds no endpoint, also one of another service: a run's
+        first client, which is of STS, reports it before the first step.
+        """
+        check_endpoints(self._identity.endpoints)
+        endpoint = endpoint or self.find_endpoint(service) or None
+        by_path = service == "s3" and endpoint is not None and not self._has_addressing_style()
+        default = config or build_client_config(endpoint if by_path else None)
         return {"endpoint_url": endpoint, "config": default}
+
+    def _ignores_endpoints(self) -> bool:
+        """Returns True if the profile ignores configured endpoints, also the environment's."""
+        return bool(self._read_variable("ignore_configured_endpoint_urls"))
+
+    def _has_addressing_style(self) -> bool:
+        """Returns True if the profile sets how buckets are addressed, for any server."""
+        settings = self._read_variable("s3")
+        return isinstance(settings, Mapping) and bool(settings.get("addressing_style"))
 
     def _look_up_region(self) -> Any:
         return (

@@ -139,6 +139,8 @@ class ClientCache:
         except (BotoCoreError, ValueError) as error:
             message = f"no client for '{service}' in {region}: {error}"
             raise StepError(message, type="ClientFailed") from error
+        if client.meta.endpoint_url.startswith("https:"):
+            self._sessions.require_ca_bundle()
         bound_responses(client)
         # ahead of botocore's own handler, which would not retry an expired session
         client.meta.events.register_first("needs-retry", credentials.retry_if_expired)

@@ -11,12 +11,13 @@ from rolerunner.common.json_values import safe_text
 
 _PROXY_REFUSAL = re.compile(r"Tunnel connection failed: \d{3}[\w -]*")
 _PROXY_HINT = (
-    "check the proxy in HTTPS_PROXY or HTTP_PROXY, with its user and password (as in"
-    " http://user:password@host:port, special characters as %XX), or name the host in NO_PROXY"
+    "check the proxy in HTTPS_PROXY or HTTP_PROXY, and the user and password before its host, with"
+    " special characters as %XX; or name the endpoint's host in NO_PROXY"
 )
 _TLS_HINT = (
     "set AWS_CA_BUNDLE, or 'ca_bundle' in the profile, to a file with the certificates that signed"
-    " the server's; check that the endpoint has the host name of the certificate"
+    " the server's; check that the endpoint has the host name of the certificate. Servers that"
+    " require a certificate of the client are not supported"
 )
 CONNECTION_HINTS: Mapping[str, str] = {"ProxyConnectionError": _PROXY_HINT, "SSLError": _TLS_HINT}
 """Name of an error of botocore's -> what to do about it."""

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Optional
+from urllib.parse import urlsplit
 
+from rolerunner.errors import UsageError
 from rolerunner.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -43,6 +45,30 @@ def find_endpoint(service: str, endpoints: Mapping[str, str]) -> Optional[str]:
         return configured or None
     name = service.upper().replace("-", "_")
     return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def check_endpoints(endpoints: Mapping[str, str]) -> None:
+    """Raises UsageError for a variable with an endpoint that is no URL of a server.
+
+    The value is not shown: it may hold a password.
+    """
+    if endpoints.get(""):
+        return  # no variable applies
+    for name, url in sorted(os.environ.items()):
+        if name.startswith("AWS_ENDPOINT_URL") and url and not _is_server_url(url):
+            raise UsageError(
+                f"{name} is not the URL of a server: write http:// or https://, the host, and its"
+                " port if it is not the usual one"
+            )
+
+
+def _is_server_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        is_server = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is no number, or half an IPv6 address
+        return False
+    return is_server and not url.query and not url.fragment and text == text.strip()
 
 
 def parse_assumed_role(arn: str) -> Optional[tuple[str, str]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Optional
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_missing_profile_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("AWS_REGION", raising=False)
     with pytest.raises(UsageError, match="set AWS_PROFILE"):
         BotocoreSessions(JobIdentity(profile="no-such-profile")).find_region()
+
+
+@pytest.mark.parametrize("region", ["eu-west-1\n", "eu west 1", "eu_west_1", "x" * 64])
+def test_a_region_with_white_space_is_a_usage_error(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", region)
+    with pytest.raises(UsageError, match="is not the name of a region: correct AWS_REGION"):
+        BotocoreSessions(JobIdentity(keys=KEYS)).require_region()
 
 
 def test_settings_that_cannot_be_parsed_are_a_usage_error(
@@ -129,6 +139,40 @@ def test_the_settings_of_a_call_come_before_those_of_the_job() -> None:
     config = build_client_config()
     found = sessions.resolve_client_settings("s3", "http://127.0.0.1:8", config)
     assert found == {"endpoint_url": "http://127.0.0.1:8", "config": config}
+
+
+def test_a_profile_decides_on_endpoints_and_how_buckets_are_addressed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(
+        "[profile ignoring]\nignore_configured_endpoint_urls = true\n"
+        "[profile virtual]\ns3 =\n  addressing_style = virtual\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example.org")
+    monkeypatch.delenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", raising=False)
+    ignoring = BotocoreSessions(JobIdentity(profile="ignoring"))
+    assert ignoring.find_endpoint("s3") == ""
+    assert ignoring.resolve_client_settings("sts")["endpoint_url"] is None
+    own = JobIdentity(profile="ignoring", endpoints={"": "http://127.0.0.1:9"})
+    assert BotocoreSessions(own).find_endpoint("s3") == "http://127.0.0.1:9"
+    virtual = BotocoreSessions(JobIdentity(profile="virtual"))
+    assert virtual.find_endpoint("s3") == "https://s3.example.org"
+    assert virtual.resolve_client_settings("s3")["config"].s3 is None
+
+
+def test_certificates_that_are_not_there_are_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sessions = BotocoreSessions(JobIdentity(keys=KEYS))
+    for path, is_there in ((tmp_path, True), (tmp_path / "none.pem", False)):
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+        with (
+            contextlib.nullcontext()
+            if is_there
+            else pytest.raises(UsageError, match="there are no certificates")
+        ):
+            sessions.require_ca_bundle()
 
 
 def test_the_certificates_of_each_environment_are_looked_up_once(

@@ -17,7 +17,7 @@ def test_the_answer_of_a_proxy_is_part_of_the_message() -> None:
         'Failed to connect to proxy URL: "http://proxy:3128":'
         " Tunnel connection failed: 407 Proxy Authentication Required"
     )
-    assert "user:password@" in CONNECTION_HINTS["ProxyConnectionError"]
+    assert "NO_PROXY" in CONNECTION_HINTS["ProxyConnectionError"]
 
 
 def test_other_messages_are_botocores() -> None:

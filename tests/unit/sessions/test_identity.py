@@ -4,7 +4,13 @@ from typing import Optional
 
 import pytest
 
-from rolerunner.sessions.identity import JobIdentity, find_endpoint, parse_assumed_role
+from rolerunner.errors import UsageError
+from rolerunner.sessions.identity import (
+    JobIdentity,
+    check_endpoints,
+    find_endpoint,
+    parse_assumed_role,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +75,35 @@ def test_hyphens_of_a_service_are_underscores(monkeypatch: pytest.MonkeyPatch) -
 
 def test_keys_are_not_shared_unless_a_job_says_so() -> None:
     assert JobIdentity().is_shared is False
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:9000",
+        "user:p4ssword@host",
+        "ftp://host",
+        "http://host:port",
+        "http://host:0",
+        "http://host?x=1",
+        "https://[::1",
+        " http://host",
+        "http://",
+    ],
+)
+def test_an_endpoint_that_is_no_url_is_a_usage_error(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+    with pytest.raises(UsageError, match=r"AWS_ENDPOINT_URL_S3 is not the URL") as raised:
+        check_endpoints({})
+    assert "p4ssword" not in str(raised.value)
+    check_endpoints({"": "http://127.0.0.1:9"})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9", "HTTPS://host/prefix/", "https://[::1]:9000", "https://u:p@host"]
+)
+def test_endpoints_that_are_urls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    check_endpoints({})

@@ -68,7 +68,10 @@ REDIRECT_CODES = frozenset(
 def from_connection_error(url: str, error: BaseException, *, connected: bool) -> BotoCoreError:
     """Returns the error for a connection that failed or was lost."""
     if isinstance(error, ssl.SSLError) and (
-        isinstance(error, ssl.SSLCertVerificationError) or not connected
+        isinstance(error, ssl.SSLCertVerificationError)
+        or not connected
+        or "ALERT"
+        in (getattr(error, "reason", None) or "")  # TLS 1.3 refuses a client after the handshake
     ):
         return SSLError(endpoint_url=url, error=error)
     if isinstance(error, OSError) and error.errno in OUT_OF_FILES:

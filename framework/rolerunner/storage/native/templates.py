@@ -221,6 +221,8 @@ def build_template(
         raise UnsupportedRequest(
             "directory buckets and Object Lambda use sessions and endpoints of their own"
         )
+    if (client.meta.config.s3 or {}).get("payload_signing_enabled"):
+        raise UnsupportedRequest("the profile sets payload_signing_enabled")
     try:
         request = capture_request(client, method, parameters)
     except BotoCoreError as error:

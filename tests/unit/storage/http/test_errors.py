@@ -24,12 +24,20 @@ from rolerunner.storage.http.response_heads import MalformedResponse
 URL = "https://bucket.example"
 
 
+def make_alert(reason: str) -> ssl.SSLError:
+    """Returns the error of a server that refuses a client."""
+    error = ssl.SSLError(f"[SSL: {reason}]")
+    error.reason = reason
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "connected", "expected"),
     [
         (ssl.SSLCertVerificationError("no"), True, SSLError),
         (ssl.SSLError("no"), False, SSLError),
         (ssl.SSLError("no"), True, ConnectionClosedError),
+        (make_alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"), True, SSLError),
         (OSError(errno.EMFILE, "full"), False, HTTPClientError),
         (TimeoutError(), True, ReadTimeoutError),
         (TimeoutError(), False, ConnectTimeoutError),

@@ -92,6 +92,10 @@ def test_what_cannot_be_sent_natively(memory_aws: Store, monkeypatch: pytest.Mon
         build("get_object", "data--use1-az4--x-s3")
     with pytest.raises(UnsupportedRequest, match="botocore cannot build the request: "):
         build("get_object", "not a bucket")
+    signing = make_client()
+    signing.meta.config.s3 = {"payload_signing_enabled": True}
+    with pytest.raises(UnsupportedRequest, match="payload_signing_enabled"):
+        build_template(signing, None, "get_object", "bucket", {})
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "example.com")
     with pytest.raises(UnsupportedRequest, match="an HTTP proxy is set in the environment"):
