@@ -6,6 +6,7 @@ import heapq
 import selectors
 import time
 from collections import deque
+from contextlib import closing
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Union
@@ -224,9 +225,9 @@ class EventLoop:
 
     def _close(self) -> None:
         self.cancel.set()
-        for connection in self._connections:
-            self._connections.close(connection)
-        self._calls.close()
-        for task in self._tasks:
-            task.steps.close()
-        self._selector.close()
+        with closing(self._selector):
+            for connection in self._connections:
+                self._connections.close(connection)
+            self._calls.close()
+            for task in self._tasks:
+                task.steps.close()

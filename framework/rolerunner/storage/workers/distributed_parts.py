@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.cancellation import Cancel
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from rolerunner.storage.protocol import Storage
     from rolerunner.storage.workers.protocol import TaskRunner
+
+    _WaitingCall = tuple["PartCall", Future[Any]]
 
 SPREAD_BYTES = 256 << 20
 """Smallest object whose parts are tasks of their own."""
@@ -124,7 +127,7 @@ class DistributedParts:
         self._what = what
         self._cancel = cancel
         self._on_bytes = on_bytes
-        self._calls: queue.SimpleQueue[Optional[tuple[PartCall, Future[Any]]]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Optional[_WaitingCall]] = queue.SimpleQueue()
         slots = pool.slots()
         self.parts_at_once = min(slots * _TASKS_PER_SLOT * PARTS_PER_TASK, _MAX_PARTS_IN_FLIGHT)
         self._tasks = ThreadPoolExecutor(
@@ -156,26 +159,32 @@ class DistributedParts:
 
     def _dispatch_calls(self) -> None:
         while (first := self._wait_for_call()) is not None:
-            gathered = [first]
+            gathered = self._gather_calls(first)
             try:
-                while len(gathered) < PARTS_PER_TASK:
-                    following = self._calls.get(timeout=_GATHER_SECONDS)
-                    if following is None:
-                        self._calls.put(None)
-                        break
-                    gathered.append(following)
-            except queue.Empty:
-                pass
-            self._tasks.submit(self._run_task, gathered)
+                self._tasks.submit(self._run_task, gathered)
+            except RuntimeError:  # no thread can be started; those who called wait for an answer
+                self._run_task(gathered)
 
-    def _wait_for_call(self) -> Optional[tuple[PartCall, Future[Any]]]:
+    def _gather_calls(self, first: _WaitingCall) -> Sequence[_WaitingCall]:
+        """Returns the calls of one task: those that come shortly after the first."""
+        gathered = [first]
+        with suppress(queue.Empty):
+            while len(gathered) < PARTS_PER_TASK:
+                following = self._calls.get(timeout=_GATHER_SECONDS)
+                if following is None:
+                    self._calls.put(None)
+                    break
+                gathered.append(following)
+        return gathered
+
+    def _wait_for_call(self) -> Optional[_WaitingCall]:
         while True:
             try:
                 return self._calls.get(timeout=_PROGRESS_SECONDS)
             except queue.Empty:
                 self._on_bytes(0)
 
-    def _run_task(self, gathered: Sequence[tuple[PartCall, Future[Any]]]) -> None:
+    def _run_task(self, gathered: Sequence[_WaitingCall]) -> None:
         try:
             wave = pickle_tasks([PartTask(self._storages, [call for call, _ in gathered])])
             ((results,),) = self._pool.run([wave], self._cancel, self._what)

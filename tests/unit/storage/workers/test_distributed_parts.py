@@ -83,6 +83,22 @@ def test_each_caller_gets_the_result_or_the_error_of_its_part() -> None:
     assert pool.parts <= 8
 
 
+def test_parts_without_a_thread_of_their_own_are_sent_one_task_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    target: Any = Target()
+    source: Any = "reader"
+    with DistributedParts(
+        InProcess(2), (target, source), "rolerunner: x", Cancel(), lambda _: None
+    ) as parts:
+        monkeypatch.setattr(parts._tasks, "submit", refuse)
+        assert parts.call("relay_part", make_part(1), here=0) == ("reader", 1)
+        assert parts.call("relay_part", make_part(2), here=0) == ("reader", 2)
+
+
 def test_an_error_of_a_library_shows_no_secret() -> None:
     secret = str(register_credential("a-secret-of-the-part"))
     error = _make_portable(ValueError(f"refused with {secret}"))

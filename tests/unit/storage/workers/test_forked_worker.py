@@ -12,6 +12,7 @@ import pytest
 from rolerunner.errors import NotFound, StepError
 from rolerunner.model import Role, S3Uri
 from rolerunner.storage.protocol import Access, Outcome
+from rolerunner.storage.thread_pool import ThreadPool
 from rolerunner.storage.workers import forked_worker, protocol
 from rolerunner.storage.workers.channel import Channel, ChannelClosed
 from rolerunner.storage.workers.forked_worker import BATCH_SIZE, ForkedWorker
@@ -198,6 +199,32 @@ def test_a_call_that_does_not_exist_is_an_error_of_the_call(bench: Bench) -> Non
     assert isinstance(bench.receive(protocol.RAISED)[2], AttributeError)
     bench.channel.send(protocol.CLOSE)
     bench.receive(protocol.DONE)
+
+
+def test_a_call_without_a_thread_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPool, "submit", refuse)
+    bench.open()
+    bench.channel.send(protocol.CALL, 4, "double", 21)
+    assert bench.receive(protocol.REFUSED) == (protocol.REFUSED, 4)
+    bench.channel.send(protocol.CLOSE)
+    bench.receive(protocol.DONE)
+
+
+def test_a_worker_that_cannot_read_a_message_closes_its_channel(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    monkeypatch.setattr(bench.worker, "_on_message", iter(()).__next__)
+    bench.open()
+    with pytest.raises(ChannelClosed):
+        bench.receive()
+    bench.thread.join(10)
+    assert not bench.thread.is_alive()
+    assert [each.exc_type for each in failures] == [TypeError]
 
 
 def test_sessions_are_lent_by_the_parent(bench: Bench) -> None:
