@@ -76,7 +76,9 @@ class CompressFields(StrictModel):
                 " set 'compress_as: content_encoding'"
             )
         if self.compress_as == "content_encoding" and getattr(self, "content_encoding", None):
-            raise ValueError("'compress_as: content_encoding' and 'content_encoding' contradict")
+            raise ValueError(
+                "'compress_as: content_encoding' sets that header: leave out 'content_encoding'"
+            )
 
     def compression(self) -> Optional[Compression]:
         """Returns how objects are compressed. Raises StepError if that needs what is missing."""

@@ -56,7 +56,7 @@ class Encryption(StrictModel):
         if self.key is not None and self.type in ("AES256", "SSE-C"):
             raise ValueError("'key' requires 'type: aws:kms'")
         if (self.customer_key is not None) != (self.type == "SSE-C"):
-            raise ValueError("'type: SSE-C' requires 'customer_key', and the reverse")
+            raise ValueError("'type: SSE-C' and 'customer_key' require each other")
         return self
 
     def options(self) -> dict[str, Any]:

@@ -178,7 +178,9 @@ def iam(
         _print_warnings(plan, found, around.job_role)
         return
     if output_format not in (None, "json"):
-        raise click.UsageError("a comparison is text, or --format json")
+        raise click.UsageError(
+            "--compare and --live print text or JSON: leave out --format, or set it to json"
+        )
     diffs = (
         _compare_with_file(found, Path(compare))
         if compare is not None

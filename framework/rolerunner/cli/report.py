@@ -50,5 +50,5 @@ def _read_result(path: Path) -> Any:
             "it is not JSON; `rolerunner run SPEC --result FILE.json` writes a result file"
         ) from None
     if not isinstance(read, dict):
-        raise UsageError("it is not a result file: that is a mapping")
+        raise UsageError("it is not a result file, which is a JSON object")
     return read

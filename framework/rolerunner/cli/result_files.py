@@ -62,7 +62,7 @@ class ResultFiles:
             name = option[2:]
             echo(f"rolerunner: the {name} could not be written: {error}{hint}", err=True)
         if "--result" in self._failures and self._ended is not None:
-            echo("rolerunner: this is the result, which no file has:", err=True)
+            echo("rolerunner: the whole result follows:", err=True)
             echo(self._files["--result"].encode_result(self._ended).decode(), err=True, nl=False)
         return bool(self._failures)
 

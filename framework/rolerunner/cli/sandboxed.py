@@ -261,7 +261,7 @@ def _describe_served(served: RunningSandbox) -> None:
     if not served.is_current():
         echo(
             "sandbox: the spec or the sandbox file has changed since; start 'rolerunner sandbox' "
-            "again for the roles, policies and buckets of now",
+            "again to get its present roles, policies and buckets",
             err=True,
         )
 

@@ -38,7 +38,7 @@ def select_past_objects(
     if count and not kept:
         raise StepError(
             f"{prefix}: no object here has a version, so what was here at {moment} is not known",
-            hint="'as_of' needs a bucket that keeps versions; leave it out for the objects of now",
+            hint="'as_of' needs a bucket that keeps versions; without it, current objects are read",
             type="NoVersions",
         )
 

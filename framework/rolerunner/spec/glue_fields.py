@@ -129,7 +129,8 @@ class GlueFields(StrictModel):
     )
     timeout: Annotated[Seconds, AfterValidator(_validate_minutes)] = Field(
         7200.0,
-        description="Time after which Glue kills a run; no step starts after 95 % of it.",
+        description="Time after which Glue kills a run; no step starts after 95 % of it. "
+        "A number without a unit is seconds, not minutes as in Glue's API.",
         examples=["2h"],
     )
     max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = Field(

@@ -37,7 +37,7 @@ class Downloads(DecompressFields):
         ({"compress": "gzip", "delete_extra": True}, "'delete_extra' cannot be combined"),
         (
             {"compress": "gzip", "compress_as": "content_encoding", "content_encoding": "br"},
-            "'compress_as: content_encoding' and 'content_encoding' contradict",
+            "'compress_as: content_encoding' sets that header: leave out 'content_encoding'",
         ),
     ],
 )

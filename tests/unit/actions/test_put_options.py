@@ -46,10 +46,10 @@ def test_encryption_becomes_parameters(fields: dict[str, Any], options: dict[str
             {"type": "SSE-C", "customer_key": KEY, "key": "alias/a"},
             "'key' requires 'type: aws:kms'",
         ),
-        ({"type": "SSE-C"}, "'type: SSE-C' requires 'customer_key', and the reverse"),
+        ({"type": "SSE-C"}, "'type: SSE-C' and 'customer_key' require each other"),
         (
             {"type": "AES256", "customer_key": KEY},
-            "'type: SSE-C' requires 'customer_key', and the reverse",
+            "'type: SSE-C' and 'customer_key' require each other",
         ),
     ],
 )

@@ -42,7 +42,7 @@ def test_the_page_is_beside_the_result_or_where_it_is_asked_for(tmp_path: Path) 
         ("", "it is not JSON; "),
         ("{", "it is not JSON; "),
         ("[" * 100_000, "it is not JSON; "),
-        ("[]", "it is not a result file: that is a mapping"),
+        ("[]", "it is not a result file, which is a JSON object"),
     ],
 )
 def test_another_file_is_an_error_that_names_it(

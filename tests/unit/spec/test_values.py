@@ -110,3 +110,12 @@ def test_other_characters_are_in_no_tag(character: str) -> None:
     with pytest.raises(ValueError, match="as the key of a tag, not ") as caught:
         check_tag_text(f"a{character}b!", "the key")
     assert str(caught.value).endswith(repr(character))
+
+
+def test_units_are_those_that_the_manual_lists() -> None:
+    assert [parse_duration(each) for each in ("30s", "15m", "2h", "7d", "1h30m")] == [
+        30, 900, 7200, 604_800, 5400
+    ]  # fmt: skip
+    assert [parse_size(each) for each in ("16MiB", "5GB", "1KiB", "1KB", "1GiB", "1MB")] == [
+        16 << 20, 5 * 10**9, 1024, 1000, 1 << 30, 10**6
+    ]  # fmt: skip

@@ -182,7 +182,7 @@ def _create_client(url: str) -> OpenLineageClient:
         client = OpenLineageClient()
         if client.transport.kind == "console" and not _is_configured():
             _LOG.warning(
-                "lineage goes nowhere: set OPENLINEAGE_URL, or 'url' of 'openlineage' in the spec"
+                "lineage is not sent: set OPENLINEAGE_URL, or 'url' of 'openlineage' in the spec"
             )
         return client
     transport: dict[str, Any] = {
