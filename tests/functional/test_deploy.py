@@ -484,7 +484,7 @@ def write_log(logs: Any, group: str, stream: str, text: str) -> None:
         (["logs", "{spec}", "--job-name", "nothing"], "'nothing' has not run yet"),
         (
             ["deploy", "{spec}", "--workers", "3"],
-            "'workers' does not apply to the runtime pythonshell",
+            "'workers' does not apply to the 'runtime' pythonshell",
         ),
         (
             ["deploy", "{spec}", "--role", "raeder"],

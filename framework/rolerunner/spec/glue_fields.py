@@ -223,7 +223,7 @@ class GlueFields(StrictModel):
                 right = {"worker_type": "takes 'capacity'", "workers": "takes 'capacity'"}
                 right["capacity"] = "takes 'worker_type' and 'workers'"
                 raise ValueError(
-                    f"'{name}' does not apply to the runtime {self.runtime}, which "
+                    f"'{name}' does not apply to the 'runtime' {self.runtime}, which "
                     + right.get(name, "is no Spark")
                 )
         if self.capacity is not None and self.capacity not in (0.0625, 1):
@@ -241,11 +241,11 @@ class GlueFields(StrictModel):
         if started and len(self.job_name or "") > LONGEST_STARTED_NAME:
             raise ValueError(
                 f"'job_name' must have at most {LONGEST_STARTED_NAME} characters, "
-                "since the name of the trigger is longer"
+                "since the name of its trigger ('schedule' or 'after') is longer"
             )
         if self.execution_class == "FLEX" and (self.worker_type or "G.1X") not in _FLEX_WORKERS:
             raise ValueError(
-                f"'execution_class' FLEX takes the worker types {' and '.join(_FLEX_WORKERS)}, "
+                f"'execution_class' FLEX takes the 'worker_type' {' or '.join(_FLEX_WORKERS)}, "
                 f"not {self.worker_type}"
             )
         if self.notify_delay_after is not None and self.notify_delay_after >= self.timeout:
@@ -260,12 +260,12 @@ class GlueFields(StrictModel):
             return self
         if self.runtime not in _LAKE_FORMATION_RUNTIMES:
             raise ValueError(
-                f"'{LAKE_FORMATION}' does not apply to the runtime {self.runtime}: "
+                f"'{LAKE_FORMATION}' does not apply to the 'runtime' {self.runtime}: "
                 "it needs glue-5.0 or newer"
             )
         if (self.workers or 2) < _LAKE_FORMATION_WORKERS:
             raise ValueError(
-                f"'{LAKE_FORMATION}' needs at least {_LAKE_FORMATION_WORKERS} workers: "
+                f"'{LAKE_FORMATION}' needs at least {_LAKE_FORMATION_WORKERS} 'workers': "
                 f"set 'workers: {_LAKE_FORMATION_WORKERS}' or more"
             )
         return self

@@ -108,7 +108,7 @@ class StateFields(StrictModel):
             if self.role is None:
                 raise ValueError("'state' in S3 needs a 'role': an alias, an ARN, or job")
         elif self.role is not None:
-            raise ValueError("'role' of 'state' requires a location in S3")
+            raise ValueError("'role' of 'state' requires a 'location' in S3")
         if not isinstance(self.stale_after, Template) and self.stale_after < 1:
             raise ValueError("'stale_after' must be at least 1s")
         return self

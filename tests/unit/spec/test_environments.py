@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rolerunner.model import Job
 
 ARN = "arn:aws:iam::111122223333:role"
+LAKE_FORMATION = "arguments: {--enable-lakeformation-fine-grained-access: 'true'}"
 SPEC = f"""\
 version: 1
 name: nightly
@@ -279,10 +280,14 @@ def test_anchors_merges_and_aliases_work(tmp_path: Path) -> None:
             "  dev: {glue: {workers: 3}}",
             [
                 (
-                    "3| in the environment 'dev': 'workers' does not apply to the runtime "
+                    "3| in the environment 'dev': 'workers' does not apply to the 'runtime' "
                     "pythonshell, which takes 'capacity'"
                 )
             ],
+        ),
+        (
+            "  dev: {state: {location: kept-here}}",
+            ["kept-here| in the environment 'dev': 'role' of 'state' requires a 'location' in S3"],
         ),
         (
             "  dev: {glue: {tags: {{ stage }}}}",
@@ -395,3 +400,37 @@ def test_documents_have_the_values_of_the_environment(tmp_path: Path) -> None:
     assert problem.mark.line == FIRST
     assert "environments" not in problem.line
     assert problem.line.startswith("  dev: {roles")
+
+
+@pytest.mark.parametrize(
+    ("glue", "change"),
+    [
+        ("capacity: 1", "runtime: glue-5.1"),
+        ("runtime: glue-5.1, workers: 3", "runtime: pythonshell"),
+        ("runtime: glue-5.1, execution_class: FLEX, worker_type: G.1X", "worker_type: G.4X"),
+        (f"job_name: {'n' * 255}", "schedule: cron(0 3 * * ? *)"),
+        (f"job_name: {'n' * 255}", "after: {jobs: [a]}"),
+        ("notify_delay_after: 1h", "timeout: 30m"),
+        ("after: {jobs: [a]}", "schedule: cron(0 3 * * ? *)"),
+        (f"runtime: glue-5.1, workers: 4, {LAKE_FORMATION}", "workers: 3"),
+        (f"runtime: glue-5.1, workers: 4, {LAKE_FORMATION}", "runtime: glue-4.0"),
+    ],
+)
+def test_a_setting_that_does_not_fit_the_others_has_the_place_of_the_change(
+    glue: str, change: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "nightly.yaml"
+    path.write_text(
+        "version: 1\nname: nightly\n"
+        f"glue: {{role: {ARN}/glue, artifacts: s3://artifacts/, {glue}}}\n"
+        f"environments:\n  dev: {{glue: {{{change}}}}}\n"
+        "steps:\n  - {id: list, action: s3.list, role: job, source: s3://bucket/}\n"
+    )
+    api.load(path)
+    with pytest.raises(SpecError) as caught:
+        api.load(path, env="dev")
+    (found,) = caught.value.problems
+    key, _, value = change.partition(": ")
+    line = path.read_text().splitlines()[found.mark.line - 1]
+    assert found.mark.line == 5, found
+    assert line[found.mark.column - 1 :].startswith((key, value))

@@ -59,15 +59,15 @@ def test_values_at_their_limits(fields: dict[str, Any]) -> None:
         ({"capacity": 2.0}, "'capacity' must be 0.0625 or 1"),
         (
             {"runtime": "glue-5.1", "capacity": 1.0},
-            "'capacity' does not apply to the runtime glue-5.1, which takes 'worker_type' and",
+            "'capacity' does not apply to the 'runtime' glue-5.1, which takes 'worker_type' and",
         ),
         (
             {"workers": 2},
-            "'workers' does not apply to the runtime pythonshell, which takes 'capacity'",
+            "'workers' does not apply to the 'runtime' pythonshell, which takes 'capacity'",
         ),
         (
             {"worker_type": "G.1X"},
-            "'worker_type' does not apply to the runtime pythonshell, which takes 'capacity'",
+            "'worker_type' does not apply to the 'runtime' pythonshell, which takes 'capacity'",
         ),
         ({"runtime": "glue-5.1", "worker_type": "big"}, "must be a worker type such as G.1X"),
         ({"runtime": "glue-5.1", "workers": 1}, "Input should be greater than or equal to 2"),
@@ -103,11 +103,11 @@ def test_values_at_their_limits(fields: dict[str, Any]) -> None:
         ),
         (
             {"runtime": "glue-4.0", "workers": 4, "arguments": {LAKE: "true"}},
-            f"'{LAKE}' does not apply to the runtime glue-4.0: it needs glue-5.0 or newer",
+            f"'{LAKE}' does not apply to the 'runtime' glue-4.0: it needs glue-5.0 or newer",
         ),
         (
             {"runtime": "glue-5.0", "workers": 3, "arguments": {LAKE: " True "}},
-            f"'{LAKE}' needs at least 4 workers: set 'workers: 4' or more",
+            f"'{LAKE}' needs at least 4 'workers': set 'workers: 4' or more",
         ),
         ({"runtimes": "x"}, "Extra inputs are not permitted"),
         ({"schedule": "rate(1 day)"}, "must be an expression such as cron(0 3 * * ? *): triggers"),
@@ -124,15 +124,15 @@ def test_values_at_their_limits(fields: dict[str, Any]) -> None:
         ),
         (
             {"execution_class": "FLEX"},
-            "'execution_class' does not apply to the runtime pythonshell, which is no Spark",
+            "'execution_class' does not apply to the 'runtime' pythonshell, which is no Spark",
         ),
         (
             {"maintenance_window": "Sun:2"},
-            "'maintenance_window' does not apply to the runtime pythonshell, which is no Spark",
+            "'maintenance_window' does not apply to the 'runtime' pythonshell, which is no Spark",
         ),
         (
             {"runtime": "glue-5.1", "execution_class": "FLEX", "worker_type": "G.4X"},
-            "'execution_class' FLEX takes the worker types G.1X and G.2X, not G.4X",
+            "'execution_class' FLEX takes the 'worker_type' G.1X or G.2X, not G.4X",
         ),
         ({"runtime": "glue-5.1", "execution_class": "flex"}, "Input should be 'STANDARD' or"),
         (

@@ -48,7 +48,7 @@ def test_the_state(fields: dict[str, Any]) -> None:
     ("fields", "expected"),
     [
         ({"location": "s3://box/x/"}, "'state' in S3 needs a 'role': an alias, an ARN, or job"),
-        ({"location": "/x", "role": "job"}, "'role' of 'state' requires a location in S3"),
+        ({"location": "/x", "role": "job"}, "'role' of 'state' requires a 'location' in S3"),
         ({"location": "/x", "stale_after": "0.9s"}, "'stale_after' must be at least 1s"),
         ({"location": "s3:///x/", "role": "job"}, "'' is not a bucket name in 's3:///x/'"),
         (

@@ -36,7 +36,7 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
         ({"timeout": "90s"}, "'timeout' must be a whole number of minutes"),
         (
             {"workers": 3},
-            "'workers' does not apply to the runtime pythonshell, which takes 'capacity'",
+            "'workers' does not apply to the 'runtime' pythonshell, which takes 'capacity'",
         ),
         ({"capacity": 0.5}, "'capacity' must be 0.0625 or 1"),
         ({"artifacts": "ops"}, "'artifacts' must be s3://bucket/key"),
