@@ -108,16 +108,20 @@ class NamesRole:
 NAMES_ROLE = NamesRole()
 
 
-@dataclass(frozen=True, eq=False)
-class JsonForm:
-    """The JSON Schema of a type that is parsed from text."""
-
-    schema: tuple[tuple[str, Any], ...]
+class OwnSchema:
+    """Marks a field whose JSON Schema a subclass writes; its type validates it as always."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return handler(source)
+
+
+@dataclass(frozen=True, eq=False)
+class JsonForm(OwnSchema):
+    """The JSON Schema of a type that is parsed from text."""
+
+    schema: tuple[tuple[str, Any], ...]
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -126,15 +130,10 @@ class JsonForm:
 
 
 @dataclass(frozen=True)
-class ShortForm:
+class ShortForm(OwnSchema):
     """Marks a mapping that may be written as text: one of ``choices``, or any text."""
 
     choices: tuple[str, ...] = ()
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return handler(source)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

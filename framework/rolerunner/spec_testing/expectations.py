@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal, Optional, get_args
 from pydantic import (
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     model_validator,
 )
@@ -13,7 +12,7 @@ from pydantic_core import CoreSchema
 
 from rolerunner.model import S3Uri
 from rolerunner.sandbox.faults import Operation
-from rolerunner.spec.field_types import S3Location, ShortForm, StrictModel, check_path
+from rolerunner.spec.field_types import OwnSchema, S3Location, ShortForm, StrictModel, check_path
 
 RunStatus = Literal["succeeded", "warning", "failed", "stopped"]
 StepStatus = Literal["succeeded", "warning", "failed", "skipped", "not_run"]
@@ -185,13 +184,8 @@ class ExpectedMessages(StrictModel):
     )
 
 
-class _ListForm:
+class _ListForm(OwnSchema):
     """Marks a mapping that may be written as a list of texts."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return handler(source)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
