@@ -7,11 +7,13 @@ complete on the other one, and no file with its own name may be a part of one.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from paramiko import sftp
 
+from rolerunner.common.cancellation import Cancel
 from tests.odd_sftp_server import (
     DROP,
     FAILURE,
@@ -69,12 +71,12 @@ def run(
     }
 
     def run_step(action: str, **fields: Any) -> StepResult:
-        secret = fields.pop("secret", user_key)
+        secret, cancel = fields.pop("secret", user_key), fields.pop("cancel", None)
         step = {
             "host": "127.0.0.1", "port": server.port, "user": "acme", "host_key": server.line,
             "response_timeout": "5s", **KEY, **places[action], **fields,
         }  # fmt: skip
-        return run_sftp_fields(tmp_path, action, step, {"secret": secret})
+        return run_sftp_fields(tmp_path, action, step, {"secret": secret}, cancel=cancel)
 
     return run_step
 
@@ -357,6 +359,29 @@ def test_an_upload_that_cannot_be_continued_is_written_anew(
     done = run("sftp.upload")
     assert done.status == "succeeded", done.error
     assert read_all(server.root / "in") == {"large": content}
+
+
+def test_a_stopped_run_leaves_no_small_file_unfinished(
+    run: Callable[..., StepResult], memory_aws: Store, server: OddServer
+) -> None:
+    store_all(memory_aws, {f"{number:02}": SMALL for number in range(40)})
+    cancel, writes = Cancel(), []
+
+    def stop_soon(request: SftpRequest) -> None:
+        if request.kind == sftp.CMD_WRITE:
+            writes.append(request)
+            if len(writes) == 5:
+                cancel.set()
+            if len(writes) >= 5:
+                time.sleep(0.1)
+
+    server.hook = stop_soon
+    done = run("sftp.upload", cancel=cancel)
+    assert done.error is not None
+    assert done.error.type == "Stopped"
+    left = read_all(server.root / "in")
+    assert set(left.values()) == {SMALL}
+    assert not [name for name in left if name.endswith(".part")]
 
 
 def test_names_that_differ_in_case_alone_are_two_files_or_none(

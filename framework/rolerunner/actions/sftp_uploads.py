@@ -50,8 +50,8 @@ _BATCH = 1000
 """Objects that are looked up, written and, if they are moved, deleted together."""
 _READ_AHEAD = 4
 """Objects in flight for each session, so that sessions do not wait for S3."""
-_REMOVAL_SECONDS = 3.0
-"""Time for the removal of an unfinished file when the run is stopped."""
+_ENDING_SECONDS = 3.0
+"""Time to complete or remove unfinished files when the run is stopped."""
 _NANOSECONDS = 1_000_000_000
 _TIMES_END = 1 << 32
 """Seconds since 1970 that SFTP cannot express any more, in 2106."""
@@ -96,6 +96,7 @@ class SftpUploads:
         self._compare = "size_mtime" if lenient else action.compare
         self._folders = RemoteFolders(sessions)
         self._writer = FileWriter(context)
+        self._in_small: list[Future[Outcome]] = []
         self._in_large: list[Future[Outcome]] = []
 
     def check_targets(self) -> None:
@@ -206,9 +207,10 @@ class SftpUploads:
                         self._delete_sources(done, batch, pool) if self._action.move else done
                     )
             except BaseException:
-                if self._context.cancel.is_set() and not self._writer.is_continued:
-                    # the unfinished file is being removed
-                    wait(self._in_large, timeout=_REMOVAL_SECONDS)
+                if self._context.cancel.is_set():
+                    # small files are being completed, and a large one that nobody continues removed
+                    large = [] if self._writer.is_continued else self._in_large
+                    wait([*self._in_small, *large], timeout=_ENDING_SECONDS)
                 self._sessions.close()  # ends what is still being written
                 large_pool.shutdown(wait=False)
                 raise
@@ -247,7 +249,7 @@ class SftpUploads:
         if not wanted:
             return
         cancel, pending = self._context.cancel, iter(wanted)
-        in_flight: list[Future[Outcome]] = []
+        self._in_small = in_flight = []
         items = ((each.uri, each.info) for each in wanted)
         with closing(self._storage.read_in_order(items, cancel)) as blocks:
             for block, planned in zip(blocks, pending):
