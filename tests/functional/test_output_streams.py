@@ -155,6 +155,20 @@ def test_a_file_does_not_take_the_place_of_a_closed_stdout(folder: Path) -> None
     assert steps(folder) == EXPECTED
 
 
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(
+    "line", ["sys.stdout.close(); sys.stderr.close()", "sys.stdout = sys.stderr = None"]
+)
+def test_a_function_that_closes_the_streams_costs_no_result(
+    folder: Path, line: str, fails: bool
+) -> None:
+    code = f"import sys\ndef say(context):\n    {line}\n" + "    raise ValueError\n" * fails
+    (folder / "job.py").write_text(code)
+    done = run_in_shell(folder, "$rr run spec.yaml --result r.json --only say")
+    assert (done.returncode, b"Traceback" in done.stderr) == (4 if fails else 0, False)
+    assert steps(folder)["say"] == ("failed" if fails else "succeeded")
+
+
 @pytest.mark.slow
 def test_a_reader_that_stalls_does_not_hold_a_stopped_run(folder: Path) -> None:
     (folder / "job.py").write_text(

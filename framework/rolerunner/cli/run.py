@@ -36,7 +36,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolesRefused, SecretsFailed
 from rolerunner.model import RunLocation
 from rolerunner.observers.gc_tuner import GcTuner
-from rolerunner.observers.streams import stop_waiting_for_readers
+from rolerunner.observers.streams import flush_standard_streams, stop_waiting_for_readers
 from rolerunner.redaction.printing import redact_prints
 from rolerunner.run.selection import find_name_mistake
 
@@ -235,8 +235,7 @@ def _select_steps(job: Job, only: Sequence[str], start: Optional[str]) -> frozen
 
 def _exit_now(status: int) -> NoReturn:
     """Exits at once; a thread that hangs in a function or a request would block a normal exit."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_standard_streams()
     os._exit(status)
 
 

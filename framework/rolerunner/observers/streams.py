@@ -99,6 +99,13 @@ def protect_standard_streams() -> None:
         setattr(sys, name, stream)
 
 
+def flush_standard_streams() -> None:
+    """Flushes ``sys.stdout`` and ``sys.stderr``; a function may have closed or replaced them."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+
+
 def stop_waiting_for_readers() -> None:
     """Limits how long stalled readers can delay the end of the process."""
     for stream in (sys.stdout, sys.stderr):

@@ -31,7 +31,8 @@ def redact_text(text: str) -> str:
         return text
     if _INDEX.is_secret(text):
         return MASK
-    masked = mask_patterns(_INDEX.mask(str(text)))
+    # the text itself: a function's own class of texts may print as another one, or raise
+    masked = mask_patterns(_INDEX.mask(str.__str__(text)))
     if masked == text and len(text) <= _LONGEST_KEPT:
         if len(clean) >= _MOST_KEPT:
             clean.clear()

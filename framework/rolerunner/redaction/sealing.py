@@ -13,9 +13,9 @@ from rolerunner.redaction.secrets import Secret, SecretValue, register_secret
 def seal_secrets(value: Any, *, whole: bool = False) -> Any:
     """Returns the value with each text under the name of a secret as a secret value.
 
-    With ``whole``, every text and number becomes one.
+    With ``whole``, every text and number becomes one. So does a key that contains a known secret.
     """
-    return convert_leaves(value, _seal_leaf, str, is_secret=whole)
+    return convert_leaves(value, _seal_leaf, _seal_key, is_secret=whole)
 
 
 def seal_outputs(outputs: Mapping[str, Any], declared: Collection[str]) -> dict[str, Any]:
@@ -25,6 +25,10 @@ def seal_outputs(outputs: Mapping[str, Any], declared: Collection[str]) -> dict[
         **sealed,
         **{name: seal_secrets(outputs[name], whole=True) for name in declared if name in outputs},
     }
+
+
+def _seal_key(key: str) -> str:
+    return SecretValue(key) if is_known_secret(key) else str.__str__(key)
 
 
 def _seal_leaf(value: Any, *, is_secret: bool) -> Any:
@@ -52,12 +56,18 @@ def has_secret_text(value: Any) -> bool:
             and (is_secret or isinstance(leaf, Secret) or redact_text(leaf) != leaf)
         )
 
-    convert_leaves(value, check, str)
+    def check_key(key: str) -> str:
+        check(key, is_secret=False)
+        return key
+
+    convert_leaves(value, check, check_key)
     return found
 
 
 def has_secret_value(value: Any) -> bool:
     """Returns True if the value is or contains a text whose type is Secret."""
-    if isinstance(value, (Mapping, list, tuple)):
-        return any(map(has_secret_value, value.values() if isinstance(value, Mapping) else value))
+    if isinstance(value, Mapping):
+        return any(map(has_secret_value, value)) or any(map(has_secret_value, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(has_secret_value, value))
     return isinstance(value, Secret) and bool(value)

@@ -113,3 +113,15 @@ def test_deep_and_circular_values_end() -> None:
     circle: dict[str, Any] = {}
     circle["self"] = circle
     assert redact(circle)["self"] is not None
+
+
+def test_the_text_itself_is_shown_whatever_its_class_prints() -> None:
+    class Named(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    secret = register_secret("Blue-kettle-4713")
+    assert redact({"a": Named("plain")}) == {"a": "plain"}
+    assert redact([Named(f"with {secret}")]) == [f"with {MASK}"]

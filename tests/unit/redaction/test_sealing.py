@@ -62,3 +62,13 @@ def test_an_empty_text_is_no_secret() -> None:
     assert not has_secret_value(sealed)
     assert not has_secret_text(sealed)
     assert not has_secret_value([])
+
+
+def test_a_key_that_holds_a_secret_is_one() -> None:
+    kept = str(register_secret("Blue-kettle-4712"))
+    outputs = {"found": [{f"login with {kept}": 1, "other": 2}]}
+    sealed = seal_outputs(outputs, [])
+    assert sealed == outputs
+    assert has_secret_value(sealed)
+    assert has_secret_text(outputs)
+    assert redact(sealed) == {"found": [{f"login with {MASK}": 1, "other": 2}]}
