@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import click
 
+from rolerunner.common.wording import escape_controls
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -151,7 +153,16 @@ def expand_glob(spec: str) -> Iterator[str]:
 
 
 def format_problem(problem: Problem, *, colour: bool = False) -> str:
-    """Returns a mistake with its source line and a caret below the column."""
+    """Returns a mistake with its source line and a caret below the column.
+
+    Control characters of the spec are visible: they would reach the terminal of a reviewer.
+    """
+    problem = replace(
+        problem,
+        message=escape_controls(problem.message),
+        hint=escape_controls(problem.hint),
+        line=escape_controls(problem.line),
+    )
     if not problem.line.strip():
         return str(problem)
     indent = "".join(

@@ -196,7 +196,8 @@ def _read_include(
         reader.add(path, f"'{name}' cannot be included: {str(error).rpartition(': ')[2]}")
         return
     except SpecError as error:
-        reader.known.problems.extend(error.problems)
+        for problem in error.problems:
+            reader.add_problem(problem)
         return
     if not isinstance(included.document.data, dict) or not isinstance(
         included.document.data.get("roles"), dict

@@ -48,6 +48,8 @@ class LoadContext:
     """Values shared by all documents of a load."""
 
     problems: list[Problem] = field(default_factory=list)
+    added: set[Problem] = field(default_factory=set)
+    """The problems that readers added: a long list is slow to search."""
     params: dict[str, Any] = field(default_factory=dict)
     undecided: set[str] = field(default_factory=set)
     """Params without a known value: not set, or wrong."""
@@ -115,7 +117,8 @@ class SpecReader:
         self._add_problem(problem)
 
     def _add_problem(self, problem: Problem) -> None:
-        if problem not in self.known.problems:
+        if problem not in self.known.added:
+            self.known.added.add(problem)
             self.known.problems.append(problem)
 
     def require_secret_param(self, value: Any, path: Path) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from rolerunner.spec.document import Path
 
+_MAX_CHAIN = 50
+"""Roles that are assumed one from the other."""
+
 
 @dataclass(frozen=True)
 class _RoleEntry:
@@ -35,6 +38,7 @@ class Roles:
     _roles: dict[str, Role] = field(default_factory=dict)
     _cycles: set[frozenset[str]] = field(default_factory=set)
     _missing: dict[str, str] = field(default_factory=dict)
+    _has_long_chain: bool = False
 
     def read(self, roles: Mapping[str, Any], reader: SpecReader) -> None:
         """Reads the roles of a document."""
@@ -135,7 +139,21 @@ class Roles:
                 self._missing.get(via) or suggest_name(via, self._entries),
             )
             return None
-        return self._resolve_role(via, (*above, name))
+        role = None if len(above) >= _MAX_CHAIN else self._resolve_role(via, (*above, name))
+        if len(above) < _MAX_CHAIN and (role is None or _chain_length(role) < _MAX_CHAIN):
+            return role
+        if not self._has_long_chain:  # the roles behind it are as long
+            self._has_long_chain = True
+            message = f"'{name}' is assumed through a chain of more than {_MAX_CHAIN} roles"
+            self._entries[name].reader.add(("roles", name, "via"), message)
+        return None
+
+
+def _chain_length(role: Role) -> int:
+    length = 1
+    while role.via is not None:
+        role, length = role.via, length + 1
+    return length
 
 
 def _read_fields(name: str, value: Any, path: Path, reader: SpecReader) -> Optional[RoleFields]:

@@ -100,20 +100,27 @@ def resolve_include(spec: str, include: str) -> str:
         return str(S3Uri(uri.bucket, posixpath.normpath(key)))
     folder = Path(spec).parent
     path = folder / include
-    if folder.resolve() not in path.resolve().parents:
-        raise UsageError("it is a link to a place outside the spec's folder")
-    if path.exists() and not path.is_file():
-        raise UsageError("it is not a regular file")
+    try:
+        if folder.resolve() not in path.resolve().parents:
+            raise UsageError("it is a link to a place outside the spec's folder")
+        if path.exists() and not path.is_file():
+            raise UsageError("it is not a regular file")
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, a circle of links
+        raise UsageError(f"it cannot be the path of a file: {_describe_error(error)}") from None
     return str(path)
 
 
 def _read_file(path: Path) -> bytes:
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name a spec in it")
     try:
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a spec in it")
         with path.open("rb") as file:
             return file.read(MAX_READ)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: {_describe_error(error)}") from None
+
+
+def _describe_error(error: Exception) -> str:
+    return str((error.strerror if isinstance(error, OSError) else "") or error)

@@ -75,6 +75,8 @@ class ReferenceChecker:
 
     def enter_group(self, position: int) -> ReferenceChecker:
         """Returns a checker of a group's steps, which stand in front of the group itself."""
+        if not self.steps[position].steps:
+            return self
         steps = [*self.steps[:position], *self.steps[position].steps, *self.steps[position:]]
         return ReferenceChecker.of(steps, self.reader)
 

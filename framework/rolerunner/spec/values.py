@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Optional
 
 from rolerunner.common.patterns import compile_on_use
 from rolerunner.errors import Mark
@@ -73,11 +74,17 @@ def parse_size(text: str) -> int:
 
 def suggest_name(wrong: str, right: Iterable[str]) -> str:
     """Returns ``did you mean 'x'?`` with the closest name; empty if none is close."""
+    names = {str(name).lower(): str(name) for name in reversed(list(right))}
+    found = _find_closest(str(wrong).lower(), tuple(reversed(names)))
+    return f"did you mean '{names[found]}'?" if found is not None else ""
+
+
+@lru_cache(maxsize=256)
+def _find_closest(wrong: str, right: tuple[str, ...]) -> Optional[str]:
+    """Returns the closest name; cached, since a mistake may occur in each of many steps."""
     import difflib  # noqa: PLC0415 - a right spec has no use for it
 
-    names = {str(name).lower(): str(name) for name in reversed(list(right))}
-    found = difflib.get_close_matches(str(wrong).lower(), list(reversed(names)), n=1, cutoff=0.6)
-    return f"did you mean '{names[found[0]]}'?" if found else ""
+    return next(iter(difflib.get_close_matches(wrong, right, n=1, cutoff=0.6)), None)
 
 
 def format_suggestion(wrong: str, right: Iterable[str]) -> str:

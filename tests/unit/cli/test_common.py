@@ -52,3 +52,11 @@ def test_a_malformed_param_is_named_by_its_number_alone(malformed: str) -> None:
     with pytest.raises(UsageError, match="number 2 of them") as caught:
         read_params(["day=2026-01-31", malformed])
     assert "hunter2" not in str(caught.value)
+
+
+def test_control_characters_of_a_spec_are_visible() -> None:
+    problem = Problem(Mark("f.yaml", 1, 1), "no role '\x1b[2J\x07'", "\x9b1A", "role: \u202ex")
+    for colour in (False, True):
+        text = format_problem(problem, colour=colour)
+        assert r"no role '\x1b[2J\x07'" in text
+        assert not {"\x07", "\x9b", "\u202e"}.intersection(text)

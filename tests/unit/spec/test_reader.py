@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import field_validator
 
+from rolerunner.errors import Mark, Problem
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import (
     FOLDER,
@@ -200,3 +202,14 @@ def test_where_the_users_code_is(
         packages,
         is_complete,
     )
+
+
+def test_many_mistakes_take_no_longer_each() -> None:
+    count = 2_000
+    problems = [Problem(Mark("f.yaml", number, 1), "wrong") for number in range(count)]
+    reader = SpecReader(parse_document("a: 1", "f.yaml"), LoadContext())
+    begun = time.process_time()
+    for problem in (*problems, *problems):
+        reader.add_problem(problem)
+    assert reader.known.problems == problems
+    assert time.process_time() - begun < 1

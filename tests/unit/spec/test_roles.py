@@ -167,3 +167,16 @@ def test_a_role_waits_for_a_param_without_a_value(fields: str) -> None:
 def test_params_with_a_value_are_filled_in() -> None:
     roles, _ = read("  a: 'arn:aws:iam::111122223333:role/${{ params.x }}'\n", params={"x": "r"})
     assert roles.by_alias()["a"].arn == f"{ARN}r"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("is_cycle", [False, True])
+def test_an_endless_chain_of_roles_is_one_mistake(order: int, is_cycle: bool) -> None:
+    count = 1_200
+    lines = [
+        f"  r{number}: {{arn: '{ARN}r', via: r{(number + 1) % count}}}\n"
+        for number in range(count if is_cycle else count - 1)
+    ]
+    last = [] if is_cycle else [f"  r{count - 1}: {ARN}r\n"]
+    (found,) = problems("".join([*lines, *last][::order]))
+    assert "a chain of more than 50 roles" in found

@@ -128,3 +128,11 @@ def test_the_last_line_break_of_a_param_is_left_out(
     path.write_bytes(content.encode())
     value = read_param_text(str(path))
     assert (value.value, str(value.mark)) == (text, f"{path}:1:1")
+
+
+@pytest.mark.parametrize("name", ["a" * 5_000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_a_mistake(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it cannot be the path of a file"):
+        resolve_include(str(tmp_path / "spec.yaml"), name)
+    with pytest.raises(UsageError):
+        read_text(str(tmp_path / name))
