@@ -55,11 +55,11 @@ def _encode_all(text: str) -> Iterator[str]:
     for safe in ("", "/", _SAFE_IN_URLS):
         yield from _percent_forms(quote(data, safe=safe))
     yield from _percent_forms(quote_plus(data))
-    for alignment in range(3):
-        encoded = _encode_base64(data, alignment)
-        yield encoded
-        yield encoded.replace("+", "-").replace("/", "_")
-        yield from _percent_forms(quote(encoded, safe=""))
+    for quoted in _percent_forms(quote(data, safe="")):
+        yield quote(quoted, safe="")  # a URL in a parameter of a URL
+    for whole in (data, *(form.encode("utf-8", "surrogatepass") for form in _escape_json(text))):
+        for alignment in range(3):
+            yield from _base64_forms(_encode_base64(whole, alignment))
     for size in _LINES_OF_BASE64:
         if len(data) > size:
             yield from _encode_lines(data, size)
@@ -70,6 +70,12 @@ def _encode_all(text: str) -> Iterator[str]:
 def _encode_json(text: str) -> Iterator[str]:
     yield text
     yield json.dumps(text)[1:-1]
+
+
+def _escape_json(text: str) -> set[str]:
+    """Returns the forms of a text inside JSON that differ from it."""
+    forms = (json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    return {form for form in forms if form != text}
 
 
 def _escape_text(text: str) -> Iterator[str]:
@@ -110,6 +116,12 @@ def _encode_lines(data: bytes, size: int) -> Iterator[str]:
 def _percent_forms(quoted: str) -> Iterator[str]:
     yield quoted
     yield re.sub("%[0-9A-F]{2}", lambda found: found.group().lower(), quoted)
+
+
+def _base64_forms(encoded: str) -> Iterator[str]:
+    yield encoded
+    yield encoded.replace("+", "-").replace("/", "_")
+    yield from _percent_forms(quote(encoded, safe=""))
 
 
 def _encode_base64(data: bytes, alignment: int) -> str:

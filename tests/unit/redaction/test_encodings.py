@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -13,6 +14,23 @@ from rolerunner.redaction.encodings import MIN_SECRET_LENGTH, list_encoded_forms
 def test_base64_is_found_at_each_alignment(prefix: bytes, suffix: bytes) -> None:
     encoded = base64.b64encode(prefix + b"s3cr3t-value" + suffix).decode()
     assert any(form in encoded for form in list_encoded_forms("s3cr3t-value"))
+
+
+@pytest.mark.parametrize("secret", ['p"ss/wörd', "line one\nline two", "back\\slash-日本"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("before", ["", "x", "xy"])
+def test_a_document_in_base64_is_found(secret: str, before: str, *, ascii_only: bool) -> None:
+    text = json.dumps({before: secret}, ensure_ascii=ascii_only)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        encoded = encode(text.encode()).decode()
+        assert any(form in encoded for form in list_encoded_forms(secret))
+
+
+def test_a_url_in_a_parameter_of_a_url_is_found() -> None:
+    secret = "p@ss wörd/+"
+    for inner in (quote(secret, safe=""), quote(secret, safe="").lower()):
+        url = f"https://login.example.com/?next={quote(f'https://host/?key={inner}', safe='')}"
+        assert any(form in url for form in list_encoded_forms(secret))
 
 
 def test_each_long_line_is_a_form() -> None:
