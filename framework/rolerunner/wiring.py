@@ -211,8 +211,11 @@ def _start_workers(
         sessions.borrow_from(server.lease)
         server.serve()
 
+    # all roles of a region share the client. With a role of the spec, this thread, which handles
+    # signals, would load the job's credentials and ask STS who the job is
+    like_job = replace(JOB, region=_list_transfer_roles(job)[0].region)
     with suppress(RolerunnerError):  # the step reports the failure
-        opened(_list_transfer_roles(job)[0], None, None)
+        opened(like_job, None, None)
     processes.fork(serve)
     try:
         yield

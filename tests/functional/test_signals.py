@@ -49,6 +49,10 @@ steps:
 """
 HANGS: dict[str, tuple[str, Any]] = {
     "who the job is": (WRITE, lambda r: r.query.get("Action") == "GetCallerIdentity"),
+    "who the job is, beside workers": (
+        UPLOAD,
+        lambda r: r.query.get("Action") == "GetCallerIdentity",
+    ),
     "assuming a role": (WRITE, lambda r: r.query.get("Action") == "AssumeRole"),
     "assuming a role lazily": ("assume: lazily\n" + WRITE, lambda r: r.service == "sts"),
     "reading the state": (STATE + WRITE, lambda r: r.key.startswith("state/")),
@@ -149,6 +153,25 @@ def test_a_signal_stops_what_hangs(
     assert {step["id"]: step["status"] for step in read["steps"]}["work"] in ("not_run", "failed")
     assert read["seconds"] < 60
     assert took < 5 + 2.5  # the limit, and what a loaded machine adds
+
+
+def test_a_signal_stops_a_credential_process_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    script = tmp_path / "hang.sh"
+    script.write_text(f"touch {tmp_path}/hangs; exec sleep 10\n")
+    (tmp_path / "config").write_text(f"[profile slow]\ncredential_process = sh {script}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "slow")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    process = start(tmp_path, UPLOAD)
+    wait_for_file(tmp_path / "hangs", process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=7.5)
+    assert process.returncode == 143
+    assert json.loads((tmp_path / "r.json").read_text())["status"] == "stopped"
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, memory_aws: Store) -> None:
