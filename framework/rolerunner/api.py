@@ -172,9 +172,9 @@ def find_problems(
 
 
 def _parse_with_environments(spec: str | Path) -> Optional[Document]:
-    """Returns a spec with environments; None for another file, and for one that is not YAML."""
-    text, name = source.read_text(str(spec), partial(wiring.read_object, None))
+    """Returns a spec with environments; None for another file, or one that cannot be parsed."""
     try:
+        text, name = source.read_text(str(spec), partial(wiring.read_object, None))
         return parse_document(text, name) if "environments" in text else None
     except SpecError:
         return None
@@ -205,7 +205,7 @@ def load_notify_section(
     read_object = partial(wiring.read_object, identity)
     try:
         text, name = source.read_text(spec, read_object)
-    except UsageError:
+    except (UsageError, SpecError):
         return None
 
     def read_include(include: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from rolerunner.errors import Mark, UsageError
+from rolerunner.errors import Mark, Problem, SpecError, UsageError
 from rolerunner.model import S3Uri
 from rolerunner.spec.values import FileValue
 from rolerunner.spec.yaml_parser import MAX_BYTES, parse_document
@@ -25,7 +25,7 @@ MAX_READ = MAX_BYTES * 4
 def read_text(place: str, read_object: Optional[ReadObject] = None) -> tuple[str, str]:
     """Returns the text at a path or S3 URI, and the name by which errors refer to it.
 
-    S3 is read through ``read_object``. Raises UsageError.
+    S3 is read through ``read_object``. Raises UsageError, and SpecError if it is not UTF-8.
     """
     if not place.startswith("s3://"):
         data = _read_file(Path(place))
@@ -36,7 +36,17 @@ def read_text(place: str, read_object: Optional[ReadObject] = None) -> tuple[str
     try:
         return data.decode("utf-8-sig"), place
     except UnicodeDecodeError as error:
-        raise UsageError(f"{place}: not UTF-8 text (at byte {error.start})") from None
+        raise _report_encoding(place, data, error.start) from None
+
+
+def _report_encoding(place: str, data: bytes, position: int) -> SpecError:
+    """Returns the error of a file that is not UTF-8, at its first wrong byte."""
+    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    message = "not UTF-8 text but UTF-16" if is_utf16 else "not UTF-8 text"
+    start = data.rfind(b"\n", 0, position) + 1
+    column = len(data[start:position].decode("utf-8")) + 1
+    mark = Mark(place, data.count(b"\n", 0, position) + 1, column)
+    return SpecError([Problem(mark, message, "save the file as UTF-8")])
 
 
 def read_documents(
@@ -82,7 +92,10 @@ def read_params_file(file: str) -> dict[str, FileValue]:
 
 
 def read_param_text(file: str) -> FileValue:
-    """Returns a whole file as a param's text, without its last line break. Raises UsageError."""
+    """Returns a whole file as a param's text, without its last line break.
+
+    Raises UsageError, SpecError.
+    """
     text, _ = read_text(str(Path(file)))
     return FileValue(re.sub(r"\r?\n\Z", "", text), Mark(file, 1, 1))
 

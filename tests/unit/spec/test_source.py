@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rolerunner.errors import UsageError
+from rolerunner.errors import SpecError, UsageError
 from rolerunner.spec.source import (
     MAX_READ,
     read_documents,
@@ -24,8 +24,28 @@ def test_text_is_utf8_with_or_without_a_mark(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfa: \xc3\xa9")
     assert read_text(str(path)) == ("a: \xe9", str(path))
     path.write_bytes(b"a: \xff")
-    with pytest.raises(UsageError, match=r"a\.yaml: not UTF-8 text \(at byte 3\)"):
+    with pytest.raises(SpecError, match=r"a\.yaml:1:4: not UTF-8 text"):
         read_text(str(path))
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "message"),
+    [
+        ("a: b\nc: caf\xe9\n".encode("latin-1"), (2, 7), "not UTF-8 text"),
+        (b"\xc3\xa9\xc3\xa9\xc3", (1, 3), "not UTF-8 text"),
+        ("a: b".encode("utf-16"), (1, 1), "not UTF-8 text but UTF-16"),
+    ],
+)
+def test_a_wrong_encoding_has_its_place(
+    tmp_path: Path, data: bytes, place: tuple[int, int], message: str
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(data)
+    with pytest.raises(SpecError) as caught:
+        read_text(str(path))
+    (problem,) = caught.value.problems
+    assert (problem.mark.line, problem.mark.column) == place
+    assert (problem.message, problem.hint) == (message, "save the file as UTF-8")
 
 
 def test_at_most_the_limit_is_read(tmp_path: Path) -> None:
