@@ -6,7 +6,6 @@ standard input stops the script. How the run ended is printed as JSON.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import queue
@@ -16,36 +15,32 @@ import sys
 import tempfile
 import threading
 import time
-import zipfile
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Optional, Union
+from typing import IO, TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import RolerunnerError, SandboxError
 from rolerunner.glue.launch.invocation import build_environment, list_arguments, merge_arguments
-from rolerunner.glue.launch.log_streams import name_log_group, name_log_stream
 from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
-from rolerunner.glue.rehearsal.installation import ZIP_OF_WHEELS
 from rolerunner.glue.rehearsal.launch import LAUNCHER
-from rolerunner.model import JOB, RoleArn, S3Uri
+from rolerunner.glue.rehearsal.sandboxed_files import ScriptFiles, fetch_files
+from rolerunner.glue.rehearsal.sandboxed_log import RunLog
+from rolerunner.model import JOB, RoleArn
 from rolerunner.sandbox import JOB_SESSION, JobKeys, assume_role
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 COMMAND = (sys.executable, "-m", "rolerunner.glue.rehearsal.sandboxed_run")
 """Runs one job; for ``sandbox.start_sandbox``."""
 _GLUE = "glue.amazonaws.com"
 _FLUSH_SECONDS = 0.1
-_BATCH = 500
-"""Log lines sent by one request."""
-_PACKAGES = ("--additional-python-modules", "--extra-py-files")
 _REPORT = "report.json"
 _EXITED = "Command failed with exit code"
 
@@ -125,8 +120,8 @@ def carry_out(run: SandboxedRun, watch: Callable[[Callable[[], None]], None]) ->
         tempfile.TemporaryDirectory(prefix="rolerunner-glue-") as name,
     ):
         folder = Path(name)
-        files = _fetch_files(run, sessions.client(JOB, "s3"), folder)
-        log = _Log(sessions.client(JOB, "logs"), run, runtime)
+        files = fetch_files(run, sessions.client(JOB, "s3"), folder)
+        log = RunLog(sessions.client(JOB, "logs"), run, runtime)
         command, environment = _prepare_process(run, runtime, keys, files, folder)
         with subprocess.Popen(  # noqa: S603
             command,
@@ -153,71 +148,8 @@ def _read_reason(report: Path, runtime: Runtime) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class _Files:
-    script: Path
-    installation: Path
-    """The folder of the unpacked wheels, which comes last on the path."""
-    code: tuple[Path, ...]
-    """Spark: archives that come first on the path."""
-
-
-def _fetch_files(run: SandboxedRun, s3: Any, folder: Path) -> _Files:
-    """Downloads the script and its packages, as the job's role."""
-    # the folder's name tells the script that it is in Python Shell
-    script = folder / "glue-python-scripts-sandbox" / "run_spec.py"
-    installation, downloads = folder / "installation", folder / "downloads"
-    for path in (script.parent, installation, downloads):
-        path.mkdir()
-    _download(s3, run.job["Command"]["ScriptLocation"], script)
-    archives = []
-    for number, location in enumerate(_list_locations(run.arguments)):
-        path = downloads / str(number) / Path(location).name
-        path.parent.mkdir()
-        _download(s3, location, path)
-        if path.name.endswith(ZIP_OF_WHEELS):
-            _unpack_wheels(path, installation)
-        elif path.suffix == ".whl":
-            _unpack_wheel(path, installation)
-        else:
-            archives.append(path)
-    return _Files(script, installation, tuple(archives))
-
-
-def _list_locations(arguments: Mapping[str, str]) -> Iterator[str]:
-    for name in _PACKAGES:
-        named = (each.strip() for each in arguments.get(name, "").split(","))
-        yield from (each for each in named if each.startswith("s3://"))
-
-
-def _unpack_wheels(archive: Path, target: Path) -> None:
-    with zipfile.ZipFile(archive) as wheels:
-        for name in wheels.namelist():
-            if name.endswith(".whl"):
-                _unpack_wheel(io.BytesIO(wheels.read(name)), target)
-
-
-def _unpack_wheel(wheel: Union[Path, io.BytesIO], target: Path) -> None:
-    """Unpacks a wheel without rolerunner, which is the one of this interpreter.
-
-    What this interpreter has comes from it; the runtime's compiled packages would not load.
-    """
-    with zipfile.ZipFile(wheel) as file:
-        names = [name for name in file.namelist() if not name.startswith("rolerunner/")]
-        file.extractall(target, names)
-
-
-def _download(s3: Any, location: str, path: Path) -> None:
-    uri = S3Uri.parse(location)
-    try:
-        path.write_bytes(s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read())
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        raise SandboxError(f"{location} cannot be read under the job's role: {code}") from None
-
-
 def _prepare_process(
-    run: SandboxedRun, runtime: Runtime, keys: JobKeys, files: _Files, folder: Path
+    run: SandboxedRun, runtime: Runtime, keys: JobKeys, files: ScriptFiles, folder: Path
 ) -> tuple[list[str], dict[str, str]]:
     """Returns the command line and the environment of the script."""
     location = run.job["Command"]["ScriptLocation"]
@@ -256,7 +188,7 @@ class _Script:
         with suppress(ProcessLookupError):  # it has ended
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def wait(self, log: _Log) -> Ended:
+    def wait(self, log: RunLog) -> Ended:
         """Forwards output and errors to the log until the script ends."""
         lines: queue.Queue[tuple[str, str]] = queue.Queue()
         readers = [
@@ -290,54 +222,6 @@ def _read_lines(
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
-
-
-class _Log:
-    """The log of a run in CloudWatch Logs, written under the job's role."""
-
-    def __init__(self, logs: Any, run: SandboxedRun, runtime: Runtime) -> None:
-        self._logs = logs
-        self._runtime = runtime
-        self._group = name_log_group(runtime, run.arguments)
-        self._stream = name_log_stream(runtime, run.arguments, run.run["Id"])
-        self._created: set[str] = set()
-        self._is_refused = False
-
-    def send(self, lines: queue.Queue[tuple[str, str]]) -> None:
-        """Sends the lines that are there, of output and errors."""
-        events: dict[str, list[dict[str, Any]]] = {}
-        while not lines.empty():
-            name, text = lines.get()
-            if self._runtime.has_log_prefixes:
-                name = "output"  # Spark jobs from Glue 5.0 on write both there
-            event = {"timestamp": int(time.time() * 1000), "message": text or " "}
-            events.setdefault(name, []).append(event)
-        for name, found in events.items():
-            self._put_events(f"{self._group}/{name}", found)
-
-    def _put_events(self, group: str, events: Sequence[Mapping[str, Any]]) -> None:
-        if self._is_refused:
-            return
-        try:
-            if group not in self._created:
-                self._create(group)
-            for start in range(0, len(events), _BATCH):
-                self._logs.put_log_events(
-                    logGroupName=group,
-                    logStreamName=self._stream,
-                    logEvents=events[start : start + _BATCH],
-                )
-        except (BotoCoreError, ClientError) as error:
-            self._is_refused = True  # a run goes on without its log, as on AWS
-            print(f"log of {group}/{self._stream}: {error}", file=sys.stderr)  # noqa: T201 - the sandbox keeps it
-
-    def _create(self, group: str) -> None:
-        already = self._logs.exceptions.ResourceAlreadyExistsException
-        with suppress(already):
-            self._logs.create_log_group(logGroupName=group)
-        with suppress(already):
-            self._logs.create_log_stream(logGroupName=group, logStreamName=self._stream)
-        self._created.add(group)
 
 
 def _stop_at_end_of_input(stop: Callable[[], None]) -> None:
