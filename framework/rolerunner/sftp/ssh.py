@@ -154,7 +154,14 @@ def _connect_verified(paramiko: Any, server: SftpServer) -> Any:
 
 
 def _mismatch_error(server: SftpServer, shown: Sequence[str]) -> StepError:
-    has = " and ".join(shown) or "no key of a known type"
+    if not shown:
+        return StepError(
+            f"{server.address} has no host key of a type that is accepted: ed25519, ecdsa, or rsa"
+            " with SHA-2; nothing was authenticated or sent",
+            hint="an old server that signs with SHA-1 alone (ssh-rsa) has to be updated",
+            type="HostKeyMismatch",
+        )
+    has = " and ".join(shown)
     return StepError(
         f"the host key of {server.address} is not the trusted one: the server has {has},"
         f" and the step trusts {server.trusted}; nothing was authenticated or sent",
@@ -194,10 +201,15 @@ def _negotiate(paramiko: Any, server: SftpServer, key_types: Sequence[str]) -> O
 
 def _handshake_error(server: SftpServer, error: Exception) -> StepError:
     text = str(error) or type(error).__name__
+    hint = (
+        "an old server, whose algorithms are no longer safe, has to be updated"
+        if "Incompatible" in text
+        else "check that 'host' and 'port' are those of an SSH server, and that it does not limit"
+        " connections"
+    )
     return ConnectionLost(
         f"{server.address} did not complete the SSH handshake: {text}",
-        hint="check that 'host' and 'port' are those of an SSH server, and that it does not"
-        " limit connections",
+        hint=hint,
         type="SshHandshakeFailed",
     )
 

@@ -221,3 +221,19 @@ def test_without_paramiko_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(StepError) as caught:
         ssh.import_paramiko()
     assert "pip install 'rolerunner[sftp]'" in caught.value.hint
+
+
+@needs_sshd
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("HostKeyAlgorithms ssh-rsa", "no host key of a type that is accepted"),
+        ("KexAlgorithms diffie-hellman-group14-sha1", "Incompatible"),
+    ],
+)
+def test_a_server_with_old_algorithms_alone_has_to_be_updated(more: str, message: str) -> None:
+    with start_openssh(host_keys=("rsa",), more=more) as server:
+        fields = {"user": server.user, "private_key": server.key}
+        error = refuse(make_server(server.port, server.public_host_key("rsa"), **fields))
+    assert message in error.message
+    assert "has to be updated" in error.hint
