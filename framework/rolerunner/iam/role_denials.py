@@ -53,6 +53,12 @@ class Caller:
         match = _PRINCIPAL.match(self.role_arn or self.arn)
         return match["account"] if match else ""
 
+    @property
+    def partition(self) -> str:
+        """Its partition, such as aws or aws-cn, empty where nothing is known."""
+        match = _PRINCIPAL.match(self.role_arn or self.arn)
+        return match["partition"] if match else ""
+
 
 def explain_role_refusal(role: Role, error: AwsError, caller: Caller) -> RoleRefused:
     """Returns the refusal of AssumeRole. An ARN in the error's message overrides ``caller``."""
@@ -60,10 +66,15 @@ def explain_role_refusal(role: Role, error: AwsError, caller: Caller) -> RoleRef
     if denial and denial.user and denial.user != caller.arn:
         caller = Caller(denial.user)
     is_denied = error.code in DENIED_CODES
+    partition = caller.partition
+    if partition and partition != RoleArn.parse(role.arn).partition:
+        hint = _hint_partitions(role, caller, error)
+    else:
+        hint = _hint_statements(role, caller, error) if is_denied else hint_sts(error, caller)
     return RoleRefused(
         f"the role '{role}' could not be assumed: {error.message or error.code}",
         role=str(role),
-        hint=_hint_statements(role, caller, error) if is_denied else hint_sts(error, caller),
+        hint=hint,
         type="RoleRefused" if is_denied else error.code,
         asked_by=caller.arn,
     )
@@ -87,6 +98,15 @@ def hint_sts(error: AwsError, caller: Caller) -> str:
             " raise MaxSessionDuration on the role"
         )
     return hint_code(error)
+
+
+def _hint_partitions(role: Role, caller: Caller, error: AwsError) -> str:
+    """Returns the hint for a role that no policy lets the caller assume."""
+    wanted = RoleArn.parse(role.arn).partition
+    requester = f"requested by {caller.arn}, which is in the partition {caller.partition}"
+    remedy = f"start the job with credentials of an account in {wanted}, in one of its regions"
+    reason = f"{requester}: roles cannot be assumed across partitions; {remedy}"
+    return join_lines([reason, *hint_ids(error)])
 
 
 def _hint_statements(role: Role, caller: Caller, error: AwsError) -> str:

@@ -42,6 +42,17 @@ def test_with_the_callers_full_arn_that_is_the_principal() -> None:
     ]
 
 
+@pytest.mark.parametrize("code", ["AccessDenied", "ValidationError"])
+def test_a_role_of_another_partition_is_no_question_of_policies(code: str) -> None:
+    role = Role("arn:aws-cn:iam::444455556666:role/reader", "reader")
+    hint = explain_role_refusal(role, denied("no", code, request_id="r-1"), Caller(JOB)).hint
+    assert f"requested by {JOB}, which is in the partition aws" in hint
+    assert "cannot be assumed across partitions" in hint
+    assert "credentials of an account in aws-cn" in hint
+    assert "r-1" in hint
+    assert '"Effect"' not in hint
+
+
 def test_tags_source_identity_and_external_id_are_in_both_halves() -> None:
     role = Role(ARN, external_id="x", tags=(("a", "b"),), source_identity="me")
     assert build_caller_statement(role)["Action"] == [
