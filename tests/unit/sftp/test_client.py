@@ -8,7 +8,8 @@ import paramiko
 import pytest
 from paramiko import sftp
 
-from rolerunner.sftp.client import SftpClient
+from rolerunner.sftp.client import RemoteHandle, SftpClient
+from rolerunner.sftp.ssh import StatusError
 
 
 def status(number: int, code: int) -> tuple[int, bytes]:
@@ -82,3 +83,56 @@ def test_names_are_bytes_and_late_answers_of_others_are_passed_over() -> None:
 def test_what_is_no_answer_to_a_listing_is_an_error(message: tuple[int, bytes], error: str) -> None:
     with pytest.raises((OSError, paramiko.SFTPError), match=error):
         list(ScriptedClient(message).iter_folder("/in/"))
+
+
+def content(number: int, text: bytes) -> tuple[int, bytes]:
+    message = paramiko.Message()
+    message.add_int(number)
+    message.add_string(text)
+    return sftp.CMD_DATA, message.asbytes()
+
+
+def read_with(*messages: tuple[int, bytes], to_end: bool = False) -> bytes:
+    return RemoteHandle(ScriptedClient(*messages), b"h", "/a").read(0, 4, to_end=to_end)
+
+
+def test_a_range_is_put_together_from_answers_in_any_order() -> None:
+    assert read_with(content(1, b"ab"), content(2, b"cd")) == b"abcd"
+    assert read_with(content(1, b"ab"), status(2, 1)) == b"ab"
+    assert read_with(status(2, 1), content(1, b"abcd"), to_end=True) == b"abcd"
+    assert read_with(content(2, b"e"), content(1, b"abcd"), to_end=True) == b"abcde"
+    assert read_with(content(1, b"abcd"), status(2, 4), to_end=True) == b"abcd"
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (content(1, b"abcde"), "more bytes than were requested"),
+        (status(1, 4), "why"),
+        (status(1, 0), "no data"),
+        (names(1), "a message 104"),
+    ],
+)
+def test_what_is_no_answer_to_a_read_is_an_error(message: tuple[int, bytes], error: str) -> None:
+    with pytest.raises((OSError, paramiko.SFTPError), match=error):
+        read_with(message)
+
+
+def test_writes_are_confirmed_in_any_order() -> None:
+    blocks = [b"x" * 40_000, b"y"]
+    RemoteHandle(ScriptedClient(status(3, 0), status(1, 0), status(2, 0)), b"h", "/a").write(
+        0, blocks
+    )
+    failing = ScriptedClient(status(3, 0), status(1, 4))
+    with pytest.raises(StatusError, match="why") as caught:
+        RemoteHandle(failing, b"h", "/a").write(0, blocks)
+    assert caught.value.code == sftp.SFTP_FAILURE
+
+
+def test_a_status_without_a_text_is_named_by_its_code() -> None:
+    for code, text in ((3, "Permission denied"), (8, "Operation unsupported"), (99, "unsupported")):
+        message = paramiko.Message()
+        message.add_int(code)
+        message.rewind()
+        with pytest.raises(StatusError, match=text):
+            ScriptedClient()._convert_status(message)
