@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rolerunner.common.files import write_file
 from rolerunner.common.json_values import json_value
 from rolerunner.common.units import format_duration, format_size
-from rolerunner.common.wording import format_count
+from rolerunner.common.wording import escape_controls, format_count
 from rolerunner.errors import UsageError
 from rolerunner.observers.report_document import (
     ReportedError,
@@ -71,7 +71,10 @@ class ReportPage(ResultFile):
 
 
 def render_page(result: Any) -> str:
-    """Renders a result document as HTML. Raises UsageError if it is invalid."""
+    """Renders a result document as HTML. Raises UsageError if it is invalid.
+
+    Control characters, which HTML does not allow and which reverse the text after them, are shown.
+    """
     document = _parse_document(result)
     steps = place_steps(document.steps)
     parts = [
@@ -83,11 +86,12 @@ def render_page(result: Any) -> str:
         render_roles(document),
         render_steps(steps),
     ]
-    return _PAGE.format(
+    page = _PAGE.format(
         title=escape(f"{document.title}: {name_status(document.status)}"),
         style=_STYLE.read_text(encoding="utf-8"),
         body="\n".join(part for part in parts if part),
     )
+    return escape_controls(page)
 
 
 def _parse_document(result: Any) -> ResultDocument:

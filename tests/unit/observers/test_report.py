@@ -51,6 +51,14 @@ def test_a_run_without_steps_is_a_page() -> None:
     assert facts(page())["0 steps"] == "none"
 
 
+def test_control_characters_are_shown() -> None:
+    hostile = "\x00\x1b[31m\x85\u202e</pre>"
+    failed = step("a", "failed", error=Failure(hostile, hostile, hostile), outputs={"key": hostile})
+    html = page(failed, status="failed", error=Failure("E", hostile))
+    assert not re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", html)
+    assert html.count("\\x00\\x1b[31m\\x85\\u202e&lt;/pre&gt;") >= 4
+
+
 def test_errors_are_shown_with_their_hints() -> None:
     html = page(
         step("a", "failed", error=Failure("NotFound", "no <b>", "look")),
