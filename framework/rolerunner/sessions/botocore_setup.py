@@ -25,6 +25,8 @@ from rolerunner.sessions.service_models import shared_loader
 from rolerunner.sessions.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rolerunner.sessions.identity import JobIdentity
 
 MAX_ATTEMPTS = 6
@@ -149,7 +151,9 @@ class BotocoreSessions:
 
     def _ignores_endpoints(self) -> bool:
         """Returns True if the profile ignores configured endpoints, also the environment's."""
-        return bool(self._read_variable("ignore_configured_endpoint_urls"))
+        # older versions of botocore have no variable for it
+        profile = self._read_settings(lambda reader: reader.get_scoped_config())
+        return str(profile.get("ignore_configured_endpoint_urls")).lower() == "true"
 
     def _has_addressing_style(self) -> bool:
         """Returns True if the profile sets how buckets are addressed, for any server."""
@@ -162,14 +166,18 @@ class BotocoreSessions:
         )
 
     def _read_variable(self, name: str) -> Any:
-        """Returns a variable of the job's environment or profile. Raises UsageError.
+        """Returns a variable of the job's environment or profile. Raises UsageError."""
+        return self._read_settings(lambda reader: reader.get_config_variable(name))
+
+    def _read_settings(self, read: Callable[[Session], Any]) -> Any:
+        """Returns what ``read`` returns for a session of the job. Raises UsageError.
 
         A session takes milliseconds.
         """
         if self._reader is None:
             self._reader = self.create_session()
         try:
-            return self._reader.get_config_variable(name)
+            return read(self._reader)
         except ProfileNotFound as error:
             raise explain_missing_profile(error) from None
         except BotoCoreError as error:  # a file that cannot be parsed
