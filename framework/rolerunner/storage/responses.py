@@ -149,7 +149,12 @@ def check_unchanged(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectIn
 def check_range_response(
     answer: Mapping[str, Any], uri: S3Uri, info: ObjectInfo, start: int, length: int
 ) -> None:
-    """Checks that a response holds the requested range of this object. Raises IntegrityFailed."""
+    """Checks that a response holds the requested range of this object.
+
+    Raises IntegrityFailed, and UnexpectedResponse for one that is of no object.
+    """
+    if not parse_etag(answer):
+        raise UnexpectedResponse(f"{uri}: S3 returned 200 to a range without an ETag")
     wanted, told = f"bytes {start}-{start + length - 1}/", str(answer.get("ContentRange") or "")
     partial = (
         answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == http.client.PARTIAL_CONTENT

@@ -13,7 +13,7 @@ from rolerunner.common.file_errors import (
     translate_os_errors,
 )
 from rolerunner.common.new_files import NewFile, TargetFolder
-from rolerunner.errors import IntegrityFailed
+from rolerunner.errors import IntegrityFailed, UnexpectedResponse
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage import hashing, integrity
@@ -176,11 +176,14 @@ class RangeSink:
 
 
 def check_range_headers(status: int, headers: Mapping[str, str], source: ObjectRange) -> None:
-    """Checks that a response is the requested range of this object. Raises IntegrityFailed.
+    """Checks that a response is the requested range of this object.
 
-    A server may return the whole object, and not every one supports If-Match.
+    Raises IntegrityFailed, and UnexpectedResponse for one that is of no object. A server may return
+    the whole object, and not every one supports If-Match.
     """
     start, length = source.start, source.length
+    if not headers.get("etag"):
+        raise UnexpectedResponse(f"{source.uri}: S3 returned {status} to a range without an ETag")
     if headers.get("etag", "").strip('"') != source.info.etag:
         raise IntegrityFailed(f"{source.uri}: the object changed while its ranges were read")
     told = headers.get("content-range", "")

@@ -161,6 +161,11 @@ def test_another_range_is_refused(answer: dict[str, Any], start: int, is_right: 
         check_range_response(told, URI, info, start, 4)
 
 
+def test_the_page_of_a_proxy_is_no_range() -> None:
+    with pytest.raises(UnexpectedResponse, match="to a range without an ETag"):
+        check_range_response({"ContentLength": 4}, URI, ObjectInfo("k", 9, "e"), 0, 4)
+
+
 def pages(*pages: dict[str, Any]) -> list[Any]:
     return list(validated_pages(pages, S3Uri("bucket", "in/")))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolerunner.common.new_files import NewFile
-from rolerunner.errors import IntegrityFailed, LocalFileFailed
+from rolerunner.errors import IntegrityFailed, LocalFileFailed, UnexpectedResponse
 from rolerunner.model import S3Uri
 from rolerunner.storage import hashing, integrity
 from rolerunner.storage.parts import ObjectRange
@@ -179,6 +179,8 @@ def test_another_range_is_refused(
 def test_a_range_of_another_object_is_refused() -> None:
     with pytest.raises(IntegrityFailed, match="changed while its ranges were read"):
         check_range_headers(206, {**range_headers(), "etag": '"f"'}, SOURCE)
+    with pytest.raises(UnexpectedResponse, match="S3 returned 206 to a range without an ETag"):
+        check_range_headers(206, {**range_headers(), "etag": ""}, SOURCE)
 
 
 def test_a_full_disk_is_an_error_of_the_file(tmp_path: Path) -> None:

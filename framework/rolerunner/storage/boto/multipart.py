@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from rolerunner.errors import StepError, UnexpectedResponse
+from rolerunner.errors import NotFound, StepError, UnexpectedResponse
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
@@ -217,8 +217,13 @@ class MultipartUploads:
         return response
 
     def _find_object(self, target: S3Uri, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Returns the ETag that some servers leave out; nothing if the object is another one."""
-        found = self.recovery.reader.head(target)
+        """Returns the ETag that some servers leave out; nothing if the object is not this one."""
+        try:
+            found = self.recovery.reader.head(target)
+        except (
+            NotFound
+        ):  # the 200 was not of the server: no object is missing, the upload is not done
+            return {}
         can_compare = all(integrity.is_md5(str(part["ETag"]).strip('"')) for part in parts)
         if can_compare and not is_made_of_parts(found, parts):
             return {}

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import ServiceFailed
+from rolerunner.errors import ServiceFailed, UnexpectedResponse
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.multipart import MultipartUploads
 from rolerunner.storage.concurrency import PartExecutor
@@ -145,3 +145,13 @@ def test_an_upload_whose_answer_is_lost_is_told(
         upload(boto_engine)
     assert len(memory_aws.uploads) == 1
     assert "/bucket/key: an upload without parts may be left" in caplog.text
+
+
+def test_a_completion_that_nothing_came_of_is_no_missing_object(
+    boto_engine: BotoEngine, memory_aws: aws.Store
+) -> None:
+    memory_aws.hook = lambda request: aws.Response(200, {}, b"") if is_completion(request) else None
+    with pytest.raises(UnexpectedResponse, match="200 to the completed upload without an ETag"):
+        upload(boto_engine)
+    assert memory_aws.bodies() == {}
+    assert memory_aws.uploads == {}
