@@ -363,7 +363,7 @@ def test_a_port_that_another_process_has_is_said() -> None:
         ),
         (
             ('account: "444455556666"', "account: 444455556666"),
-            "must be text, not 444455556666 (put it in quotes)",
+            'is text; write "444455556666" in quotes',
         ),
         (
             ('gzip: "a file of another account\\n"', "gzip: a, text: b"),

@@ -31,7 +31,7 @@ from rolerunner.sandbox.world_secrets import (
     create_parameter,
     create_secret,
 )
-from rolerunner.spec.field_types import Seconds, StrictModel
+from rolerunner.spec.field_types import Account, Seconds, StrictModel
 
 _GLUE_TRUST = [
     {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -99,7 +99,7 @@ class SandboxBucket(StrictModel):
     """A bucket and its objects."""
 
     name: str
-    account: Annotated[str, Field(pattern=r"^\d{12}$")]
+    account: Account
     versioning: bool = False
     policy: Grants = Field(default_factory=list)
     objects: list[SandboxObject] = Field(default_factory=list)

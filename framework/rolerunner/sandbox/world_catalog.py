@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Optional
+from typing import Any, Literal, Optional
 
 from pydantic import Field
 
-from rolerunner.spec.field_types import Seconds, StrictModel
+from rolerunner.spec.field_types import Account, Seconds, StrictModel
 
 RESULT_NAME = "rolerunner:result"
 """The name by which child.py knows a saved query that describes the result of others."""
 OUTCOME_TAG = "rolerunner:outcome"
 """The tag by which child.py learns how the runs of a job end."""
-AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
 Columns = dict[str, str]
 """Name of a column -> its type."""
 _INPUT = "org.apache.hadoop.mapred.TextInputFormat"
@@ -69,7 +68,7 @@ class SandboxDatabase(StrictModel):
     """A database of the Data Catalog, with its tables."""
 
     name: str = Field(min_length=1)
-    account: AccountId
+    account: Account
     region: Optional[str] = None
     tables: list[SandboxTable] = Field(default_factory=list)
 
@@ -83,7 +82,7 @@ class SandboxWorkgroup(StrictModel):
     """A workgroup of Athena."""
 
     name: str = Field(min_length=1)
-    account: AccountId
+    account: Account
     region: Optional[str] = None
     output_location: Optional[str] = Field(None, pattern="^s3://")
 
@@ -97,7 +96,7 @@ class SandboxQueryResult(StrictModel):
     """The result of queries with a text, which no engine then runs."""
 
     query: str = Field(min_length=1, description="The text; * stands for any part of it.")
-    account: AccountId
+    account: Account
     region: Optional[str] = None
     columns: Columns = Field(default_factory=dict)
     rows: list[list[Any]] = Field(default_factory=list)
@@ -120,7 +119,7 @@ class SandboxJob(StrictModel):
     """A job of Glue whose runs end as described; its script is not run."""
 
     name: str = Field(min_length=1)
-    account: AccountId
+    account: Account
     region: Optional[str] = None
     state: Literal["SUCCEEDED", "FAILED", "TIMEOUT", "ERROR"] = "SUCCEEDED"
     error: str = ""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from rolerunner.redaction.secrets import register_secret
 from rolerunner.sandbox.statements import Grants, policy_document
-from rolerunner.spec.field_types import StrictModel
+from rolerunner.spec.field_types import Account, StrictModel
 
 SUFFIX_TAG = "rolerunner:suffix"
 """The tag by which child.py learns the last characters of a secret's ARN."""
@@ -17,14 +17,13 @@ _SECRET_ARN = re.compile(
     r":secret:(?P<name>[\w/+=.@!-]+)-(?P<suffix>[A-Za-z0-9]{6})\Z",
     re.ASCII,
 )
-AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
 
 
 class SandboxSecret(StrictModel):
     """A secret of Secrets Manager: its name and account, or its ARN, and its value."""
 
     name: Optional[str] = Field(None, min_length=1)
-    account: Optional[AccountId] = None
+    account: Optional[Account] = None
     region: Optional[str] = None
     arn: Optional[Annotated[str, Field(pattern=_SECRET_ARN.pattern.replace("\\Z", "$"))]] = None
     text: Optional[str] = Field(None, min_length=1)
@@ -88,7 +87,7 @@ class SandboxParameter(StrictModel):
     """A parameter of Systems Manager."""
 
     name: str = Field(min_length=1)
-    account: AccountId
+    account: Account
     region: Optional[str] = None
     text: str = Field(min_length=1)
     type: Literal["SecureString", "String", "StringList"] = "SecureString"

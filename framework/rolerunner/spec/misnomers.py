@@ -176,9 +176,10 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("client", ("service",)),
     ("job job_name", ("name",)),
     ("imports includes extends", ("include",)),
-    ("principal role_arn", ("arn",)),
+    ("principal role_arn role", ("arn",)),
     ("source_profile parent chain", ("via",)),
-    ("policy policies inline_policy scope", ("session_policy", "policy_arns")),
+    ("policy policies inline_policy scope", ("session_policy", "policy_arns", "permissions")),
+    ("trust_policy assume_role_policy assume_role_policy_document", ("trust",)),
     ("externalid", ("external_id",)),
     ("account_id accountid aws_account", ("account",)),
     ("rate rate_limit max_bandwidth throughput", ("bandwidth", "max_requests_per_second")),
@@ -233,38 +234,34 @@ def suggest_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str
 
 
 _VALUES = {
-    "sse-kms": "aws:kms",
-    "kms": "aws:kms",
-    "sse-s3": "AES256",
-    "s3": "AES256",
-    "array": "list",
-    "float": "number",
-    "text": "string",
-    "ignore": "continue",
-    "warn": "continue",
-    "failure": "on_failure",
-    "failed": "on_failure",
-    "success": "on_success",
-    "all_success": "on_success",
-    "one_failed": "on_failure",
-    "all_done": "always",
-    "mtime": "modified",
-    "last_modified": "modified",
-    "date": "modified",
-    "replace": "overwrite",
-    "error": "fail",
-    "newer": "skip_same",
-    "spark": "glue-5.0",
-    "glueetl": "glue-5.0",
-    "python": "pythonshell",
+    "sse-kms": ("aws:kms",),
+    "kms": ("aws:kms",),
+    "sse-s3": ("AES256",),
+    "s3": ("AES256",),
+    "array": ("list",),
+    "float": ("number",),
+    "text": ("string",),
+    "ignore": ("continue", "skip"),
+    "warn": ("continue",),
+    **dict.fromkeys(("failure", "failed", "error"), ("on_failure", "fail", "failed")),
+    "one_failed": ("on_failure",),
+    **dict.fromkeys(("success", "ok", "passed", "pass"), ("on_success", "succeeded")),
+    "all_success": ("on_success",),
+    "all_done": ("always",),
+    **dict.fromkeys(("mtime", "last_modified", "date"), ("modified",)),
+    "replace": ("overwrite",),
+    "newer": ("skip_same",),
+    **dict.fromkeys(("spark", "glueetl"), ("glue-5.0",)),
+    "python": ("pythonshell",),
 }
 """Values of other tools, in lower case, and the choices that mean the same."""
 
 
 def suggest_choice(value: Any, choices: Collection[str]) -> str:
     """Returns the hint for a value that is none of the choices; empty if none is near."""
-    same = _VALUES.get(str(value).lower().strip("()"))
-    return f"write {same}" if same in choices else suggest_name(str(value), choices)
+    known = _VALUES.get(str(value).lower().strip("()"), ())
+    same = next((each for each in known if each in choices), "")
+    return f"write {same}" if same else suggest_name(str(value), choices)
 
 
 def suggest_mapping(path: Sequence[str | int]) -> str:

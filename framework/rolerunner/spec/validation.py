@@ -40,6 +40,8 @@ _BOUNDS = {
     "greater_than": ("more than", "gt"),
     "less_than": ("less than", "lt"),
 }
+_ARTICLES = ("a", "an", "each", "the")
+"""First words of messages that have a subject of their own."""
 _LONGEST_SHOWN = 60
 _MEBIBYTE = 1 << 20
 _TIME_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -183,7 +185,9 @@ def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str
         error = context.get("error")
         text = str(error)
         is_whole = text.startswith("'") or _is_step(location)
-        return text if is_whole else f"{_name_field(location)} {text}", getattr(error, "hint", "")
+        is_sentence = text.partition(" ")[0] in _ARTICLES
+        name = f"{_name_field(location)}:" if is_sentence else _name_field(location)
+        return text if is_whole else f"{name} {text}", getattr(error, "hint", "")
     if kind in _EXPECTED:
         value = describe_value(detail["input"])
         expected = _EXPECTED[kind]

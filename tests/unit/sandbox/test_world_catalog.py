@@ -87,7 +87,7 @@ def test_what_is_described_is_kept_where_the_emulator_finds_it() -> None:
         ({"jobs": [{"name": "a", "account": ACCOUNT}] * 2}, "contains the job a of account"),
         ({"databases": [{"name": "a", "account": ACCOUNT}] * 2}, "contains the database a"),
         ({"workgroups": [{"name": "a", "account": ACCOUNT}] * 2}, "contains the workgroup a"),
-        ({"jobs": [{"name": "a", "account": "1"}]}, "pattern"),
+        ({"jobs": [{"name": "a", "account": "1"}]}, "an account id of twelve digits"),
         ({"query_results": [{"query": "", "account": ACCOUNT}]}, "at least 1 character"),
     ],
 )

@@ -48,7 +48,7 @@ def secret(**values: Any) -> SandboxSecret:
             "exactly one of text, json or binary",
         ),
         ({"arn": ARN[:-7], "text": "y"}, "String should match pattern"),
-        ({"name": "x", "account": "1", "text": "y"}, "String should match pattern"),
+        ({"name": "x", "account": "1", "text": "y"}, "must be an account id of twelve digits"),
     ],
 )
 def test_a_secret_has_one_place_and_one_value(values: dict[str, Any], message: str) -> None:

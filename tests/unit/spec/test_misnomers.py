@@ -9,6 +9,7 @@ import pytest
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError
 from rolerunner.spec.loader import load_spec
+from rolerunner.spec.misnomers import suggest_choice
 
 HEAD = 'version: 1\nname: t\nroles: {reader: "arn:aws:iam::444455556666:role/reader"}\nsteps:\n'
 
@@ -174,3 +175,23 @@ def test_a_version_that_is_easily_right_comes_first_of_all(first: str, message: 
     assert found[0].message == message
     assert "version: 1" in found[0].hint
     assert len(found) > 3
+
+
+@pytest.mark.parametrize(
+    ("value", "choices", "hint"),
+    [
+        ("success", ("succeeded", "failed"), "write succeeded"),
+        ("success", ("on_success", "on_failure"), "write on_success"),
+        ("failure()", ("on_success", "on_failure", "always"), "write on_failure"),
+        ("error", ("overwrite", "skip", "fail"), "write fail"),
+        ("SSE-KMS", ("AES256", "aws:kms", "SSE-C"), "write aws:kms"),
+        ("mtime", ("key", "size", "modified"), "write modified"),
+        ("sizee", ("key", "size", "modified"), "did you mean 'size'?"),
+        ("zzz", ("key", "size", "modified"), ""),
+        (True, ("overwrite", "skip"), ""),
+    ],
+)
+def test_the_choice_that_a_value_of_another_tool_means(
+    value: object, choices: tuple[str, ...], hint: str
+) -> None:
+    assert suggest_choice(value, choices) == hint
