@@ -13,9 +13,25 @@ import pytest
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, StepError
 from rolerunner.events import RoleAssumed, RoleWasRefused
-from rolerunner.model import JOB, Job, Plan, PlannedSecret, Role, RoleUse, SecretSource, Step
+from rolerunner.model import (
+    JOB,
+    Job,
+    Plan,
+    PlannedSecret,
+    Role,
+    RoleUse,
+    SecretSource,
+    StateLocation,
+    Step,
+)
 from rolerunner.run.environment import RunEnvironment
-from rolerunner.run.roles import _assume_role, assume_roles, list_role_uses
+from rolerunner.run.roles import (
+    _assume_role,
+    assume_roles,
+    drop_optional,
+    list_role_uses,
+    uses_job,
+)
 
 ROLES = tuple(Role(f"arn:aws:iam::111122223333:role/{name}", name) for name in "abc")
 
@@ -55,6 +71,21 @@ def test_every_role_is_assumed_after_the_jobs_own() -> None:
         (RoleAssumed, name, f"session of {name}") for name in "abc"
     ]
     assert all(0 <= each.seconds < 60 for each in events)
+
+
+def test_the_jobs_own_refusal_counts_where_a_step_or_the_state_needs_it() -> None:
+    refusal = RoleRefused("no credentials", role="job", type="NoCredentials")
+    own = Step("own", "s3.read", {}, {"role": JOB})
+    other = Step("other", "s3.read", {}, {"role": ROLES[0]})
+    for steps, is_needed in (((own,), True), ((other,), False)):
+        refusals, events = assume(FakeSessions(job=refusal), ROLES[0], steps=steps)
+        assert list(refusals) == (["job"] if is_needed else [])
+        assert [type(each) for each in events] == [RoleWasRefused] * is_needed + [RoleAssumed]
+    plan = Plan(Job("j", (own,)), (), ROLES, optional_roles=frozenset(ROLES))
+    assert drop_optional({"job": refusal, "a": refusal}, plan) == {"job": refusal}
+    state = StateLocation("s3://bucket/state/", JOB)
+    assert uses_job(Plan(Job("j", (other,), state=state), (), ROLES))
+    assert not uses_job(Plan(Job("j", (other,)), (), ROLES))
 
 
 def test_all_refusals_are_returned() -> None:
