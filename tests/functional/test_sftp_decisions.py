@@ -248,7 +248,7 @@ def test_a_moved_object_is_kept_whose_file_is_gone_or_another(
             (folder / "cut").write_text("c")
         return lstat_or_none(client, path)
 
-    monkeypatch.setattr("rolerunner.actions.sftp_uploads.lstat_or_none", change_first)
+    monkeypatch.setattr("rolerunner.actions.sftp_moves.lstat_or_none", change_first)
     done = run("sftp.upload", source=PREFIX, target=f"{folder}/", move=True)
     assert "is not the copy that was made" in message_of(done)
     assert len(memory_aws.objects) == 2

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.actions.archive_formats import find_name_problem
 from rolerunner.actions.object_plans import ObjectPlan
 from rolerunner.actions.places import resolve_target
+from rolerunner.actions.sftp_moves import delete_copied_files
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.actions.upload_items import guess_content_type
-from rolerunner.errors import AccessDenied, IntegrityFailed, StepError, UnsafeKey
+from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.sftp.listing import RemoteFile, RemoteListing, join_path
 from rolerunner.sftp.names import encode_path, is_utf8, show_path
 from rolerunner.sftp.reading import MIB, read_segments, read_whole
-from rolerunner.sftp.removal import remove_unchanged
 from rolerunner.sftp.sessions import wait_for
 from rolerunner.spec.field_types import MAX_KEY
 from rolerunner.storage.kept_times import MTIME, format_mtime, parse_mtime
@@ -28,7 +27,7 @@ from rolerunner.storage.sorting import sort_objects
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from rolerunner.actions.base import StepContext
@@ -41,7 +40,6 @@ _SMALL = MIB
 _READ_AHEAD = 4
 """Files in flight for each session, so that sessions do not wait for S3."""
 _NANOSECONDS = 1_000_000_000
-_PROVED_AT_ONCE = 1000
 _LISTED = S3Uri("sftp")
 """Stands for the source in lists, whose keys are relative to it."""
 
@@ -180,7 +178,9 @@ class SftpDownloads:
     def transfer(self) -> Iterator[Outcome]:
         """Transfers the files; yields an outcome for each, and deletes those that are moved."""
         stored = map(self._describe, self._storage.store(self._items(), self._context.cancel))
-        return self._delete_sources(stored) if self._action.move else stored
+        if not self._action.move:
+            return stored
+        return delete_copied_files(stored, self._sessions, self._storage, self._context.cancel)
 
     def _items(self) -> Iterator[Union[Store, Outcome]]:
         """Yields what is to be stored; the files behind it are being read already."""
@@ -298,60 +298,7 @@ class SftpDownloads:
             source_info=replace(file.as_info(), key=file.path),
         )
 
-    def _delete_sources(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-        """Deletes each file whose object is proved to be its copy, if the file has not changed."""
-        rest = iter(outcomes)
-        with ThreadPool(self._sessions.limit, thread_name_prefix="rolerunner-sftp-delete") as pool:
-            for batch in iter(lambda: list(islice(rest, _PROVED_AT_ONCE)), []):
-                copied = {
-                    each.uri: each
-                    for each in batch
-                    if each.error is None and each.source_info is not None
-                }
-                yield from (each for each in batch if each.uri not in copied)
-                heads = self._storage.head_many(list(copied), self._context.cancel)
-                proved = [(copied[head.uri], head) for head in heads]
-                yield from pool.map(self._delete_source, *_unzip(proved))
-
-    def _delete_source(self, copied: Outcome, head: Outcome) -> Outcome:
-        problem = _find_copy_problem(copied, head)
-        info = copied.source_info
-        assert info is not None  # noqa: S101 - only these are deleted
-        if problem is None:
-            try:
-                remove_unchanged(self._sessions, RemoteFile.from_info(info.key, info))
-            except StepError as error:
-                problem = StepError(
-                    f"copied to {copied.uri}, but the source was kept: {error.message}",
-                    hint=error.hint,
-                    type=error.type,
-                )
-        return copied if problem is None else replace(copied, status="failed", error=problem)
-
 
 def _find_length_problem(key: str) -> str:
     length = len(key.encode())
     return f"makes a key of {length:,} bytes, {MAX_KEY:,} at most" if length > MAX_KEY else ""
-
-
-def _unzip(
-    pairs: Sequence[tuple[Outcome, Outcome]],
-) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
-    return [one for one, _ in pairs], [other for _, other in pairs]
-
-
-def _find_copy_problem(copied: Outcome, head: Outcome) -> Optional[StepError]:
-    """Returns why the object is not proved to be the copy, or None."""
-    if head.error is not None:
-        return StepError(
-            f"copied, but the object cannot be verified, so the source was kept:"
-            f" {head.error.message}",
-            hint=head.error.hint,
-            type=head.error.type,
-        )
-    info = head.info
-    if info is None or info.size != copied.size or (copied.etag and info.etag != copied.etag):
-        return IntegrityFailed(
-            f"{copied.uri}: is not the copy that was made, so the source was kept"
-        )
-    return None

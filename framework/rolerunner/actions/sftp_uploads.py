@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from rolerunner.actions.archive_formats import find_name_problem
 from rolerunner.actions.object_names import is_folder_marker
 from rolerunner.actions.object_plans import ObjectPlan
+from rolerunner.actions.sftp_moves import delete_copied_objects
 from rolerunner.actions.unfinished_files import FileWriter
-from rolerunner.errors import IntegrityFailed, StepError, UnsafeKey
+from rolerunner.errors import StepError, UnsafeKey
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.names import fold_name
@@ -362,48 +363,10 @@ class SftpUploads:
 
     def _delete_sources(
         self,
-        outcomes: Iterator[Outcome],
+        done: Iterator[Outcome],
         batch: Sequence[Union[PlannedUpload, Outcome]],
         pool: ThreadPool,
     ) -> Iterator[Outcome]:
-        """Deletes each object whose file is proved to be its copy, if it has not changed."""
         paths = {each.uri: each.path for each in batch if isinstance(each, PlannedUpload)}
-        copied: list[Outcome] = []
-        for outcome in outcomes:
-            if outcome.error is None and outcome.source_info is not None:
-                copied.append(outcome)
-            else:
-                yield outcome
-        proved: dict[S3Uri, Outcome] = {}
-        for checked in pool.map(lambda each: self._prove_copy(each, paths[each.uri]), copied):
-            if checked.error is not None:
-                yield checked
-            else:
-                proved[checked.uri] = checked
-        infos = (
-            ObjectInfo(each.uri.key, each.size, each.etag, bucket=each.uri.bucket)
-            for each in proved.values()
-        )
-        for deleted in self._storage.delete(infos, "", self._context.cancel, unchanged=True):
-            outcome, error = proved[deleted.uri], deleted.error
-            if error is not None:
-                text = f"copied to {outcome.path}, but the object was kept: {error.message}"
-                error = StepError(text, hint=error.hint, type=error.type)
-                outcome = replace(outcome, status="failed", error=error)
-            yield outcome
-
-    def _prove_copy(self, copied: Outcome, path: str) -> Outcome:
-        """Returns the outcome, failed if the file on the server does not have the object's size."""
-        try:
-            there = self._sessions.run(
-                lambda client: lstat_or_none(client, path), path, "look it up"
-            )
-        except StepError as error:
-            return replace(copied, status="failed", error=error)
-        is_file = there is not None and may_be(there.st_mode, stat.S_IFREG)
-        if there is None or not is_file or there.st_size != copied.size:
-            problem = IntegrityFailed(
-                f"{path}: is not the copy that was made, so {copied.uri} was kept"
-            )
-            return replace(copied, status="failed", error=problem)
-        return copied
+        cancel = self._context.cancel
+        return delete_copied_objects(done, paths, self._sessions, self._storage, pool, cancel)
