@@ -139,7 +139,7 @@ def test_a_schedule_is_replaced_by_other_jobs(deployer: Deployer, glue: Any) -> 
 def test_a_rollback_brings_the_trigger_back(deployer: Deployer, glue: Any) -> None:
     deploy(deployer, AT_THREE)
     deploy(deployer, NIGHTLY)
-    record = deployer.before()
+    record = deployer.find_earlier()
     assert record.trigger["Schedule"] == "cron(0 3 * * ? *)"
     goal = replace(plan(deployer, NIGHTLY).wanted, trigger=record.trigger)
     deployer.apply(deployer.plan_deployment(goal, record.hash))
@@ -155,7 +155,7 @@ def test_a_record_of_an_earlier_release_has_no_trigger(
     )["Contents"]
     body = aws.client("s3", ACCOUNT).get_object(Bucket="ops", Key=record["Key"])["Body"].read()
     assert "trigger" not in json.loads(body)
-    last = deployer.last()
+    last = deployer.find_last()
     assert last is not None
     assert last.trigger == {}
 

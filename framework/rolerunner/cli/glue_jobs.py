@@ -152,7 +152,7 @@ def roll_back(
     from rolerunner.glue.deploy.settings import JobDefinition, job_name  # noqa: PLC0415
 
     deployer = _create_deployer(job, target, role)
-    record = deployer.before(hash_)
+    record = deployer.find_earlier(hash_)
     deployment = deployer.plan_deployment(
         JobDefinition(
             job_name(job, target.settings),

@@ -61,7 +61,7 @@ def logs(
     settings = resolve_settings(job, {"job_name": job_name, "region": region})
     target = find_deployment_target(job, settings, sandbox)
     runs = open_runs(job, target, role)
-    run = runs.get(run_id) if run_id else runs.newest()
+    run = runs.get(run_id) if run_id else runs.find_newest()
     for line in runs.follow(run.id, interval) if follow else runs.lines(run):
         echo(line.text)
     if not follow:

@@ -120,7 +120,7 @@ def _drop_nested_prefixes(values: tuple[str, ...]) -> tuple[str, ...]:
         sorted(
             value
             for value in values
-            if not any(other not in (value, f"{value}*") for other in wide.covering(value))
+            if not any(other not in (value, f"{value}*") for other in wide.iter_covering(value))
         )
     )
 
@@ -137,7 +137,7 @@ def _drop_covered(
         for permission in alike:
             others = (
                 other
-                for other in patterns.covering(permission.resource)
+                for other in patterns.iter_covering(permission.resource)
                 if other != permission and other in kept
             )
             over = next(

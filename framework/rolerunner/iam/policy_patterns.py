@@ -22,7 +22,7 @@ class PatternIndex(Generic[T]):
                 (pattern, value)
             )
 
-    def covering(self, text: str) -> Iterator[T]:
+    def iter_covering(self, text: str) -> Iterator[T]:
         """Yields the values of the patterns that cover a text."""
         for length in range(len(text) + 1):
             for pattern, value in self._found.get(text[:length], ()):

@@ -43,6 +43,6 @@ class Case:
             return self.world.job_role
         return self.job.roles[role].arn if self.job is not None and role in self.job.roles else role
 
-    def near(self, file: str) -> Path:
+    def resolve_path(self, file: str) -> Path:
         """Returns the path of a file that the test file names."""
         return Path(self.mark.file).parent / file

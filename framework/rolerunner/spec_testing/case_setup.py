@@ -37,7 +37,7 @@ def write_files(case: Case) -> None:
     for name, content in case.fields.given.files.items():
         path = case.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.body(case.near("")))
+        path.write_bytes(content.body(case.resolve_path("")))
 
 
 def _build_role(role: SandboxRole, case: Case) -> SandboxRole:
@@ -77,7 +77,7 @@ def _is_covered(uri: S3Uri, key: str) -> bool:
 
 def _build_object(key: str, content: ObjectContent, case: Case) -> SandboxObject:
     """Creates an object; its file is relative to the test file."""
-    file = {} if content.file is None else {"file": str(case.near(content.file).absolute())}
+    file = {} if content.file is None else {"file": str(case.resolve_path(content.file).absolute())}
     return SandboxObject.model_validate(
         {**content.model_dump(exclude_unset=True), **file, "key": key}
     )

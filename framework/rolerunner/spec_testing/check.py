@@ -214,5 +214,5 @@ def _check_files(case: Case, place: Place, reader: SpecReader) -> None:
         ),
     ]
     for at, file in references:
-        if file is not None and not case.near(file).is_file():
-            reader.add(at, f"there is no file '{case.near(file)}'")
+        if file is not None and not case.resolve_path(file).is_file():
+            reader.add(at, f"there is no file '{case.resolve_path(file)}'")

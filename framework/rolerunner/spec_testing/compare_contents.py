@@ -80,7 +80,7 @@ def _of_body(what: str, expected: ExpectedFile, found: Content, case: Case) -> I
         yield from compare_values(f"{what}.gzip", expected.gzip, _decompress_text(found.body))
     if "json_" in expected.model_fields_set:
         yield from compare_values(f"{what}.json", expected.json_, _parse_json(text))
-    if expected.file is not None and case.near(expected.file).read_bytes() != found.body:
+    if expected.file is not None and case.resolve_path(expected.file).read_bytes() != found.body:
         yield Mismatch(
             f"{what}.file", f"the bytes of {expected.file}", f"{len(found.body)} other bytes"
         )

@@ -104,7 +104,10 @@ def _iter_texts(
         yield f"line {number} of the output", line
     yield "the output", output  # a secret may have several lines
     yield "the result", json.dumps(result, ensure_ascii=False)
-    given = {name: content.body(case.near("")) for name, content in case.fields.given.files.items()}
+    given = {
+        name: content.body(case.resolve_path(""))
+        for name, content in case.fields.given.files.items()
+    }
     for path in sorted(case.folder.rglob("*")):
         name = path.relative_to(case.folder).as_posix()
         content = read_file(path, is_folder=False)
@@ -119,7 +122,7 @@ def _iter_objects(case: Case, aws: Sandbox) -> Iterator[tuple[str, str]]:
     for bucket in case.world.buckets:
         given = {each.key: each.body(case.world_folder) for each in bucket.objects}
         given.update(
-            (uri.key, content.body(case.near("")))
+            (uri.key, content.body(case.resolve_path("")))
             for uri, content in case.fields.given.objects.items()
             if uri.bucket == bucket.name
         )

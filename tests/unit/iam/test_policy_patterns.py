@@ -38,9 +38,9 @@ def test_nothing_follows_from_no_condition() -> None:
 
 def test_an_index_finds_every_pattern_that_covers_a_text() -> None:
     index = PatternIndex([("a/*", 1), ("a/b", 2), ("*", 3), ("a/?", 4), ("b*", 5), ("a/b*", 6)])
-    assert sorted(index.covering("a/b")) == [1, 2, 3, 4, 6]
-    assert sorted(index.covering("a/bc")) == [1, 3, 6]
-    assert sorted(index.covering("")) == [3]
+    assert sorted(index.iter_covering("a/b")) == [1, 2, 3, 4, 6]
+    assert sorted(index.iter_covering("a/bc")) == [1, 3, 6]
+    assert sorted(index.iter_covering("")) == [3]
 
 
 def test_conditions_that_a_statement_leaves_open_are_all_named() -> None:

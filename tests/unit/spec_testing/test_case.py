@@ -35,4 +35,4 @@ def test_without_a_job_an_alias_has_no_arn(tmp_path: Path) -> None:
 
 def test_files_are_relative_to_the_test_file(tmp_path: Path) -> None:
     (case,) = load(tmp_path, "  - {name: one}\n")
-    assert case.near("data/a.csv") == tmp_path / "data" / "a.csv"
+    assert case.resolve_path("data/a.csv") == tmp_path / "data" / "a.csv"

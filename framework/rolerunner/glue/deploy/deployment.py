@@ -108,7 +108,7 @@ class Deployer:
         another kind.
         """
         current = self._fetch_current_job(wanted.name)
-        last = self.last()
+        last = self.find_last()
         rules = plan_changes(self.account, wanted.rules, last.rules if last else ())
         self._require_known_fields(wanted)
         triggers = Triggers(self.account, wanted.name).plan_changes(
@@ -197,11 +197,11 @@ class Deployer:
             self.home.join(key), record.as_json(), {"ContentType": "application/json"}
         )
 
-    def last(self) -> Optional[DeploymentRecord]:
+    def find_last(self) -> Optional[DeploymentRecord]:
         """Returns the last deployment, or None. Raises StepError."""
         return next((self._read_record(key) for key in self._list_records()[-1:]), None)
 
-    def before(self, hash_: str = "") -> DeploymentRecord:
+    def find_earlier(self, hash_: str = "") -> DeploymentRecord:
         """Returns the last deployment with this hash, or the previous one. Raises UsageError."""
         keys = self._list_records()
         found = [key for key in keys if _hash_in(key).startswith(hash_)] if hash_ else keys[-2:-1]

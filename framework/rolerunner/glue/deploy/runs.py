@@ -158,7 +158,7 @@ class JobRuns:
         """Returns a run. Raises StepError."""
         return JobRun.of(self._call_glue("get_job_run", RunId=run_id)["JobRun"], self.log_group)
 
-    def newest(self) -> JobRun:
+    def find_newest(self) -> JobRun:
         """Returns the run that was started last. Raises UsageError if there is none."""
         found = self._call_glue("get_job_runs")["JobRuns"]
         if not found:

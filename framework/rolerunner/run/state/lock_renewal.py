@@ -55,7 +55,7 @@ class LockRenewal:
         while self._state.lost is None:
             left = self._state.renewed + limit - elapsed()
             if left <= 0:
-                self._state.lose(_not_renewed(self._state.key, limit))
+                self._state.stop_writing(_not_renewed(self._state.key, limit))
             elif self._ended.wait(min(left, _CHECK_SECONDS)):
                 return
 

@@ -181,7 +181,7 @@ class RunState:
                 self.holder = replace(self.holder, renewed=utc_now())
                 self._write_document()
 
-    def lose(self, why: StepError) -> None:
+    def stop_writing(self, why: StepError) -> None:
         """Lets nothing be written any more."""
         if self.lost is None:
             self.lost = why
@@ -208,7 +208,7 @@ class RunState:
         try:
             self.etag = self.store.write(self.name, document, self.etag)
         except LockLost as error:
-            self.lose(error)
+            self.stop_writing(error)
             raise
         self.renewed = began
         now = elapsed()

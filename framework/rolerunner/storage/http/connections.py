@@ -110,7 +110,7 @@ class ConnectionTable:
         """True if more connections may be opened than now."""
         return self._limit < self._max_limit
 
-    def grow(self) -> None:
+    def raise_limit(self) -> None:
         """Raises the limit: requests wait while the loop is idle."""
         self._limit = min(self._limit + _LIMIT_STEP, self._max_limit)
 

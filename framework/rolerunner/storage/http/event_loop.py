@@ -189,7 +189,7 @@ class EventLoop:
         timeout = self._choose_timeout(now, at_once=at_once)
         events = self._selector.select(min(timeout, IDLE_WINDOW) if is_starving else timeout)
         if is_starving and self._idleness.measure(now):
-            self._connections.grow()
+            self._connections.raise_limit()
         handle_event, calls = self._exchanges.handle_event, self._calls
         for key, mask in events:
             if key.data is None:

@@ -217,12 +217,12 @@ def with_records(*hashes: str, whole: bool = True) -> Deployer:
 
 def test_a_rollback_goes_to_the_previous_deployment_or_to_the_last_with_a_hash() -> None:
     deployer = with_records("aaaa", "bbbb", "aaaa", "cccc")
-    last = deployer.last()
+    last = deployer.find_last()
     assert last is not None
     assert last.time == "t3"
-    assert deployer.before().time == "t2"
-    assert deployer.before("aa").time == "t2"
-    assert deployer.before("bbbb").time == "t1"
+    assert deployer.find_earlier().time == "t2"
+    assert deployer.find_earlier("aa").time == "t2"
+    assert deployer.find_earlier("bbbb").time == "t1"
 
 
 @pytest.mark.parametrize(
@@ -235,15 +235,15 @@ def test_a_rollback_goes_to_the_previous_deployment_or_to_the_last_with_a_hash()
 )
 def test_a_rollback_to_nothing(hashes: Any, wanted: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        with_records(*hashes).before(wanted)
+        with_records(*hashes).find_earlier(wanted)
 
 
 def test_a_rollback_needs_the_artifacts_and_a_record() -> None:
     with pytest.raises(UsageError, match="the artifacts of aaaa are gone"):
-        with_records("aaaa", whole=False).before("aaaa")
+        with_records("aaaa", whole=False).find_earlier("aaaa")
     deployer = with_records("aaaa")
     (key,) = [key for key in deployer.storage.objects if "deployments" in key]  # type: ignore[attr-defined]
     for text in (b"[]", b"{}", b"x", b"null"):
         deployer.storage.objects[key] = text  # type: ignore[attr-defined]
         with pytest.raises(UsageError, match="is not a deployment record: move it away"):
-            deployer.last()
+            deployer.find_last()

@@ -368,7 +368,7 @@ def test_a_step_that_a_lost_lock_stopped_is_told_so(bench: Bench) -> None:
 
 def test_a_lost_lock_stops_the_run(bench: Bench) -> None:
     kept = bench.open()
-    kept._state.lose(LockLost("taken", type="LockLost"))
+    kept._state.stop_writing(LockLost("taken", type="LockLost"))
     assert bench.cancel.is_set()
     assert [(note.level, note.message) for note in bench.notes] == [("error", "taken")]
 

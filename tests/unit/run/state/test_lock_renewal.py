@@ -41,7 +41,7 @@ class FakeState:
         if self.is_marking:
             self.renewed = elapsed()
 
-    def lose(self, why: StepError) -> None:
+    def stop_writing(self, why: StepError) -> None:
         with self.changed:
             self.lost = why
             self.changed.notify_all()

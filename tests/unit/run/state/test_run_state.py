@@ -141,7 +141,7 @@ def test_a_run_whose_key_was_taken_writes_nothing_more(bench: Bench) -> None:
     assert bench.document() == theirs
     assert (told, isinstance(bench.state.lost, LockLost)) == ([True], True)
     first = bench.state.lost
-    bench.state.lose(StepError("again"))
+    bench.state.stop_writing(StepError("again"))
     assert (told, bench.state.lost) == ([True], first)
 
 

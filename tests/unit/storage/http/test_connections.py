@@ -77,7 +77,7 @@ def test_the_limit_grows_in_steps_up_to_its_maximum(selector: selectors.BaseSele
     limits = []
     while table.can_grow:
         limits.append(table._limit)
-        table.grow()
+        table.raise_limit()
     assert [*limits, table._limit] == [16, 24, 27]
     assert create_table(selector, 16).can_grow is False
     assert create_table(selector, 4)._limit == 4
