@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
+from rolerunner.spec.misnomers import NO_SHELL
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-NO_SHELL = "no step runs a shell: write a function and call it with action: python.call"
 _LIST, _COPY, _DELETE = "write action: s3.list", "write action: s3.copy", "write action: s3.delete"
 _MOVE = "write action: s3.copy, with move: true"
 _TRANSFER = "write action: s3.upload, s3.download or s3.copy"
@@ -69,6 +70,9 @@ _TOOLS = frozenset(
 """First words of the names that other tools have; those of packages with actions differ."""
 _OPERATOR_SUFFIX = re.compile(r"(operator|sensor|task|plugin|job)\Z")
 
+_MISSPELT = 0.9
+"""Similarity from which on a name is one of ours with a letter missing, not another tool's."""
+
 
 def suggest_action(name: str, actions: Collection[str]) -> str:
     """Returns the hint for an unknown action: the right one, or all names."""
@@ -79,6 +83,9 @@ def suggest_action(name: str, actions: Collection[str]) -> str:
     exact = next((each for each in (".".join(words), f"s3.{words[-1]}") if each in actions), "")
     if exact and (len(words) == 1 or _TOOLS.intersection(words)):
         return f"did you mean '{exact}'?"
+    misspelt = difflib.get_close_matches(".".join(words), actions, n=1, cutoff=_MISSPELT)
+    if misspelt:
+        return f"did you mean '{misspelt[0]}'?"
     if len(words) > 1 and not _TOOLS.intersection(words):
         return suggest_name(name, actions) or listed
     return _suggest_command(words) or suggest_name(name, actions) or listed

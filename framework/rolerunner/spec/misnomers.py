@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING, Any, get_args
 
 from rolerunner.model import S3Uri
-from rolerunner.spec.foreign_actions import NO_SHELL
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+NO_SHELL = "no step runs a shell: write a function and call it with action: python.call"
 _IN_S3, _LOCAL = "in S3", "local"
 """Stand for the fields of an action with a location in S3, or a local path."""
 

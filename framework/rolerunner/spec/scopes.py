@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolerunner.spec.foreign_expressions import suggest_foreign_name
 from rolerunner.spec.object_templates import OBJECT, OBJECT_SAMPLE
 from rolerunner.spec.values import suggest_name
 
@@ -59,6 +58,8 @@ def _find_unavailable(
     if head == OBJECT:
         return "'object' is available only where an action names objects, in 'name'", ""
     available = (*scopes, *CLOCK_NAMES)
+    from rolerunner.spec.foreign_expressions import suggest_foreign_name  # noqa: PLC0415 - a right spec has no use for it
+
     hint = suggest_foreign_name(head, params if "params" in scopes else ())
     return f"'{head}' is not available here", hint or _suggest_or_list(head, available)
 

@@ -30,6 +30,8 @@ KNOWN = f"known: {', '.join(sorted(registry()))}"
         ("io.kestra.plugin.aws.s3.Downloads", "write action: s3.download"),
         ("io.kestra.plugin.core.http.Request", foreign_actions._FUNCTION),
         ("arn:aws:states:::aws-sdk:s3:listObjectsV2", "write action: s3.list"),
+        ("python.cal", "did you mean 'python.call'?"),
+        ("athena.querry", "did you mean 'athena.query'?"),
         ("python.run", foreign_actions._FUNCTION),
         ("BashOperator", foreign_actions.NO_SHELL),
         ("acme.frobnicate", KNOWN),  # of a package that is not installed
