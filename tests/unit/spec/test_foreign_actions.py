@@ -7,7 +7,7 @@ import re
 import pytest
 
 from rolerunner.actions import registry
-from rolerunner.spec import foreign_actions
+from rolerunner.spec import foreign_actions, misnomers
 from rolerunner.spec.foreign_actions import suggest_action
 
 KNOWN = f"known: {', '.join(sorted(registry()))}"
@@ -33,7 +33,7 @@ KNOWN = f"known: {', '.join(sorted(registry()))}"
         ("python.cal", "did you mean 'python.call'?"),
         ("athena.querry", "did you mean 'athena.query'?"),
         ("python.run", foreign_actions._FUNCTION),
-        ("BashOperator", foreign_actions.NO_SHELL),
+        ("BashOperator", misnomers.NO_SHELL),
         ("acme.frobnicate", KNOWN),  # of a package that is not installed
         ("", KNOWN),
         ("xyz", KNOWN),
