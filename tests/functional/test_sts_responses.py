@@ -98,8 +98,17 @@ def test_an_answer_that_is_not_the_roles_session_is_a_refusal(
     assert "reader" in refusal.message
     assert len(refusal.message) < 600
     assert not memory_aws.requests_of("GET")
-    expected = {"other role": "WrongRole", "other account": "WrongAccount"}
+    expected = {"other role": "WrongRole", "other account": "WrongAccount", "empty arn": "NoRole"}
     assert refusal.type == expected.get(name, refusal.type)
+
+
+def test_a_server_without_roles_is_named_as_such(tmp_path: Path, memory_aws: Store) -> None:
+    memory_aws.hook = respond_to_assume_role(lambda _: assumed(arn=""))
+    with pytest.raises(RolesRefused) as raised:
+        api.run(load(tmp_path, ONE))
+    (refusal,) = raised.value.refusals
+    assert refusal.message.startswith("STS returned a session without the ARN of a role")
+    assert "use 'role: job' there" in refusal.hint
 
 
 def test_a_path_of_the_role_is_no_other_role(tmp_path: Path, memory_aws: Store) -> None:

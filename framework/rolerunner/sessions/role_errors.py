@@ -45,6 +45,18 @@ def explain_invalid_response(role: Role, region: str, error: Exception) -> RoleR
     )
 
 
+def explain_session_of_no_role(role: Role) -> RoleRefused:
+    """Returns the refusal of a session without an ARN, as servers return it that have no roles."""
+    return RoleRefused(
+        f"STS returned a session without the ARN of a role for the role '{role}' ({role.arn}):"
+        " it is not used",
+        role=str(role),
+        type="NoRole",
+        hint="a server without roles returns sessions that may do all that the job itself may:"
+        " use 'role: job' there, or check AWS_ENDPOINT_URL_STS; see docs/servers.md",
+    )
+
+
 def _describe_parser_error(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error}"

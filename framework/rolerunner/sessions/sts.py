@@ -23,6 +23,7 @@ from rolerunner.sessions.role_errors import (
     explain_invalid_response,
     explain_missing_credentials,
     explain_refused_source,
+    explain_session_of_no_role,
     explain_wrong_account,
     explain_wrong_role,
 )
@@ -150,7 +151,9 @@ def parse_lease(role: Role, response: Mapping[str, Any], began: float) -> Lease:
     credentials = response["Credentials"]
     # popped, so that the response keeps no secret
     keys = freeze_keys(*(_require_text(credentials.pop(name), name) for name in _KEY_FIELDS))
-    session_arn = _require_text(response["AssumedRoleUser"]["Arn"], "Arn")
+    session_arn = response["AssumedRoleUser"]["Arn"]
+    if not session_arn:
+        raise explain_session_of_no_role(role)
     check_session_arn(role, session_arn)
     # Expiration is by the clock of AWS, from which this machine's may differ by minutes
     return Lease.start(keys, session_arn, began, began + role.duration)
