@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -9,7 +10,7 @@ from typing import Any, Optional
 from urllib.parse import unquote_plus
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.errors import UnexpectedResponse
+from rolerunner.errors import AccessDenied, UnexpectedResponse
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.requests import BotoRequests
@@ -28,6 +29,24 @@ class UploadLister:
 
     def list(self, prefix: S3Uri, cancel: Cancel) -> Iterator[UnfinishedUpload]:
         """Yields the uploads in the order of keys. Raises StepError for a page that is wrong."""
+        is_empty = True
+        for upload in self._list_pages(prefix, cancel):
+            is_empty = False
+            yield upload
+        if is_empty and prefix.key and not self.requests.is_on_aws:
+            yield from self._search_bucket(prefix, cancel)
+
+    def _search_bucket(self, prefix: S3Uri, cancel: Cancel) -> Iterator[UnfinishedUpload]:
+        """Yields those of all uploads of the bucket: some servers compare Prefix with whole keys.
+
+        Finds none if the role may not list them all.
+        """
+        with contextlib.suppress(AccessDenied):
+            for upload in self._list_pages(S3Uri(prefix.bucket, ""), cancel):
+                if upload.key.startswith(prefix.key):
+                    yield upload
+
+    def _list_pages(self, prefix: S3Uri, cancel: Cancel) -> Iterator[UnfinishedUpload]:
         markers: dict[str, Any] = {}
         guard = PaginationGuard()
         with self.requests.translate_errors(prefix):

@@ -49,6 +49,7 @@ class OnePage:
     """Responds with one page, as botocore parses it."""
 
     page: dict[str, Any]
+    is_on_aws = True
 
     def call(self, *_: Any, **__: Any) -> dict[str, Any]:
         return self.page
@@ -137,3 +138,26 @@ def test_encoded_keys_are_decoded_and_others_are_not() -> None:
 def test_a_listing_that_cannot_be_right_is_refused(pages: Any, message: str) -> None:
     with pytest.raises(ServiceFailed, match=message):
         list_uploads(*pages)
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"), [(False, ["in/a", "in/b"]), (True, [])], ids=["listed", "refused"]
+)
+def test_a_server_that_finds_uploads_only_by_their_whole_key(
+    refused: bool, expected: list[str]
+) -> None:
+    """MinIO does: the uploads of a prefix are found among those of the bucket."""
+
+    def respond(request: Request) -> Response:
+        if request.query["prefix"] == ["in/"]:
+            return Response(page().encode())
+        if refused:
+            return Response(b"<Error><Code>AccessDenied</Code></Error>", 403)
+        every = [upload(key, "1") for key in ("a", "in/a", "in/b", "into")]
+        return Response(page(*every).encode())
+
+    with start_fake_s3(respond) as (client, requests):
+        lister = UploadLister(BotoRequests(client, JOB, lambda: ""))
+        found = list(lister.list(S3Uri("bucket", "in/"), Cancel()))
+        assert [each.key for each in found] == expected
+        assert len(requests) == 2
