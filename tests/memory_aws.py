@@ -552,6 +552,13 @@ def _iso(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
+def _echo_encryption(request: Request, response: Response) -> dict[str, str]:
+    """Returns the header that says that a customer key was used, as S3 does; it is not kept."""
+    name = "x-amz-server-side-encryption-customer-algorithm"
+    is_used = name in request.headers and response.status < 300
+    return {name: request.headers[name]} if is_used else {}
+
+
 def _http_date(moment: datetime) -> str:
     return moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
 
@@ -609,6 +616,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if loses_response:
                 self.close_connection = True
                 return
+            outcome.headers.update(_echo_encryption(request, outcome))
         self._send(outcome)
 
     def _send(self, response: Response) -> None:

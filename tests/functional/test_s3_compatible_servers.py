@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from rolerunner import api
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, ServiceFailed, StepError
 from rolerunner.model import JOB, Role, S3Uri
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from rolerunner.model import StepResult
     from tests.memory_aws import Request, Store
 
 ROLES = {
@@ -348,6 +350,123 @@ def test_hundreds_of_objects_go_with_every_secret(
         if "x-amz-server-side-encryption-customer-key" in each.headers
     ]
     assert bool(keyed) == ("customer_key" in json.dumps(fields))
+
+
+ENCRYPTION = {"type": "SSE-C", "customer_key": CUSTOMER_KEY}
+ALGORITHM = "x-amz-server-side-encryption-customer-algorithm"
+STORING_STEPS: dict[str, dict[str, Any]] = {
+    "write": {"action": "s3.write", "text": "x", "target": "s3://publish/a"},
+    "upload": {"action": "s3.upload", "source": "small", "target": "s3://publish/a"},
+    "upload in parts": {"action": "s3.upload", "source": "large", "target": "s3://publish/a"},
+    "relay": {
+        "action": "s3.copy",
+        "source": "s3://landing/small",
+        "target": "s3://publish/a",
+        "source_role": "job",
+        "target_role": "writer",
+    },
+    "copy": {"action": "s3.copy", "source": "s3://landing/small", "target": "s3://publish/a"},
+    "copy in parts": {
+        "action": "s3.copy",
+        "source": "s3://landing/large",
+        "target": "s3://publish/a",
+        "multipart_above": "5MiB",
+        "part_size": "5MiB",
+    },
+}
+
+
+@pytest.fixture
+def store_encrypted(engine: str, memory_aws: Store, tmp_path: Path) -> Callable[[str], StepResult]:
+    """Runs one of STORING_STEPS with a customer key."""
+
+    def run(name: str) -> StepResult:
+        for key, size in (("small", 10), ("large", 20 * MIB)):
+            (tmp_path / key).write_bytes(bytes(size))
+            memory_aws.put("landing", key, bytes(size))
+        step = {"id": "it", "encryption": ENCRYPTION, **STORING_STEPS[name]}
+        if name != "relay":
+            step["role"] = "job"
+        if name.startswith("upload"):
+            step["source"] = str(tmp_path / step["source"])
+        spec = {"version": 1, "name": "t", "engine": engine, "roles": ROLES, "steps": [step]}
+        (tmp_path / "job.yaml").write_text(json.dumps(spec))
+        identity = JobIdentity("eu-west-1", keys=Keys("k", "s"), endpoints={"": memory_aws.url})
+        return api.run(api.load(tmp_path / "job.yaml"), identity=identity).steps[0]
+
+    return run
+
+
+@pytest.mark.parametrize("name", STORING_STEPS)
+def test_a_customer_key_that_the_server_ignores_is_an_error(
+    name: str, store_encrypted: Callable[[str], StepResult], memory_aws: Store
+) -> None:
+    def ignore_key(request: Request) -> None:
+        request.headers.pop(ALGORITHM, None)
+
+    memory_aws.hook = ignore_key
+    error = store_encrypted(name).error
+    assert error is not None
+    assert error.type == "NotEncrypted"
+    assert "s3://publish/a" in error.message
+    assert CUSTOMER_KEY not in error.message + error.hint
+
+
+@pytest.mark.parametrize("name", STORING_STEPS)
+def test_a_customer_key_that_only_head_confirms(
+    name: str, store_encrypted: Callable[[str], StepResult], memory_aws: Store
+) -> None:
+    memory_aws.hook = lambda request: (
+        None if request.method == "HEAD" else memory_aws.respond(request)
+    )
+    assert store_encrypted(name).error is None
+
+
+@pytest.mark.parametrize("name", ["upload in parts", "copy in parts"])
+def test_a_completion_has_the_customer_key(
+    name: str, store_encrypted: Callable[[str], StepResult], memory_aws: Store
+) -> None:
+    """S3 requires it for uploads with checksums."""
+    memory_aws.hook = lambda request: (
+        error(400, "InvalidRequest")
+        if request.method == "POST" and ALGORITHM not in request.headers
+        else None
+    )
+    assert store_encrypted(name).error is None
+
+
+@pytest.mark.parametrize("name", ["copy", "copy in parts", "copy with metadata", "copy of a URI"])
+def test_a_copy_reads_its_source_with_the_sources_key_and_owner(
+    name: str, engine: str, memory_aws: Store, tmp_path: Path
+) -> None:
+    for key in ("small", "large"):
+        memory_aws.put("landing", key, bytes(20 * MIB if key == "large" else 10))
+    other_key = base64.b64encode(bytes(32)).decode()
+    step: dict[str, Any] = {
+        "id": "it",
+        "role": "job",
+        **STORING_STEPS["copy in parts" if name == "copy in parts" else "copy"],
+        "customer_key": CUSTOMER_KEY,
+        "encryption": {"type": "SSE-C", "customer_key": other_key},
+        "expected_source_bucket_owner": "111122223333",
+        "expected_bucket_owner": "444455556666",
+    }
+    if name == "copy with metadata":
+        step["metadata"] = {"a": "b"}
+    if name == "copy of a URI":
+        step.update(objects=[step.pop("source")], target="s3://publish/")
+    spec = {"version": 1, "name": "t", "engine": engine, "steps": [step]}
+    (tmp_path / "job.yaml").write_text(json.dumps(spec))
+    identity = JobIdentity("eu-west-1", keys=Keys("k", "s"), endpoints={"": memory_aws.url})
+    assert api.run(api.load(tmp_path / "job.yaml"), identity=identity).steps[0].error is None
+    heads = [each for each in memory_aws.requests_of("HEAD") if each.bucket == "landing"]
+    assert heads or name == "copy"
+    for each in heads:
+        assert each.headers["x-amz-server-side-encryption-customer-key"] == CUSTOMER_KEY
+        assert each.headers["x-amz-expected-bucket-owner"] == "111122223333"
+    for each in memory_aws.requests_of("GET"):  # of tags, which are not encrypted
+        assert each.bucket == "landing"
+        assert each.headers["x-amz-expected-bucket-owner"] == "111122223333"
 
 
 def test_a_customer_key_is_not_sent_to_other_machines() -> None:

@@ -76,10 +76,11 @@ def parse_object_info(uri: S3Uri, answer: Mapping[str, Any]) -> ObjectInfo:
 
 
 _CHECKSUMS = tuple((f"x-amz-checksum-{name.lower()}", name) for name in hashing.ALGORITHMS)
+CUSTOMER_ALGORITHM_HEADER = "x-amz-server-side-encryption-customer-algorithm"
 _OF_ETAGS = {
     "etag": "ETag",
     "x-amz-server-side-encryption": "ServerSideEncryption",
-    "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
+    CUSTOMER_ALGORITHM_HEADER: "SSECustomerAlgorithm",
 }
 
 

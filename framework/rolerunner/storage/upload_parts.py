@@ -24,10 +24,17 @@ def locate_upload(uri: S3Uri, upload_id: str) -> dict[str, Any]:
 
 
 def list_parts(
-    requests: RequestSender, uri: S3Uri, upload_id: str, cancel: Optional[Cancel] = None
+    requests: RequestSender,
+    uri: S3Uri,
+    upload_id: str,
+    cancel: Optional[Cancel] = None,
+    customer_key: Optional[Mapping[str, Any]] = None,
 ) -> Optional[list[Mapping[str, Any]]]:
-    """Returns the parts of an upload as S3 lists them; None if the upload is gone."""
-    place = locate_upload(uri, upload_id)
+    """Returns the parts of an upload as S3 lists them; None if the upload is gone.
+
+    ``customer_key`` has the parameters of SSE-C of an upload that has such a key.
+    """
+    place = {**locate_upload(uri, upload_id), **(customer_key or {})}
     found: list[Mapping[str, Any]] = []
     marker = 0
     for _ in range(_MAX_PAGES):

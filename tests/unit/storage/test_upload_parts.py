@@ -47,6 +47,12 @@ def test_all_pages_are_read() -> None:
     ]
 
 
+def test_the_customer_key_goes_with_each_page() -> None:
+    requests = Requests(make_page(1, more=True), make_page(2))
+    list_parts(requests, URI, "id", customer_key={"SSECustomerKey": "k"})
+    assert [each["SSECustomerKey"] for each in requests.asked] == ["k", "k"]
+
+
 def test_an_upload_that_is_gone_has_none() -> None:
     assert list_parts(Requests(None), URI, "id") is None
     assert list_parts(Requests({}), URI, "id") == []

@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from botocore.exceptions import ClientError
 
-from rolerunner.errors import StepError
+from rolerunner.errors import NotFound, StepError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.model import S3Uri
@@ -72,11 +72,13 @@ class WriteRecovery:
             return integrity.has_checksum(data, found.checksum)
         return self.reader.read(uri, found.size, found.version) == data
 
-    def recover_copy(self, error: ClientError, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
+    def recover_copy(
+        self, error: ClientError, item: Copy, info: ObjectInfo, source_reader: ObjectReader
+    ) -> Mapping[str, Any]:
         """Recovers a copy within S3. Raises StepError if a condition was refused wrongly."""
         if (
             AwsError.from_client_error(error).code not in PRECONDITION_CODES
-            or self.reader.head(item.source, info.version).etag != info.etag
+            or source_reader.head(item.source, info.version).etag != info.etag
         ):
             raise error
         if not {"IfNoneMatch", "IfMatch"} & set(item.options):  # the source's own was refused
@@ -89,6 +91,22 @@ class WriteRecovery:
             return self.recover_object(error, item.target, is_own, repeated=item.repeated)
         except ClientError:
             raise make_target_exists_error(item.target) from error
+
+    def is_refused_without_target(self, error: ClientError, item: Copy) -> bool:
+        """Returns True if a server not of AWS refused If-None-Match although no target exists."""
+        if (
+            AwsError.from_client_error(error).code not in PRECONDITION_CODES
+            or "IfNoneMatch" not in item.options
+            or self.reader.requests.is_on_aws
+        ):
+            return False
+        try:
+            self.reader.head(item.target)
+        except NotFound:
+            return True
+        except StepError:  # the role may not read it
+            return False
+        return False
 
     def check_absent(self, uri: S3Uri, options: Mapping[str, Any], *, repeated: bool) -> None:
         """Raises StepError if the target of a conditional write exists, on a server not of AWS.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from rolerunner.common.cancellation import Cancel
 from rolerunner.lazy_dataclass import dataclass
 from rolerunner.storage.boto.conditions import WriteRecovery
 from rolerunner.storage.boto.multipart import MultipartUploads
@@ -28,23 +28,39 @@ class Copies:
     """Copies by requests of one role that reads the source and writes the target."""
 
     requests: BotoRequests
-    reader: ObjectReader
     recovery: WriteRecovery
     multipart: MultipartUploads
     transport: BotoTransport
 
+    @property
+    def source_reader(self) -> ObjectReader:
+        """Reads sources, whose customer key and expected owner are not those of the target."""
+        return ObjectReader(replace(self.requests, access=self.requests.access.of_source))
+
     def copy(self, item: Copy, parts: PartExecutor) -> Outcome:
         """Copies one object. Raises StepError, ClientError."""
-        info = item.info or self.reader.head(item.source)
+        info = item.info or self.source_reader.head(item.source)
         if item.skip is not None and item.skip():
             return make_skipped_copy(item, info)
         if info.size >= item.large:
             response = self._copy_parts(item, info, parts)
         else:
-            response = self._copy_whole(item, info, parts.cancel)
+            response = self._copy_whole(item, info)
+            self.requests.pacer.pace_bytes(info.size, parts.cancel)
         return make_copied(item, info, parse_etag(response), response.get("VersionId", ""))
 
-    def _copy_whole(self, item: Copy, info: ObjectInfo, cancel: Cancel) -> Mapping[str, Any]:
+    def recover(self, error: ClientError, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
+        """Recovers a copy whose condition was refused. Raises StepError, ClientError.
+
+        A server that applies If-None-Match to the source refuses every copy: where the target does
+        not exist, the copy is repeated without it.
+        """
+        if not self.recovery.is_refused_without_target(error, item):
+            return self.recovery.recover_copy(error, item, info, self.source_reader)
+        options = {name: value for name, value in item.options.items() if name != "IfNoneMatch"}
+        return self._copy_whole(replace(item, options=options), info)
+
+    def _copy_whole(self, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
         options = self._complete_options(item, info)
         self.recovery.check_absent(item.target, options, repeated=item.repeated)
         with self.requests.translate_errors(item.target, item.source, info.version):
@@ -58,17 +74,17 @@ class Copies:
                     **options,
                 )
             except ClientError as error:
-                return self.recovery.recover_copy(error, item, info)
+                return self.recover(error, item, info)
         result = response.get("CopyObjectResult", {})
         check_etag_returned(result, item.target, "the copy")
-        self.requests.pacer.pace_bytes(info.size, cancel)
+        self.requests.check_encrypted(item.target, options, response.get("SSECustomerAlgorithm"))
         return {"ETag": result["ETag"], "VersionId": response.get("VersionId", "")}
 
     def _complete_options(self, item: Copy, info: ObjectInfo) -> dict[str, Any]:
         """Returns the options of CopyObject: replacing one kept option replaces all of them."""
         options = dict(item.options)
         if item.keep_time or any(name in options for name in KEPT_OPTIONS):
-            now, kept = self.reader.describe(
+            now, kept = self.source_reader.describe(
                 item.source, info.version, tags=False, replaced=options
             )
             options = {**kept, **options, "MetadataDirective": "REPLACE"}
@@ -80,7 +96,7 @@ class Copies:
 
     def _copy_parts(self, item: Copy, info: ObjectInfo, parts: PartExecutor) -> Mapping[str, Any]:
         """Copies in parts; S3 carries metadata and tags over to none of these uploads."""
-        now, kept = self.reader.describe(
+        now, kept = self.source_reader.describe(
             item.source, info.version, tags="Tagging" not in item.options, replaced=item.options
         )
         merged = {**kept, **item.options}
@@ -118,7 +134,7 @@ class Copies:
         }
         with (
             self.requests.translate_errors(item.target, item.source, info.version),
-            self.reader.explain_if_match(item.source, info),
+            self.source_reader.explain_if_match(item.source, info),
         ):
             completed: dict[str, Any] = parts.submit(self.transport.copy_part, part, parameters)
         self.requests.pacer.pace_bytes(part.length, parts.cancel)

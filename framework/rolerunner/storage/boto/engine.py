@@ -86,7 +86,7 @@ class BotoEngine:
         self.downloads = Downloads(requests, reader, self.transport, tuning)
         self.streams = streams = StreamedUploads(requests, multipart, self.transport, tuning)
         self.uploads = Uploads(requests, writer, multipart, self.transport, tuning, streams)
-        self.copies = Copies(requests, reader, recovery, multipart, self.boto_transport)
+        self.copies = Copies(requests, recovery, multipart, self.boto_transport)
         self.relays = Relays(requests, writer, multipart, self.transport, tuning, streams)
         self.ordered_reads = OrderedReads(reader, self.transport, tuning)
         self.concatenations = Concatenations(

@@ -54,6 +54,15 @@ def make_if_match_error(uri: S3Uri, etag: str) -> ServiceFailed:
     )
 
 
+def make_not_encrypted_error(uri: S3Uri) -> StepError:
+    """Returns the error of an object that was stored without the customer key of its upload."""
+    return StepError(
+        f"{uri}: was stored, but not encrypted with the customer key",
+        hint="this server ignores SSE-C: delete the object, and leave 'encryption' out",
+        type="NotEncrypted",
+    )
+
+
 def make_checksum_error(uri: S3Uri, checksum: str) -> IntegrityFailed:
     """Returns the error of received bytes that do not have the checksum that S3 reports."""
     return IntegrityFailed(f"{uri}: checksum mismatch: the received bytes are not {checksum}")

@@ -206,6 +206,7 @@ class MultipartUploads:
                 UploadId=upload_id,
                 MultipartUpload={"Parts": parts},
                 **conditions,
+                **self.requests.customer_key_options("complete_multipart_upload", options),
             )
         except ClientError as error:
             return self.recovery.recover_object(
@@ -214,6 +215,7 @@ class MultipartUploads:
         if not parse_etag(response):
             response = self._find_object(target, parts)
         check_etag_returned(response, target, "the completed upload")
+        self.requests.check_encrypted(target, options, response.get("SSECustomerAlgorithm"))
         return response
 
     def _find_object(self, target: S3Uri, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from rolerunner.sessions.deferred_client import find_template_client
 from rolerunner.storage import payloads
 from rolerunner.storage.boto.errors import (
     PRECONDITION_CODES,
+    make_not_encrypted_error,
     make_parse_error,
     make_target_exists_error,
     name_prefix,
@@ -40,6 +41,7 @@ from rolerunner.storage.responses import (
 
 _DEFAULT_ATTEMPTS = 5
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+_CUSTOMER_KEY_OPTIONS = ("SSECustomerAlgorithm", "SSECustomerKey")
 _CONDITIONAL_WRITES = frozenset({"PutObject", "CompleteMultipartUpload"})
 _CHECKS = {
     "delete_objects": ("after-call.s3.DeleteObjects", check_deletion_response),
@@ -92,6 +94,35 @@ class BotoRequests:
             response = self._send_checked(getattr(self.client, method), complete)
             LATENCY.add(time.monotonic() - sent_at)
             return response
+
+    def customer_key_options(self, method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns those of SSE-C, if the operation has them in this version of boto3.
+
+        S3 requires them also to complete an upload that has checksums, and to list its parts.
+        """
+        return {
+            name: options[name]
+            for name in _CUSTOMER_KEY_OPTIONS
+            if name in options and self.has_parameter(method, name)
+        }
+
+    def check_encrypted(
+        self, target: S3Uri, options: Mapping[str, Any], algorithm: Optional[str]
+    ) -> None:
+        """Checks that a server not of AWS used the customer key that an object was stored with.
+
+        ``algorithm`` is that of SSE-C in the response. Where it is missing, HEAD decides: some
+        servers return it only there. Raises StepError.
+        """
+        keys = self.customer_key_options("head_object", options)
+        if algorithm or not keys or self.is_on_aws:
+            return
+        try:
+            found = self.call("head_object", Bucket=target.bucket, Key=target.key, **keys)
+        except ClientError:  # the role may not read it, so nobody can tell
+            return
+        if not found.get("SSECustomerAlgorithm"):
+            raise make_not_encrypted_error(target)
 
     def call_unless(
         self, codes: Container[str], method: str, cancel: Optional[Cancel] = None, **parameters: Any

@@ -124,7 +124,7 @@ class ResumedUploads:
         reason = record.explain_difference(resumable.describe(target, "", options))
         found = None
         if not reason:
-            found, reason = self._look_up(target, record, resumable)
+            found, reason = self._look_up(target, record, resumable, options)
         if found is None:
             self._abort(target, record)
             values = {"target": str(target), "upload_id": record.upload_id, "reason": reason}
@@ -150,12 +150,17 @@ class ResumedUploads:
         return found
 
     def _look_up(
-        self, target: S3Uri, record: RecordedUpload, resumable: ResumableUpload
+        self,
+        target: S3Uri,
+        record: RecordedUpload,
+        resumable: ResumableUpload,
+        options: Mapping[str, Any],
     ) -> tuple[Optional[FoundUpload], str]:
         """Returns the upload as S3 has it, or why it cannot be continued."""
+        key = self.requests.customer_key_options("list_parts", options)
         try:
             with self.requests.translate_errors(target):
-                listed = list_parts(self.requests, target, record.upload_id)
+                listed = list_parts(self.requests, target, record.upload_id, customer_key=key)
         except StepError as error:
             return None, error.message
         if listed is not None:

@@ -33,7 +33,7 @@ class ObjectWriter:
                 response = self._put_object(uri, data, options)
             except ClientError as error:
                 response = self._recover_put(error, uri, data, options, repeated=repeated)
-            check_etag_returned(response, uri, "the upload")
+            self._check_stored(response, uri, options)
         version = response.get("VersionId", "")
         return ObjectInfo(uri.key, len(data), parse_etag(response), version=version)
 
@@ -45,8 +45,14 @@ class ObjectWriter:
             response = self._put_object(uri, data, options)
         except ClientError as error:
             response = self.recovery.recover_data(error, uri, data, repeated=repeated)
-        check_etag_returned(response, uri, "the upload")
+        self._check_stored(response, uri, options)
         return response
+
+    def _check_stored(
+        self, response: Mapping[str, Any], uri: S3Uri, options: Mapping[str, Any]
+    ) -> None:
+        check_etag_returned(response, uri, "the upload")
+        self.requests.check_encrypted(uri, options, response.get("SSECustomerAlgorithm"))
 
     def _put_object(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.requests.call(

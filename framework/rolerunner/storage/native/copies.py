@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from rolerunner.iam.aws_errors import AwsError
+from rolerunner.model import S3Uri
 from rolerunner.storage.boto.copies import make_copied
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.boto.errors import PRECONDITION_CODES
@@ -42,7 +43,7 @@ class CopyTasks:
         """Copies one object. Raises StepError, ClientError, BotoCoreError."""
         info = item.info
         if info is None:
-            info = yield from self._tasks.find_info(item.source, None, policy)
+            info = yield from self._find_source(item.source, policy)
         if (yield from is_skipped(item.skip)):
             return make_skipped_copy(item, info)
 
@@ -57,6 +58,12 @@ class CopyTasks:
             return (yield from run_blocking(copy_by_boto))
         task = self._copy_whole(item, info, policy)
         return (yield from run_or_fall_back(task, copy_by_boto))
+
+    def _find_source(self, source: S3Uri, policy: RetryPolicy) -> Task[ObjectInfo]:
+        access = self._requests.access
+        if access.of_source == access:
+            return (yield from self._tasks.find_info(source, None, policy))
+        return (yield from run_blocking(lambda: self._copies.source_reader.head(source)))
 
     def _copy_whole(self, item: Copy, info: ObjectInfo, policy: RetryPolicy) -> Task[Outcome]:
         options = _build_options(item)
@@ -90,12 +97,11 @@ class CopyTasks:
             if AwsError.from_client_error(error).code not in PRECONDITION_CODES:
                 raise
             refusal = error
-            found = yield from run_blocking(
-                lambda: self._recovery.recover_copy(refusal, item, info)
-            )
+            found = yield from run_blocking(lambda: self._copies.recover(refusal, item, info))
             return parse_etag(found), found["VersionId"]
         etag = xml.find_field(response.body, "ETag").strip('"')
         check_etag_returned({"ETag": etag}, item.target, "the copy")
+        yield from self._tasks.check_encrypted(item.target, item.options, response.headers)
         return etag, response.headers.get("x-amz-version-id", "")
 
 

@@ -151,6 +151,8 @@ class RelayTasks:
         if item.keep_time and (mtime := source_mtime(now)):
             headers[MTIME_HEADER] = mtime
         task = self._client.send(policy, "put_object", item.target, options, headers, body=data)
-        etag, stored = yield from self._tasks.store(task, item.target, data, repeated=item.repeated)
+        etag, stored = yield from self._tasks.store(
+            task, item.target, data, options, repeated=item.repeated
+        )
         copied = make_copied(item, now, etag, stored)
         return copied if item.compression is None else replace(copied, size=len(data))

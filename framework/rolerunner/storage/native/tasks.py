@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Optional, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,7 +21,12 @@ from rolerunner.storage.native.client import NativeClient
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.templates import UnsupportedRequest
 from rolerunner.storage.protocol import ObjectInfo, Outcome, QuickCheck, prepare_retry
-from rolerunner.storage.responses import check_etag_returned, parse_etag, parse_object_headers
+from rolerunner.storage.responses import (
+    CUSTOMER_ALGORITHM_HEADER,
+    check_etag_returned,
+    parse_etag,
+    parse_object_headers,
+)
 
 T = TypeVar("T")
 
@@ -118,7 +123,13 @@ class ObjectTasks:
         return (yield from self.attribute(self.head(uri, policy), uri))
 
     def store(
-        self, task: Task[Response], uri: S3Uri, data: bytes, *, repeated: bool
+        self,
+        task: Task[Response],
+        uri: S3Uri,
+        data: bytes,
+        options: Mapping[str, Any],
+        *,
+        repeated: bool,
     ) -> Task[tuple[str, str]]:
         """Returns the ETag and version that a PutObject, or an earlier attempt of it, stored."""
         try:
@@ -132,7 +143,16 @@ class ObjectTasks:
             )
             return parse_etag(found), found["VersionId"]
         check_etag_returned({"ETag": headers.get("etag")}, uri, "the upload")
+        yield from self.check_encrypted(uri, options, headers)
         return headers.get("etag", "").strip('"'), headers.get("x-amz-version-id", "")
+
+    def check_encrypted(
+        self, uri: S3Uri, options: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> Task[None]:
+        """Checks that an object was stored with the customer key. Raises StepError."""
+        algorithm = headers.get(CUSTOMER_ALGORITHM_HEADER)
+        if "SSECustomerKey" in options and not algorithm:
+            yield from run_blocking(lambda: self._requests.check_encrypted(uri, options, algorithm))
 
 
 def check_computable(algorithm: str) -> None:

@@ -35,6 +35,7 @@ from rolerunner.storage.native.range_reader import RangeReader
 from rolerunner.storage.native.templates import UnsupportedRequest
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.responses import (
+    CUSTOMER_ALGORITHM_HEADER,
     check_etag_returned,
 )
 from rolerunner.storage.transfer_files import SharedFile
@@ -105,6 +106,7 @@ class NativeTransport:
         except ClientError as error:
             return self._recovery.recover_data(error, uri, bytes(data), repeated=repeated)
         check_etag_returned({"ETag": headers.get("etag")}, uri, "the upload")
+        self.requests.check_encrypted(uri, options, headers.get(CUSTOMER_ALGORITHM_HEADER))
         return {"ETag": headers["etag"], "VersionId": headers.get("x-amz-version-id", "")}
 
     def count_memory(self, length: int) -> int:

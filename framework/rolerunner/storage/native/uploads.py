@@ -59,7 +59,7 @@ class UploadTasks:
             headers[MTIME_HEADER] = format_mtime(file.before.st_mtime_ns)
         task = self._client.send(policy, "put_object", item.target, options, headers, body=data)
         etag, version = yield from self._tasks.store(
-            task, item.target, data, repeated=item.repeated
+            task, item.target, data, options, repeated=item.repeated
         )
         return Outcome(item.target, len(data), item.source, etag, version)
 

@@ -80,6 +80,11 @@ class Access:
     """The expected owner of the bucket that a copy within S3 reads."""
     source_key: str = field(default="", repr=False)
 
+    @property
+    def of_source(self) -> Access:
+        """The options of requests that read the source of a copy within S3."""
+        return Access(self.request_payer, self.source_bucket_owner, self.source_key)
+
 
 @_frozen_for_mypy(frozen=True)
 class Get:

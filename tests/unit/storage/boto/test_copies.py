@@ -168,3 +168,38 @@ def test_a_target_is_kept_where_the_server_ignores_conditions(
     assert error.type == "AlreadyThere"
     assert memory_aws.objects["target", "out"].body == b"theirs"
     assert memory_aws.uploads == {}
+
+
+@pytest.mark.usefixtures("source")
+def test_a_condition_that_the_server_applies_to_the_source(
+    engine: Any, memory_aws: aws.Store
+) -> None:
+    """Swift compares If-None-Match of a copy with its source, which always exists."""
+    memory_aws.hook = lambda request: (
+        aws.error(412, "PreconditionFailed")
+        if "x-amz-copy-source" in request.headers and "if-none-match" in request.headers
+        else None
+    )
+    assert copy(engine, options={"IfNoneMatch": "*"}).status == "done"
+    assert memory_aws.objects["target", "out"].body == DATA
+    memory_aws.put("target", "out", b"theirs")
+    error = copy(engine, options={"IfNoneMatch": "*"}).error
+    assert error is not None
+    assert error.type == "AlreadyThere"
+    assert memory_aws.objects["target", "out"].body == b"theirs"
+
+
+@pytest.mark.usefixtures("source")
+def test_a_refused_condition_is_believed_where_the_target_cannot_be_read(
+    engine: Any, memory_aws: aws.Store
+) -> None:
+    def refuse(request: aws.Request) -> aws.Outcome:
+        if "if-none-match" in request.headers:
+            return aws.error(412, "PreconditionFailed")
+        return aws.error(403, "AccessDenied") if request.key == "out" else None
+
+    memory_aws.hook = refuse
+    error = copy(engine, options={"IfNoneMatch": "*"}).error
+    assert error is not None
+    assert error.type == "AlreadyThere"
+    assert ("target", "out") not in memory_aws.objects
