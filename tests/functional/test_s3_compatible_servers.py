@@ -377,14 +377,14 @@ STORING_STEPS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def store_encrypted(engine: str, memory_aws: Store, tmp_path: Path) -> Callable[[str], StepResult]:
+def store_encrypted(engine: str, memory_aws: Store, tmp_path: Path) -> Callable[..., StepResult]:
     """Runs one of STORING_STEPS with a customer key."""
 
-    def run(name: str) -> StepResult:
+    def run(name: str, **fields: Any) -> StepResult:
         for key, size in (("small", 10), ("large", 20 * MIB)):
             (tmp_path / key).write_bytes(bytes(size))
             memory_aws.put("landing", key, bytes(size))
-        step = {"id": "it", "encryption": ENCRYPTION, **STORING_STEPS[name]}
+        step = {"id": "it", "encryption": ENCRYPTION, **STORING_STEPS[name], **fields}
         if name != "relay":
             step["role"] = "job"
         if name.startswith("upload"):
@@ -399,7 +399,7 @@ def store_encrypted(engine: str, memory_aws: Store, tmp_path: Path) -> Callable[
 
 @pytest.mark.parametrize("name", STORING_STEPS)
 def test_a_customer_key_that_the_server_ignores_is_an_error(
-    name: str, store_encrypted: Callable[[str], StepResult], memory_aws: Store
+    name: str, store_encrypted: Callable[..., StepResult], memory_aws: Store
 ) -> None:
     def ignore_key(request: Request) -> None:
         request.headers.pop(ALGORITHM, None)
@@ -414,7 +414,7 @@ def test_a_customer_key_that_the_server_ignores_is_an_error(
 
 @pytest.mark.parametrize("name", STORING_STEPS)
 def test_a_customer_key_that_only_head_confirms(
-    name: str, store_encrypted: Callable[[str], StepResult], memory_aws: Store
+    name: str, store_encrypted: Callable[..., StepResult], memory_aws: Store
 ) -> None:
     memory_aws.hook = lambda request: (
         None if request.method == "HEAD" else memory_aws.respond(request)
@@ -424,7 +424,7 @@ def test_a_customer_key_that_only_head_confirms(
 
 @pytest.mark.parametrize("name", ["upload in parts", "copy in parts"])
 def test_a_completion_has_the_customer_key(
-    name: str, store_encrypted: Callable[[str], StepResult], memory_aws: Store
+    name: str, store_encrypted: Callable[..., StepResult], memory_aws: Store
 ) -> None:
     """S3 requires it for uploads with checksums."""
     memory_aws.hook = lambda request: (
@@ -433,6 +433,22 @@ def test_a_completion_has_the_customer_key(
         else None
     )
     assert store_encrypted(name).error is None
+
+
+@pytest.mark.parametrize("name", ["copy", "relay"])
+def test_a_move_verifies_the_copy_with_its_customer_key(
+    name: str, store_encrypted: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    memory_aws.hook = lambda request: (
+        error(400, "InvalidRequest")
+        if request.method == "HEAD"
+        and request.bucket == "publish"
+        and ALGORITHM not in request.headers
+        else None
+    )
+    assert store_encrypted(name, move=True).error is None
+    assert "s3://landing/small" not in memory_aws.bodies()
+    assert memory_aws.bodies()["s3://publish/a"] == bytes(10)
 
 
 @pytest.mark.parametrize("name", ["copy", "copy in parts", "copy with metadata", "copy of a URI"])

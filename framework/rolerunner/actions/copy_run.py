@@ -178,8 +178,16 @@ class CopyRun:
         # the version that HEAD returns for an object named by its key must be kept
         by_version = isinstance(self._action.objects, ObjectList)
         return delete_copied_sources(
-            copied, self._source, self._target, self._context, by_version=by_version
+            copied, self._source, self._open_copies(), self._context, by_version=by_version
         )
+
+    def _open_copies(self) -> Storage:
+        """Returns the storage that reads what was stored, which may need the customer key."""
+        action = self._action
+        if action.encryption is None or action.encryption.customer_key is None:
+            return self._target
+        access = action.access(customer_key=action.encryption.customer_key)
+        return self._context.storage("target_role", access, self._pacer)
 
     def _run_blocks(self, copies: CopyItems) -> Optional[Iterator[OutcomeBlock]]:
         """Returns the outcomes of worker processes; None if this process makes the copies."""
