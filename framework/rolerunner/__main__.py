@@ -18,6 +18,8 @@ def main() -> None:
             f"rolerunner: the command line needs '{error.name}': pip install 'rolerunner[cli]'\n"
         )
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)  # there is nothing to stop yet
     gc.freeze()  # nor when the process ends
     if run_command_line():
         _exit_at_once()

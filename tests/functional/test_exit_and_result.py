@@ -11,10 +11,10 @@ import pytest
 
 from rolerunner import actions, api, wiring
 from rolerunner.actions.base import Action, Field
-from rolerunner.errors import RolesRefused, SpecError
+from rolerunner.errors import RolesRefused, SpecError, UsageError
 from rolerunner.observers.report import ReportPage
 from rolerunner.observers.result import ResultFile
-from rolerunner.run import sequence
+from rolerunner.run import runner, sequence
 from tests.in_process import create_command
 
 if TYPE_CHECKING:
@@ -426,6 +426,22 @@ def test_an_exception_of_the_run_itself_writes_its_result(
         run(tmp_path, EARLY)
     assert result(tmp_path)["status"] == "failed"
     assert result(tmp_path)["error"]["type"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), MemoryError(), OSError(24, "Too many files")]
+)
+def test_a_limit_of_the_machine_before_the_first_step_is_no_bug(
+    error: Exception, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def assume(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(runner, "assume_roles", assume)
+    with pytest.raises(UsageError, match="no step ran: no "):
+        run(tmp_path, EARLY)
+    assert result(tmp_path)["status"] == "failed"
+    assert "no " in result(tmp_path)["error"]["message"]
 
 
 # places that cannot be written

@@ -408,6 +408,15 @@ def test_a_machine_that_lets_nobody_fork_has_one_process(monkeypatch: pytest.Mon
     gc.unfreeze()
 
 
+def test_a_machine_without_proc_has_one_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(forked, "_THREADS", tmp_path / "proc")
+    processes = forked.ForkedProcesses(2, lambda role, token: None)
+    processes.fork(lambda channel: None)
+    assert (processes.count, processes.acquire()) == (1, [])
+
+
 # the two ends, in two threads
 
 
@@ -654,6 +663,19 @@ def test_a_call_whose_process_died_is_done_here(pair: tuple[Pair, Work]) -> None
             pool.call("twice", -1, here=1)
         with pytest.raises(NoWorkerAvailable):
             pool.call("twice", 21, here=1)
+
+
+def test_a_call_that_gets_no_thread_in_its_process_is_done_here(
+    pair: tuple[Pair, Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process_pair, _ = pair
+
+    def submit(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("rolerunner.storage.workers.forked_worker.ThreadPool.submit", submit)
+    with create_pool(process_pair) as pool, pytest.raises(NoWorkerAvailable):
+        pool.call("twice", 21, here=1)
 
 
 def test_sessions_are_lent(pair: tuple[Pair, Work]) -> None:

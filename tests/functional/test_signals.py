@@ -29,6 +29,7 @@ roles:
 WRITE = "steps: [{id: work, action: s3.write, role: writer, target: 's3://bucket/end', text: x}]"
 STATE = "state: {location: 's3://bucket/state/', role: writer}\n"
 CALL = "steps: [{id: work, action: python.call, function: 'job.py:run'}]"
+WAIT = CALL.replace("job.py:run", "job.py:wait")
 FAILURE = """
 steps:
   - {id: first, action: python.call, function: "job.py:fail"}
@@ -68,7 +69,7 @@ HANGS: dict[str, tuple[str, Any]] = {
     "items": (ITEMS, None),
 }
 JOB = """
-import ctypes, pathlib, time
+import ctypes, pathlib, subprocess, time
 
 def run(context, x=0):
     pathlib.Path("hangs").touch()
@@ -76,6 +77,14 @@ def run(context, x=0):
 
 def fail(context):
     raise RuntimeError
+
+def wait(context):
+    pathlib.Path("hangs").touch()
+    context.cancel.wait(60)
+    context.cancel.stop_if_set()
+
+def run_child(context):
+    subprocess.run(["false"], check=True)
 """
 
 
@@ -96,10 +105,12 @@ def hang(memory_aws: Store, tmp_path: Path) -> Iterator[Callable[[Any], None]]:
     over.set()
 
 
-def start(tmp_path: Path, spec: str) -> subprocess.Popen[bytes]:
-    (tmp_path / "spec.yaml").write_text(HEAD + spec)
+def start(tmp_path: Path, spec: str, *launcher: str) -> subprocess.Popen[bytes]:
+    if spec:
+        (tmp_path / "spec.yaml").write_text(HEAD + spec)
     (tmp_path / "job.py").write_text(JOB)
     command = [
+        *launcher,
         sys.executable,
         "-m",
         "rolerunner",
@@ -182,3 +193,66 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, memory_aws: St
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=2.5)
     assert process.returncode == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_run_begins_is_in_its_result(number: int, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "spec.yaml")
+    process = start(tmp_path, "")
+    writer = os.open(tmp_path / "spec.yaml", os.O_WRONLY)  # once the command reads its spec
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    os.close(writer)
+    assert process.returncode == 128 + number, out
+    assert b"Traceback" not in out
+    read = json.loads((tmp_path / "r.json").read_text())
+    assert (read["status"], read["error"]["type"]) == ("stopped", "Stopped")
+    assert signal.Signals(number).name in read["error"]["message"]
+
+
+def test_a_signal_that_a_launcher_forwards_counts_once(tmp_path: Path, memory_aws: Store) -> None:
+    process = start(tmp_path, WAIT)
+    wait_for_file(tmp_path / "hangs", process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert json.loads((tmp_path / "r.json").read_text())["status"] == "stopped"
+
+
+LAUNCHERS = {
+    "nohup": ("signal(SIGHUP, SIG_IGN)", signal.SIGHUP),
+    "a script's &": ("signal(SIGINT, SIG_IGN)", signal.SIGINT),
+    "ignores SIGTERM": ("signal(SIGTERM, SIG_IGN)", None),
+    "blocks signals": ("pthread_sigmask(SIG_BLOCK, {SIGTERM})", None),
+}
+"""What a launcher did -> how, and a signal that the run ignores then."""
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_run_stops_under_every_launcher(launcher: str, tmp_path: Path, memory_aws: Store) -> None:
+    done, ignored = LAUNCHERS[launcher]
+    code = f"import os, sys; from signal import *; {done}; os.execv(sys.argv[1], sys.argv[1:])"
+    process = start(tmp_path, WAIT, sys.executable, "-c", code)
+    wait_for_file(tmp_path / "hangs", process)
+    if ignored is not None:
+        process.send_signal(ignored)
+        time.sleep(0.4)
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert json.loads((tmp_path / "r.json").read_text())["status"] == "stopped"
+
+
+def test_a_child_that_fails_is_no_success_where_sigchld_was_ignored(
+    tmp_path: Path, memory_aws: Store
+) -> None:
+    code = "import os, sys; from signal import *; signal(SIGCHLD, SIG_IGN)"
+    code += "; os.execv(sys.argv[1], sys.argv[1:])"
+    spec = CALL.replace("job.py:run", "job.py:run_child")
+    process = start(tmp_path, spec, sys.executable, "-c", code)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 4, out
+    assert b"CalledProcessError" in out

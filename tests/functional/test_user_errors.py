@@ -101,6 +101,18 @@ def test_a_folder_as_spec(rolerunner: Callable[..., Any], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "arguments", ["run spec.yaml --result r.json", "validate spec.yaml", "init project"]
+)
+def test_a_current_folder_that_is_gone(arguments: str, tmp_path: Path) -> None:
+    command = f"mkdir gone; cd gone; rmdir ../gone; exec {sys.executable} -m rolerunner {arguments}"
+    completed = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (completed.returncode, completed.stderr.count("\n")) == (2, 1), completed.stderr
+    assert completed.stderr.startswith("rolerunner: ")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run"], "SPEC"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
 from rolerunner._version import __version__
 from rolerunner.cli.common import COMPLETE_VARIABLE, SETTINGS, echo, format_problem
+from rolerunner.cli.signals import reset_inherited_signals
 from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import (
     RolerunnerError,
@@ -120,6 +122,7 @@ def run_command_line() -> bool:
     Returns True if the command does: nothing is open that the end of the interpreter would close.
     """
     protect_standard_streams()
+    reset_inherited_signals()
     redact_tracebacks()
     returned = run_or_exit(lambda: main.main(standalone_mode=False, complete_var=COMPLETE_VARIABLE))
     return returned is True
@@ -159,3 +162,16 @@ def run_or_exit(work: Callable[[], Any]) -> Any:
         sys.exit(UsageError.exit_status)
     except click.Abort:
         sys.exit(130)
+    except FileNotFoundError:
+        if _has_current_folder():
+            raise
+        echo("rolerunner: the current folder is gone: change to one that exists", err=True)
+        sys.exit(UsageError.exit_status)
+
+
+def _has_current_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolerunner.events import Event
+    from rolerunner.model import RunStatus
     from rolerunner.observers.result import ResultFile
 
 
@@ -47,7 +48,7 @@ class ResultFiles:
             except Exception as error:  # noqa: BLE001 - whatever it is, the result is not there
                 self._failures[option] = error
 
-    def record_failed_start(self, error: Exception) -> None:
+    def record_failed_start(self, error: BaseException) -> None:
         """Writes the result of a run that did not begin, unless the runner has written one."""
         if self._ended is None:
             self.notify(RunFinished(_make_failed_result(error)))
@@ -78,7 +79,7 @@ def record_result(result: Optional[str], report: Optional[str]) -> Iterator[Resu
     files = ResultFiles(_create_observers(paths))
     try:
         yield files
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         files.record_failed_start(error)
         files.print_lost_result()
         raise
@@ -112,10 +113,12 @@ def _create_observers(paths: Mapping[str, Path]) -> dict[str, ResultFile]:
     return files
 
 
-def _make_failed_result(error: Exception) -> RunResult:
+def _make_failed_result(error: BaseException) -> RunResult:
     """Returns the result of a run that did not begin."""
+    status: RunStatus = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
     text = error.format_message() if isinstance(error, click.ClickException) else safe_text(error)
-    failure = Failure(type(error).__name__, text, getattr(error, "hint", ""))
+    kind = "Stopped" if status == "stopped" else type(error).__name__
+    failure = Failure(kind, text, getattr(error, "hint", ""))
     return RunResult(
-        "", "", "failed", f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", 0.0, (), (), failure
+        "", "", status, f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", 0.0, (), (), failure
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Optional
+from typing import TYPE_CHECKING, Optional
 
 import click
 
@@ -32,25 +30,22 @@ from rolerunner.cli.sandboxed import (
     explain_refusals,
     find_served_sandbox,
 )
+from rolerunner.cli.signals import exit_now, stop_on_signals
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolesRefused, SecretsFailed
 from rolerunner.model import RunLocation
 from rolerunner.observers.gc_tuner import GcTuner
-from rolerunner.observers.streams import flush_standard_streams, stop_waiting_for_readers
 from rolerunner.redaction.printing import redact_prints
 from rolerunner.run.selection import find_name_mistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType
 
     from rolerunner.events import Observer
     from rolerunner.model import Job
 
 _POLICY_ERRORS = ("AccessDenied", "AccessDeniedException", "RoleRefused")
 """Error types that are caused by a policy."""
-_SIGNAL_BASE = 128
-"""Added to a signal's number for the exit status, as shells do."""
 
 
 @click.command(context_settings=SETTINGS)
@@ -148,14 +143,14 @@ def run(
     key = _choose_run_key(resume, run_key)
     with ExitStack() as stack:
         settling = stack.enter_context(GcTuner())
+        cancel = Cancel()
+        signals = stack.enter_context(stop_on_signals(cancel))
         files = stack.enter_context(record_result(result, report))
         given = read_params(params, params_file)
         job = api.load(spec, given, code_is_here=True, env=env)
         warn_of_secrets(job, params)
         if puts and not sandbox:
             raise click.UsageError("--put requires --sandbox")
-        cancel = Cancel()
-        received = stack.enter_context(_cancel_on_signal(cancel))
         identity = (
             enter_sandbox(stack, spec, sandbox, job, given=given, puts=puts, env=env)
             if sandbox
@@ -163,6 +158,7 @@ def run(
         )
         explain = partial(explain_refusals, spec, sandbox, env) if sandbox else None
         log = _create_log_observer(log_format, log_level)
+        signals.begin_run()
         with _explain_on_refusal(explain), redact_prints():
             ended = api.run(
                 job,
@@ -183,8 +179,9 @@ def run(
     if (is_failed or failures) and _is_state_kept(job, spec, sandbox, env):
         echo(f"rolerunner: resume with: --resume {key or ended.run_id}", err=True)
     if is_failed or is_lost:
-        is_stopped = ended.status == "stopped" and received
-        _exit_now(_SIGNAL_BASE + received[0] if is_stopped else FAILED_STEP)
+        if ended.status == "stopped":
+            signals.exit_if_received()
+        exit_now(FAILED_STEP)
     return not settling.is_foreign_code_called
 
 
@@ -231,33 +228,6 @@ def _select_steps(job: Job, only: Sequence[str], start: Optional[str]) -> frozen
     if start is not None and start not in ids:
         raise click.UsageError(f"--from begins with a whole step or group, not with '{start}'")
     return frozenset(only) | frozenset(ids[ids.index(start) :] if start else ())
-
-
-def _exit_now(status: int) -> NoReturn:
-    """Exits at once; a thread that hangs in a function or a request would block a normal exit."""
-    flush_standard_streams()
-    os._exit(status)
-
-
-@contextmanager
-def _cancel_on_signal(cancel: Cancel) -> Iterator[list[int]]:
-    """Cancels the run cleanly on SIGINT or SIGTERM; a second signal exits at once."""
-    received: list[int] = []
-
-    def stop(number: int, frame: Optional[FrameType]) -> None:
-        del frame
-        if received:
-            os._exit(_SIGNAL_BASE + number)
-        received.append(number)
-        stop_waiting_for_readers()
-        cancel.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _create_log_observer(log_format: str, log_level: str) -> Observer:

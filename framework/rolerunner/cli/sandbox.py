@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Optional
@@ -21,20 +20,19 @@ from rolerunner.cli.sandboxed import (
     find_file,
     find_served_sandbox,
 )
+from rolerunner.cli.signals import handle_signals
 from rolerunner.common.wording import format_count
 from rolerunner.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import FrameType
 
     from rolerunner.model import GlueSettings, Job
     from rolerunner.sandbox import Sandbox, World
     from rolerunner.sandbox.running import RunningSandbox
     from rolerunner.sandbox.world import SandboxBucket
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 _POLL_SECONDS = 0.5
 
 
@@ -152,17 +150,12 @@ def _stop_on_signal() -> Iterator[threading.Event]:
     """Yields an event that is set when the user or the system asks the command to end."""
     stop = threading.Event()
 
-    def on_signal(number: int, frame: Optional[FrameType]) -> None:
+    def on_signal(number: int, frame: object) -> None:
         del number, frame
         stop.set()
 
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {number: signal.signal(number, on_signal) for number in numbers}
-    try:
+    with handle_signals(on_signal):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _wait(stop: threading.Event, running: Sandbox) -> None:

@@ -40,7 +40,7 @@ def as_step_error(error: BaseException) -> StepError:
         )
     text = safe_text(error)
     kind = type(error).__name__
-    limit = _limit_of(error)
+    limit = describe_limit(error)
     if limit:
         return StepError(
             f"{kind}: {text}: {limit}" if text else f"{kind}: {limit}",
@@ -50,7 +50,7 @@ def as_step_error(error: BaseException) -> StepError:
     return StepError(f"{kind}: {text}" if text else kind, hint=format_user_frames(error), type=kind)
 
 
-def _limit_of(error: BaseException) -> str:
+def describe_limit(error: BaseException) -> str:
     """Returns which limit of the machine or process an exception reports; empty if none."""
     if isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno == errno.ENOMEM

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions.extras import check_extras
-from rolerunner.common.failures import as_step_error
-from rolerunner.errors import RolesRefused, SecretsFailed
+from rolerunner.common.failures import as_step_error, describe_limit
+from rolerunner.errors import RolesRefused, SecretsFailed, UsageError
 from rolerunner.events import AssumeRoleCalled, RunFinished
 from rolerunner.model import Failure, RunResult, StepResult
 from rolerunner.run.active_run import ActiveRun
@@ -48,6 +48,9 @@ def run(
             return runner.run()
     except BaseException as error:
         runner.abort(error)
+        limit = describe_limit(error)
+        if limit and not runner.has_begun_steps:
+            raise UsageError(f"no step ran: {limit}") from None
         raise
 
 
@@ -105,6 +108,11 @@ class _Runner:
         finally:
             self._state.release()
         return self._finish(self._find_status())
+
+    @property
+    def has_begun_steps(self) -> bool:
+        """True once steps may have run."""
+        return self._sequence is not None
 
     def abort(self, error: BaseException) -> None:
         """Writes the result of a run that an exception ended, unless it has one."""

@@ -92,12 +92,17 @@ class Workspace:
 def _lock_folder(folder: Path) -> int:
     """Returns a descriptor that holds the folder's lock.
 
-    The lock is taken before the file gets its name, so no other process finds it free.
+    The lock is taken before the file gets its name, so no other process finds it free. A folder
+    that cannot be locked is removed.
     """
     new_lock = folder / f"{_LOCK}.new"
-    descriptor = os.open(new_lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    new_lock.rename(folder / _LOCK)
+    try:
+        descriptor = os.open(new_lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        new_lock.rename(folder / _LOCK)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return descriptor
 
 

@@ -205,3 +205,15 @@ def test_only_so_many_entries_are_checked(temporary: Path, monkeypatch: pytest.M
     os.utime(folder, (then, then))
     Workspace("r").close()
     assert folder.exists()
+
+
+def test_a_folder_that_cannot_be_locked_is_removed(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock(*_: Any) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", lock)
+    with pytest.raises(UsageError, match="No locks available"):
+        Workspace("r")
+    assert not list(temporary.iterdir())

@@ -156,3 +156,16 @@ def test_a_name_that_no_file_can_have_is_a_mistake(name: str, tmp_path: Path) ->
         resolve_include(str(tmp_path / "spec.yaml"), name)
     with pytest.raises(UsageError):
         read_text(str(tmp_path / name))
+
+
+def test_a_path_that_cannot_be_read_is_a_mistake_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    for name, reason in {
+        "x" * 300: "File name too long",
+        "loop": "Too many levels",
+        "file/a.yaml": "Not a directory",
+        ".": "is a folder",
+    }.items():
+        with pytest.raises(UsageError, match=reason):
+            read_text(str(tmp_path / name))

@@ -183,11 +183,15 @@ def _count_cores() -> int:
 
 
 def _is_single_threaded() -> bool:
-    """Returns True if this is the only thread. A joined thread takes a moment to be gone."""
-    for _ in range(20):
-        if len(os.listdir(_THREADS)) == 1:  # noqa: PTH208 - only their number matters
-            return True
-        time.sleep(0.0005)
+    """Returns True if this is the only thread. A joined thread takes a moment to be gone.
+
+    Without /proc (a chroot, a hardened container) that is unknown.
+    """
+    with contextlib.suppress(OSError):
+        for _ in range(20):
+            if len(os.listdir(_THREADS)) == 1:  # noqa: PTH208 - only their number matters
+                return True
+            time.sleep(0.0005)
     return False
 
 
@@ -200,7 +204,7 @@ def _run_forked(
     """
     code = 1
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         ours.close()
         for sibling in siblings:  # copies of the parent's ends of their channels

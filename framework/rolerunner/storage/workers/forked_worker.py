@@ -77,7 +77,7 @@ class ForkedWorker:
 
     def _receive_messages(self) -> None:
         try:
-            with suppress(ChannelClosed):
+            with suppress(ChannelClosed, MemoryError, RuntimeError):  # no memory or thread is left
                 while True:
                     kind, *values = self._channel.receive()
                     self._on_message(kind, values)
