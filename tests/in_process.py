@@ -22,7 +22,7 @@ def create_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", ["rolerunner", *map(str, arguments)])
-        monkeypatch.setattr("rolerunner.cli.run._exit_now", sys.exit)
+        monkeypatch.setattr("rolerunner.cli.run.exit_now", sys.exit)
         status = 0
         try:
             run_command_line()
