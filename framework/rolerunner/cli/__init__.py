@@ -11,7 +11,6 @@ import click
 
 from rolerunner._version import __version__
 from rolerunner.cli.common import COMPLETE_VARIABLE, SETTINGS, echo, format_problem
-from rolerunner.cli.signals import reset_inherited_signals
 from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import (
     RolerunnerError,
@@ -122,7 +121,6 @@ def run_command_line() -> bool:
     Returns True if the command does: nothing is open that the end of the interpreter would close.
     """
     protect_standard_streams()
-    reset_inherited_signals()
     redact_tracebacks()
     returned = run_or_exit(lambda: main.main(standalone_mode=False, complete_var=COMPLETE_VARIABLE))
     return returned is True

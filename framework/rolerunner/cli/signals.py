@@ -78,6 +78,7 @@ def stop_on_signals(cancel: Cancel) -> Iterator[StopSignals]:
 @contextmanager
 def handle_signals(handler: Callable[[int, object], None]) -> Iterator[None]:
     """Calls ``handler`` on SIGINT, SIGTERM and SIGHUP, unless the launcher has them ignored."""
+    _reset_inherited_signals()
     numbers = [number for number in _STOPPING if not _is_ignored(number)]
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
@@ -92,7 +93,7 @@ def _is_ignored(number: int) -> bool:
     return number in _OF_TERMINALS and signal.getsignal(number) is signal.SIG_IGN
 
 
-def reset_inherited_signals() -> None:
+def _reset_inherited_signals() -> None:
     """Undoes what a launcher may have done to signals that the command relies on.
 
     Blocked signals would never stop it. With SIGCHLD ignored, the exit status of a child is lost,
