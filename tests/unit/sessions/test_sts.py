@@ -111,7 +111,7 @@ def test_a_source_that_expires_twice_is_a_refusal() -> None:
         (assumed("arn:aws:sts::444455556666:assumed-role/reader/job"), "WrongAccount"),
         (assumed("arn:aws:sts::111122223333:assumed-role/writer/job"), "WrongRole"),
         (assumed("arn:aws:iam::111122223333:user/reader"), "NotSts"),
-        (assumed(""), "NotSts"),
+        (assumed(""), "NoRole"),
     ],
 )
 def test_every_failure_is_a_refusal_with_a_type(response: Any, kind: str) -> None:
