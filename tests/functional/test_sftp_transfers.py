@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.sftp.client import RemoteHandle
+from tests.memory_aws import error
 from tests.openssh import (
     CuttingProxy,
     OpenSsh,
@@ -32,6 +34,7 @@ pytestmark = [
     pytest.mark.once,
 ]
 MIB = 1 << 20
+CUSTOMER_KEY = base64.b64encode(bytes(range(32))).decode()
 CONTENT = {
     "a.csv": b"one,two",
     "empty": b"",
@@ -252,6 +255,27 @@ def test_a_move_deletes_what_was_copied_and_nothing_else(
     assert back.status == "failed"
     assert read_all(folder / "up") == {"a": b"one", "b": b"two", "c": b"three"}
     assert stored(memory_aws) == {"a": b"changed"}
+
+
+def test_a_move_verifies_the_copy_with_its_customer_key(
+    run: Callable[..., StepResult], memory_aws: Store, folder: Path
+) -> None:
+    fill(folder, {"a": b"one"})
+    memory_aws.hook = lambda request: (
+        error(400, "InvalidRequest")
+        if request.method == "HEAD"
+        and "x-amz-server-side-encryption-customer-key" not in request.headers
+        else None
+    )
+    moved = run(
+        "sftp.download",
+        source=f"{folder}/",
+        target="s3://lake/in/",
+        move=True,
+        encryption={"type": "SSE-C", "customer_key": CUSTOMER_KEY},
+    )
+    assert moved.status == "succeeded", moved.error
+    assert (read_all(folder), stored(memory_aws)) == ({}, {"a": b"one"})
 
 
 def test_names_that_could_leave_the_target_are_refused(

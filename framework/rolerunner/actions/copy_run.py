@@ -183,10 +183,10 @@ class CopyRun:
 
     def _open_copies(self) -> Storage:
         """Returns the storage that reads what was stored, which may need the customer key."""
-        action = self._action
-        if action.encryption is None or action.encryption.customer_key is None:
+        key = self._action.stored_key
+        if key is None:
             return self._target
-        access = action.access(customer_key=action.encryption.customer_key)
+        access = self._action.access(customer_key=key)
         return self._context.storage("target_role", access, self._pacer)
 
     def _run_blocks(self, copies: CopyItems) -> Optional[Iterator[OutcomeBlock]]:

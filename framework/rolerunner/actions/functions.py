@@ -38,9 +38,8 @@ def call_function(
             returned = function(FunctionContext.of(context), **arguments)
     except StepError:
         raise
-    except (
-        BaseException
-    ) as error:  # a function is not the process: whatever it raises ends the step alone
+    except BaseException as error:
+        # a function is not the process: whatever it raises ends the step alone
         raise _build_failure(name, error, context.roles.get("role")) from error
     return _check_outputs(name, returned)
 

@@ -127,6 +127,11 @@ class PutFields(StrictModel):
         None, description="The checksum that S3 stores with the object.", examples=["SHA256"]
     )
 
+    @property
+    def stored_key(self) -> Optional[str]:
+        """The customer key of what the step stores, which HEAD needs as well; None without one."""
+        return None if self.encryption is None else self.encryption.customer_key
+
     def check_times(self) -> None:
         """Raises ValueError if two fields set the metadata of modification times."""
         if getattr(self, "keep_times", False) is True and any(

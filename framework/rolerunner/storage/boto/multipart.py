@@ -222,10 +222,8 @@ class MultipartUploads:
         """Returns the ETag that some servers leave out; nothing if the object is not this one."""
         try:
             found = self.recovery.reader.head(target)
-        except (
-            NotFound
-        ):  # the 200 was not of the server: no object is missing, the upload is not done
-            return {}
+        except NotFound:
+            return {}  # the 200 was not of the server: no object is missing, the upload is not done
         can_compare = all(integrity.is_md5(str(part["ETag"]).strip('"')) for part in parts)
         if can_compare and not is_made_of_parts(found, parts):
             return {}

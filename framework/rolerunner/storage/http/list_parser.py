@@ -77,7 +77,7 @@ class ListPage:
 
         Raises ServiceFailed if the page does not say so, or has fewer keys than it says.
         """
-        told = _find_between(self._text, "<IsTruncated>", "</IsTruncated>")
+        told = (_find_between(self._text, "<IsTruncated>", "</IsTruncated>") or "").strip().lower()
         if told not in ("true", "false"):
             raise UnexpectedResponse("the response cannot be parsed: it has no IsTruncated")
         expected = _find_between(self._text, "<KeyCount>", "</KeyCount>") or ""
