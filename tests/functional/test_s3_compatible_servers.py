@@ -451,6 +451,52 @@ def test_a_move_verifies_the_copy_with_its_customer_key(
     assert memory_aws.bodies()["s3://publish/a"] == bytes(10)
 
 
+def require_customer_keys(store: Store) -> None:
+    """Refuses reads as S3 does: without the key of an object, and with a key of one without."""
+    encrypted: set[str] = set()
+
+    def hook(request: Request) -> Response | None:
+        uri = f"s3://{request.bucket}/{request.key}"
+        is_read = request.method in ("GET", "HEAD") and uri in store.bodies()
+        if is_read and (uri in encrypted) != (ALGORITHM in request.headers):
+            return error(400, "InvalidRequest")
+        return None
+
+    def after(request: Request) -> None:
+        if request.method in ("PUT", "POST") and ALGORITHM in request.headers:
+            encrypted.add(f"s3://{request.bucket}/{request.key}")
+
+    store.hook, store.after = hook, after
+
+
+@pytest.mark.parametrize("if_exists", ["skip", "skip_same", "fail"])
+@pytest.mark.parametrize("name", ["upload", "relay", "copy"])
+def test_targets_with_a_customer_key_are_looked_at_with_it(
+    name: str, if_exists: str, store_encrypted: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    require_customer_keys(memory_aws)
+    assert store_encrypted(name, if_exists=if_exists).error is None
+    again = store_encrypted(name, if_exists=if_exists)
+    if if_exists == "fail":
+        assert again.error is not None
+        assert "already exists" in again.error.message
+    else:
+        assert (again.error, again.outputs["skipped"]) == (None, 1)
+
+
+@pytest.mark.parametrize("if_exists", ["skip", "skip_same", "fail"])
+@pytest.mark.parametrize("name", ["upload", "relay", "copy"])
+def test_targets_that_have_no_customer_key_yet(
+    name: str, if_exists: str, store_encrypted: Callable[..., StepResult], memory_aws: Store
+) -> None:
+    require_customer_keys(memory_aws)
+    memory_aws.put("publish", "a", b"plain")
+    result = store_encrypted(name, if_exists=if_exists)
+    assert (result.error is None) == (if_exists != "fail")
+    is_replaced = if_exists == "skip_same"
+    assert memory_aws.bodies()["s3://publish/a"] == (bytes(10) if is_replaced else b"plain")
+
+
 @pytest.mark.parametrize("name", ["copy", "copy in parts", "copy with metadata", "copy of a URI"])
 def test_a_copy_reads_its_source_with_the_sources_key_and_owner(
     name: str, engine: str, memory_aws: Store, tmp_path: Path

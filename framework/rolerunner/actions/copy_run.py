@@ -178,16 +178,8 @@ class CopyRun:
         # the version that HEAD returns for an object named by its key must be kept
         by_version = isinstance(self._action.objects, ObjectList)
         return delete_copied_sources(
-            copied, self._source, self._open_copies(), self._context, by_version=by_version
+            copied, self._source, self._target, self._context, by_version=by_version
         )
-
-    def _open_copies(self) -> Storage:
-        """Returns the storage that reads what was stored, which may need the customer key."""
-        key = self._action.stored_key
-        if key is None:
-            return self._target
-        access = self._action.access(customer_key=key)
-        return self._context.storage("target_role", access, self._pacer)
 
     def _run_blocks(self, copies: CopyItems) -> Optional[Iterator[OutcomeBlock]]:
         """Returns the outcomes of worker processes; None if this process makes the copies."""
@@ -231,7 +223,11 @@ class CopyRun:
         action = self._action
         key, owner = action.customer_key, action.expected_source_bucket_owner
         of_source = action.access(owner=owner, customer_key=key)
-        of_target = replace(action.access(), source_bucket_owner=owner or "", source_key=key or "")
+        of_target = replace(
+            action.access(customer_key=action.stored_key),
+            source_bucket_owner=owner or "",
+            source_key=key or "",
+        )
         open_storage = self._context.storage
         return (
             open_storage("source_role", of_source, self._pacer, distribute=distribute),

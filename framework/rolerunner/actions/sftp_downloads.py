@@ -93,11 +93,6 @@ class SftpDownloads:
         self._objects = gathered.objects
         self._sessions = sessions
         self._storage, self._storage_of_large = storages
-        key = action.stored_key
-        # HEAD of what was stored needs the customer key
-        self._copies = (
-            context.storage(access=action.access(customer_key=key)) if key else self._storage
-        )
         self._context = context
         self._lenient = context.is_resumed and action.if_exists == "overwrite"
         self.if_exists = "skip_same" if self._lenient else action.if_exists
@@ -185,7 +180,7 @@ class SftpDownloads:
         stored = map(self._describe, self._storage.store(self._items(), self._context.cancel))
         if not self._action.move:
             return stored
-        return delete_copied_files(stored, self._sessions, self._copies, self._context.cancel)
+        return delete_copied_files(stored, self._sessions, self._storage, self._context.cancel)
 
     def _items(self) -> Iterator[Union[Store, Outcome]]:
         """Yields what is to be stored; the files behind it are being read already."""
@@ -284,7 +279,7 @@ class SftpDownloads:
         if self._compare == "size":
             return True
         try:
-            head = self._copies.head(target)
+            head = self._storage.head(target)
         except AccessDenied:
             if self._lenient:
                 return False

@@ -159,7 +159,9 @@ class S3Concat(FilterFields, PutFields, RequestFields, Action):
 
     def _open_storages(self, context: StepContext, pacer: Pacer) -> tuple[Storage, Storage]:
         owner = self.expected_source_bucket_owner
-        of_target = replace(self.access(), source_bucket_owner=owner or "")
+        of_target = replace(
+            self.access(customer_key=self.stored_key), source_bucket_owner=owner or ""
+        )
         return (
             context.storage("source_role", self.access(owner=owner), Pacer()),
             context.storage("target_role", of_target, pacer),

@@ -232,5 +232,5 @@ class S3Pack(FilterFields, PutFields, TransferFields, SourceFields, Action):
         )
         return (
             context.storage("source_role", access, pacer),
-            context.storage("target_role", self.access(), pacer),
+            context.storage("target_role", self.access(customer_key=self.stored_key), pacer),
         )

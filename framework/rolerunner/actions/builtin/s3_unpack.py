@@ -241,5 +241,5 @@ class S3Unpack(FilterFields, ExistingFields, PutFields, TransferFields, SourceFi
         )
         return (
             context.storage("source_role", access, pacer),
-            context.storage("target_role", self.access(), pacer),
+            context.storage("target_role", self.access(customer_key=self.stored_key), pacer),
         )

@@ -145,7 +145,7 @@ class S3Upload(
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Uploads the files, many at once."""
         pacer = self.flow()
-        storage = context.storage(access=self.access(), flow=pacer)
+        storage = context.storage(access=self.access(customer_key=self.stored_key), flow=pacer)
         puts = UploadItems(self, storage, context)
         if puts.count == 0:
             handle_empty_source(self.on_empty, str(self.source), context)
@@ -180,7 +180,7 @@ class S3Upload(
 
     def plan_objects(self, context: StepContext, report: Report) -> None:
         """Reports what would be uploaded, skipped, kept and deleted. Raises StepError."""
-        storage = context.storage(access=self.access())
+        storage = context.storage(access=self.access(customer_key=self.stored_key))
         puts = UploadItems(self, storage, context)
         if puts.count == 0:
             handle_empty_source(self.on_empty, str(self.source), context)

@@ -83,7 +83,7 @@ class S3Write(PutFields, RequestFields, Action):
             **self.put_options(),
             **{name: value for name, value in conditions.items() if value},
         }
-        info = context.storage(access=self.access()).write(
+        info = context.storage(access=self.access(customer_key=self.stored_key)).write(
             self.target, self._encode_body(), options, repeated=context.is_retry
         )
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}

@@ -123,8 +123,8 @@ class SftpDownload(
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Lists the files, then copies them."""
         pacer = self.flow()
-        storage = context.storage(access=self.access(), flow=pacer)
-        large = context.storage(access=self.access(), flow=pacer)
+        storage = context.storage(access=self.access(customer_key=self.stored_key), flow=pacer)
+        large = context.storage(access=self.access(customer_key=self.stored_key), flow=pacer)
         with self.open_sessions(context) as sessions:
             gathered = list_files(self, sessions, context)
             place = resolve_target(self.target, to_folder=self.goes_to_folder())
@@ -177,7 +177,7 @@ class SftpDownload(
 
     def plan_objects(self, context: StepContext, report: Report) -> None:
         """Reports what would be stored and skipped. Raises StepError."""
-        storage = context.storage(access=self.access())
+        storage = context.storage(access=self.access(customer_key=self.stored_key))
         with self.open_sessions(context) as sessions:
             gathered = list_files(self, sessions, context)
             if gathered.total == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote, urlencode
@@ -82,11 +83,25 @@ class ObjectReader:
         try:
             return self.requests.call("head_object", **parameters)
         except ClientError as error:
-            if AwsError.from_client_error(error).code not in UNEXPLAINED_CODES:
+            code = AwsError.from_client_error(error).code
+            if code not in UNEXPLAINED_CODES:
                 raise
+            if code == "400" and (plain := self._head_without_key(parameters)) is not None:
+                return plain
             self._read_first_byte(parameters)
         # GET succeeded: the session had expired, and a new one was started for it
         return self.requests.call("head_object", **parameters)
+
+    def _head_without_key(self, parameters: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+        """Returns the response to HEAD without the customer key; None if that is refused, too.
+
+        S3 refuses the key for an object that was stored without one.
+        """
+        access = self.requests.access
+        if not access.customer_key:
+            return None
+        without_key = replace(self.requests, access=replace(access, customer_key=""))
+        return without_key.call_unless(UNEXPLAINED_CODES, "head_object", **parameters)
 
     def _locate_version(self, uri: S3Uri, version: str) -> dict[str, Any]:
         return {"Bucket": uri.bucket, "Key": uri.key, **self.requests.read_options(version)}
