@@ -406,7 +406,9 @@ def test_in_the_sandbox_without_spark_the_work_is_done_here_and_that_is_said(
 def test_without_spark_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    environment = {"REGION": "eu-west-1", "ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s"}
+    for name, value in environment.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name == "pyspark" else pytest.fail(name)
     )
