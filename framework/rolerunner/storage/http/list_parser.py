@@ -80,11 +80,15 @@ class ListPage:
         told = (_find_between(self._text, "<IsTruncated>", "</IsTruncated>") or "").strip().lower()
         if told not in ("true", "false"):
             raise UnexpectedResponse("the response cannot be parsed: it has no IsTruncated")
-        expected = _find_between(self._text, "<KeyCount>", "</KeyCount>") or ""
-        found = self._count + self._text.count("<CommonPrefixes>")
-        if _NUMBER.fullmatch(expected) and int(expected) > found:
-            raise UnexpectedResponse(f"a page of the listing has {found:,} of {expected} keys")
+        self._check_count(_find_between(self._text, "<KeyCount>", "</KeyCount>") or "")
         return told == "true"
+
+    def _check_count(self, expected: str) -> None:
+        if not _NUMBER.fullmatch(expected) or int(expected) <= self._count:
+            return
+        found = self._count + self._text.count("<CommonPrefixes>")  # a search of the whole page
+        if int(expected) > found:
+            raise UnexpectedResponse(f"a page of the listing has {found:,} of {expected} keys")
 
     def _parse_key(self, at: int) -> Optional[str]:
         end = self._text.find("</Key>", at)
