@@ -78,7 +78,7 @@ class OddServer:
     requests: list[SftpRequest] = field(default_factory=list)
     largest_request: int = 0
     answered: list[str] = field(default_factory=list)
-    """What users answered to prompts."""
+    """The answers of users to prompts."""
     channels: list[Any] = field(default_factory=list)
 
     def close_idle_sessions(self) -> None:

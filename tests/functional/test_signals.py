@@ -227,7 +227,7 @@ LAUNCHERS = {
     "ignores SIGTERM": ("signal(SIGTERM, SIG_IGN)", None),
     "blocks signals": ("pthread_sigmask(SIG_BLOCK, {SIGTERM})", None),
 }
-"""What a launcher did -> how, and a signal that the run ignores then."""
+"""Maps what a launcher did to how it did it, and to a signal that the run ignores then."""
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

@@ -96,7 +96,7 @@ CHECKING = {*OFFLINE, "rolerunner.run.runner"}
 RESULTS = {"rolerunner.model.plan", "rolerunner.model.results"}
 HELP = {*CHECKING, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
 IF_INSTALLED = {"colorama", "ctypes", "_ctypes"}
-"""What structlog imports where another package, such as the manual's, brought colorama."""
+"""Modules that structlog imports where another package, such as the manual's, brought colorama."""
 IS_MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
 """True under coverage, which imports modules of its own in each process."""
 

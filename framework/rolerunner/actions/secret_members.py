@@ -48,7 +48,7 @@ _NOT_PRESIGNED = frozenset({"transcribe"})
 """Services whose documentation speaks of signed URLs where their answers have plain ones, too."""
 _ENVIRONMENT = re.compile(r"environment(?:variables|override)?$", re.IGNORECASE)
 _USER_DATA = re.compile(r"userdata(?:override)?$", re.IGNORECASE)
-"""What an instance runs when it starts: EC2's own model marks it in one place of several."""
+"""The script of an instance's start: EC2's own model marks it in one place of several."""
 
 
 def is_secret_member(name: str, shape: Any, service: str, owner: str = "") -> bool:

@@ -49,7 +49,7 @@ class NewFile:
         return self._beside("part")
 
     @property
-    def replaced(self) -> str:
+    def set_aside_path(self) -> str:
         """The path of the file that is there, while a server replaces it in steps."""
         return self._beside("old")
 
@@ -290,19 +290,19 @@ def _replace_in_steps(client: Any, new: NewFile) -> None:
     except OSError as error:
         if there is None or isinstance(translate_error(error, "", ""), ConnectionLost):
             raise
-        client.rename(new.path, new.replaced)
+        client.rename(new.path, new.set_aside_path)
         try:
             client.rename(new.temporary, new.path)
         except OSError:
-            client.rename(new.replaced, new.path)
+            client.rename(new.set_aside_path, new.path)
             raise
     _remove_replaced(client, new)
 
 
 def _remove_replaced(client: Any, new: NewFile) -> None:
     """Removes what a new file has replaced, also before the connection was lost."""
-    if lstat_or_none(client, new.replaced) is not None:
-        client.remove(new.replaced)
+    if lstat_or_none(client, new.set_aside_path) is not None:
+        client.remove(new.set_aside_path)
 
 
 def _check_no_folder(there: Optional[Any], path: str) -> None:

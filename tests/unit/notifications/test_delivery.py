@@ -47,7 +47,7 @@ FAILED = RunResult(
 
 
 RECEIVED = {"MessageId": "m1", "Entries": [{"EventId": "e1"}]}
-"""What the three services answer, together."""
+"""The answers of the three services, together."""
 
 
 class FakeClient:
