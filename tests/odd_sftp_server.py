@@ -22,6 +22,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional, Union
 import paramiko
 from paramiko import sftp
 
+from tests.ssh_transports import serve_ssh
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -353,25 +355,10 @@ def start_odd_server(root: Path, **habits: Any) -> Iterator[OddServer]:
     """Runs a server while the block runs."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = OddServer(root, port=listener.getsockname()[1], **habits)
-    transports: list[Any] = []
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                server.connections += 1
-                transport = paramiko.Transport(connection)
-                transport.set_log_channel("rolerunner.sftp.ssh")
-                transport.add_server_key(server.host_key)
-                transport.set_subsystem_handler("sftp", _Session, server)
-                transports.append(transport)
-                with suppress(paramiko.SSHException, EOFError):
-                    transport.start_server(server=_Login(server))
+    def begin_login() -> _Login:
+        server.connections += 1
+        return _Login(server)
 
-    threading.Thread(target=accept, daemon=True).start()
-    try:
+    with serve_ssh(listener, server.host_key, begin_login, _Session, server):
         yield server
-    finally:
-        listener.close()
-        for each in transports:
-            each.close()

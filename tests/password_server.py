@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 import paramiko
+
+from tests.ssh_transports import serve_ssh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,24 +69,5 @@ def start_password_server(
     """Runs a server while the block runs."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = PasswordServer(password, key, both, listener.getsockname()[1])
-    transports: list[Any] = []
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                transport = paramiko.Transport(connection)
-                transport.set_log_channel("rolerunner.sftp.ssh")
-                transport.add_server_key(server.host_key)
-                transport.set_subsystem_handler("sftp", paramiko.SFTPServer)
-                transports.append(transport)
-                with suppress(paramiko.SSHException, EOFError):
-                    transport.start_server(server=_Authentication(server))
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
+    with serve_ssh(listener, server.host_key, lambda: _Authentication(server), paramiko.SFTPServer):
         yield server
-    finally:
-        listener.close()
-        for each in transports:
-            each.close()
